@@ -1,0 +1,103 @@
+//! Copies of a running store.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use loomwork_core::{Clock, Ids, Kind, Random, crash_point};
+use rusqlite::Connection;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+
+use crate::fault::{SqliteError, kind_of};
+use crate::sql::table_name;
+
+/// The table whose one row's id is the store's.
+const IDENTITY: &str = "loomwork_store";
+
+/// Copies the store behind `source`, as it is at one moment, to the new file `to`, and gives the
+/// copy an id of its own: what was derived from the original does not fit it.
+///
+/// The copy appears under its name when it is whole and on stable storage.
+pub(crate) fn backup(source: &Connection, to: &Path) -> Result<(), SqliteError> {
+    if to.exists() {
+        return Err(SqliteError::Exists { path: to.to_owned() });
+    }
+    let unfinished = unfinished(to);
+    let refused = |Failed { kind, source }| SqliteError::Backup { path: to.to_owned(), kind, source };
+    if source.path().is_some_and(|source| Path::new(source) == unfinished) {
+        return Err(SqliteError::Exists { path: unfinished });
+    }
+    let held = hold(&unfinished).map_err(refused)?;
+    let copied = copy(source, &unfinished, &held).and_then(|()| publish(&unfinished, to));
+    copied.map_err(|failed| {
+        // Nobody wants half a copy, least of all on a disk that is full.
+        let _ = std::fs::remove_file(&unfinished);
+        refused(failed)
+    })
+}
+
+/// Why a step failed.
+struct Failed {
+    kind: Kind,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl From<std::io::Error> for Failed {
+    fn from(error: std::io::Error) -> Self {
+        Self { kind: Kind::Unavailable, source: error.into() }
+    }
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        Self { kind: kind_of(&error), source: error.into() }
+    }
+}
+
+/// Makes the file of the copy and keeps other backups of the same name from it. It is closed last:
+/// closing it would free SQLite's own locks on the file.
+fn hold(unfinished: &Path) -> Result<File, Failed> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(unfinished)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let source = "another backup to the same file is under way".into();
+            Err(Failed { kind: Kind::Unavailable, source })
+        }
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Writes the copy in place of one that was not finished.
+fn copy(source: &Connection, unfinished: &Path, held: &File) -> Result<(), Failed> {
+    // SQLite takes an empty file for a new one.
+    held.set_len(0)?;
+    let name = ValueRef::Text(unfinished.as_os_str().as_encoded_bytes());
+    source.execute("VACUUM INTO ?1", [ToSqlOutput::Borrowed(name)])?;
+    crash_point("backup.copied");
+    give_new_id(unfinished)?;
+    Ok(File::open(unfinished)?.sync_all()?)
+}
+
+fn give_new_id(path: &Path) -> rusqlite::Result<()> {
+    let copy = Connection::open(path)?;
+    // Half a copy is thrown away, not rolled back.
+    copy.pragma_update(None, "journal_mode", "MEMORY")?;
+    let id = Ids::new(Clock::system(), Random::system()).next();
+    copy.execute(&format!("UPDATE \"{}\" SET id = ?1", table_name(IDENTITY)), [id.as_bytes()])?;
+    copy.close().map_err(|(_, error)| error)
+}
+
+/// Gives the copy its name.
+fn publish(unfinished: &Path, to: &Path) -> Result<(), Failed> {
+    crash_point("backup.synced");
+    std::fs::rename(unfinished, to)?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(File::open(folder)?.sync_all()?)
+}
+
+/// The copy's name until it is whole.
+fn unfinished(to: &Path) -> PathBuf {
+    let mut name = to.as_os_str().to_owned();
+    name.push(".unfinished");
+    name.into()
+}

@@ -1,0 +1,13 @@
+//! What Loomwork's crates share in their tests: suites that every engine runs, and harnesses.
+//!
+//! Each part is a feature: `store` has the engine contract (`engine_contract!`), the model-based
+//! property test and the random histories; `crash` kills a working process and hands back what it had
+//! said. [`skip`] makes a test that lacks its service say so.
+
+#[cfg(feature = "crash")]
+pub mod crash;
+mod skip;
+#[cfg(feature = "store")]
+pub mod store;
+
+pub use skip::skip;

@@ -1,0 +1,153 @@
+//! What a process has done so far, in numbers.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::conclude::Settled;
+use crate::options::OutcomeKind;
+
+/// The upper bounds of a [`Histogram`]'s buckets, in milliseconds; one more bucket holds the rest.
+pub const BUCKETS: [u64; 10] = [1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000, 60_000];
+
+/// How often something took how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// How many fell into each of [`BUCKETS`], and how many above.
+    pub counts: [u64; BUCKETS.len() + 1],
+    /// The sum, in milliseconds.
+    pub sum_ms: u64,
+}
+
+impl Histogram {
+    /// Returns how many there were.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// What a [`Workpool`](crate::Workpool) has done since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Attempts that run now.
+    pub running: u64,
+    /// Attempts that were started.
+    pub started: u64,
+    /// Jobs that succeeded.
+    pub succeeded: u64,
+    /// Attempts that failed and are followed by another.
+    pub retried: u64,
+    /// Jobs that failed for good: the dead.
+    pub failed: u64,
+    /// Jobs that were cancelled while they ran.
+    pub cancelled: u64,
+    /// Results that came too late: the job was no longer this worker's.
+    pub dropped: u64,
+    /// From due to start.
+    pub waited: Histogram,
+    /// From start to end of an attempt.
+    pub ran: Histogram,
+}
+
+impl Counters {
+    /// Returns how many attempts ended.
+    pub fn completed(&self) -> u64 {
+        self.succeeded + self.failed + self.cancelled + self.retried
+    }
+
+    /// Returns the share of ended attempts that failed; 0 when none ended.
+    pub fn failure_rate(&self) -> f64 {
+        share(self.failed + self.retried, self.completed())
+    }
+
+    /// Returns the share of ended jobs that failed for good; 0 when none ended.
+    pub fn permanent_failure_rate(&self) -> f64 {
+        share(self.failed, self.completed() - self.retried)
+    }
+}
+
+/// Rounded to four digits, for reports.
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { (part as f64 / whole as f64 * 10_000.0).round() / 10_000.0 }
+}
+
+#[derive(Debug, Default)]
+struct Buckets {
+    counts: [AtomicU64; BUCKETS.len() + 1],
+    sum_ms: AtomicU64,
+}
+
+impl Buckets {
+    fn add(&self, took: Duration) {
+        let millis = took.as_millis().try_into().unwrap_or(u64::MAX);
+        let bucket = BUCKETS.iter().position(|bound| millis <= *bound).unwrap_or(BUCKETS.len());
+        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_ms.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Histogram {
+        let mut histogram = Histogram { sum_ms: self.sum_ms.load(Ordering::Relaxed), ..Histogram::default() };
+        for (count, counter) in histogram.counts.iter_mut().zip(&self.counts) {
+            *count = counter.load(Ordering::Relaxed);
+        }
+        histogram
+    }
+}
+
+/// The counters while they count.
+#[derive(Debug, Default)]
+pub(crate) struct Counting {
+    running: AtomicU64,
+    started: AtomicU64,
+    succeeded: AtomicU64,
+    retried: AtomicU64,
+    failed: AtomicU64,
+    cancelled: AtomicU64,
+    dropped: AtomicU64,
+    waited: Buckets,
+    ran: Buckets,
+}
+
+impl Counting {
+    pub(crate) fn start(&self, waited: Duration) {
+        self.started.fetch_add(1, Ordering::Relaxed);
+        self.running.fetch_add(1, Ordering::Relaxed);
+        self.waited.add(waited);
+    }
+
+    pub(crate) fn stop(&self, ran: Duration) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        self.ran.add(ran);
+    }
+
+    /// `None` when the result was dropped.
+    pub(crate) fn settle(&self, settled: Option<&Settled>) {
+        let counter = match settled {
+            None => &self.dropped,
+            Some(Settled::Retried { .. }) => &self.retried,
+            Some(Settled::Ended { kind, .. }) => match kind {
+                OutcomeKind::Success => &self.succeeded,
+                OutcomeKind::Failed | OutcomeKind::Interrupted => &self.failed,
+                OutcomeKind::Cancelled => &self.cancelled,
+            },
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Counters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counters {
+            running: read(&self.running),
+            started: read(&self.started),
+            succeeded: read(&self.succeeded),
+            retried: read(&self.retried),
+            failed: read(&self.failed),
+            cancelled: read(&self.cancelled),
+            dropped: read(&self.dropped),
+            waited: self.waited.read(),
+            ran: self.ran.read(),
+        }
+    }
+}
