@@ -2,12 +2,15 @@
 //!
 //! Each part is a feature: `store` has the engine contract (`engine_contract!`), the model-based
 //! property test and the random histories; `crash` kills a working process and hands back what it had
-//! said. [`skip`] makes a test that lacks its service say so.
+//! said. [`skip`] makes a test that lacks its service say so, and [`soon`] lets one fail instead of
+//! hanging.
 
 #[cfg(feature = "crash")]
 pub mod crash;
 mod skip;
+mod soon;
 #[cfg(feature = "store")]
 pub mod store;
 
 pub use skip::skip;
+pub use soon::{GUARD, soon};

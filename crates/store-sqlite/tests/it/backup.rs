@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use loomwork_core::Kind;
 use loomwork_store::{Error, Store};
 use loomwork_store_sqlite::{Sqlite, SqliteError};
+use loomwork_testkit::soon;
 
-use crate::gate::soon;
 use crate::place::{self, TempFile};
 use crate::raw;
 use crate::tables::{add, counted, sound};

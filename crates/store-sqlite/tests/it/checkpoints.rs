@@ -6,8 +6,9 @@ use std::time::Duration;
 use loomwork_core::{Clock, Stopwatch};
 use loomwork_store::Store;
 use loomwork_store_sqlite::{CHECKPOINT_PAGES, IDLE, Sqlite, SqliteOptions};
+use loomwork_testkit::{GUARD, soon};
 
-use crate::gate::{GUARD, Gate, soon};
+use crate::gate::Gate;
 use crate::place::{self, TempFile};
 use crate::raw;
 use crate::tables::{Entry, add, add_of, counted, sound};

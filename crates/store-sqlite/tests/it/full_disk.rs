@@ -12,9 +12,10 @@ use loomwork_core::{Clock, Kind, Stopwatch};
 use loomwork_store::engine::Seq;
 use loomwork_store::{Error, Problem, Store, Tx, feed};
 use loomwork_store_sqlite::{Sqlite, SqliteError, SqliteOptions};
+use loomwork_testkit::GUARD;
 
 use crate::child;
-use crate::gate::{GUARD, hold, queued};
+use crate::gate::{hold, queued};
 use crate::place::{self, TempFile};
 use crate::raw;
 use crate::tables::{Counter, Entry, add, add_of, sound};

@@ -4,13 +4,10 @@ use std::future::IntoFuture;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Waker};
-use std::time::Duration;
 
 use loomwork_store::{Result, Store};
+use loomwork_testkit::{GUARD, soon};
 use tokio::sync::Notify;
-
-/// How long something is waited for that has to happen; only a failing test waits so long.
-pub(crate) const GUARD: Duration = Duration::from_secs(60);
 
 /// A mutation in which the writer waits.
 #[derive(Clone, Default)]
@@ -68,9 +65,4 @@ pub(crate) async fn hold(store: &Store) -> (Gate, Queued<Result<()>>) {
     let _ = held.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     gate.reached().await;
     (gate, held)
-}
-
-/// Waits for what has to happen.
-pub(crate) async fn soon<T>(event: impl IntoFuture<Output = T>) -> T {
-    tokio::time::timeout(GUARD, event.into_future()).await.expect("it happens instead of hanging")
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use loomwork_core::Stopwatch;
 use loomwork_store::{Result, SLOW_CLOSURE, Tx};
+use loomwork_testkit::{GUARD, soon};
 use tokio::sync::watch;
 
-use crate::gate::{GUARD, hold, queued, soon};
+use crate::gate::{hold, queued};
 use crate::logged;
 use crate::place::TempFile;
 use crate::tables::{add, sound};

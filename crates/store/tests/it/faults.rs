@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
-use std::time::Duration;
 
 use loomwork_core::{Kind, RawId};
 use loomwork_store::engine::{
@@ -14,6 +13,7 @@ use loomwork_store::engine::{
     TxKind,
 };
 use loomwork_store::{Error, Id, MUTATION_ATTEMPTS, Memory, Problem, Result, Store, Table as _, Tx};
+use loomwork_testkit::soon;
 use loomwork_testkit::store::Note;
 use tokio::task::JoinSet;
 
@@ -251,10 +251,6 @@ async fn all_who_share_a_failed_commit_are_told() {
     let mut found = slugs(&store).await;
     found.sort();
     assert_eq!(found, expected);
-}
-
-async fn soon<T>(event: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), event).await.expect("it happens instead of hanging")
 }
 
 /// Polls a future once, which is what hands a mutation in.

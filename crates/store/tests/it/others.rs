@@ -1,19 +1,14 @@
 //! Several stores over the same rows, as processes over one database server are.
 
-use std::time::Duration;
-
 use loomwork_core::Tasks;
 use loomwork_store::Table as _;
 use loomwork_store::{Memory, MemoryOptions, Store, feed};
+use loomwork_testkit::soon;
 use loomwork_testkit::store::{Note, Shelf};
 
 async fn open(memory: &Memory) -> Store {
     let builder = Store::builder(memory.clone()).tables([Note::table(), Shelf::table()]);
     builder.open().await.expect("the store opens")
-}
-
-async fn soon<T>(event: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), event).await.expect("it happens instead of hanging")
 }
 
 #[tokio::test]

@@ -12,9 +12,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
-use super::probe::{soon, together};
+use super::probe::together;
 use super::script::{Answer, Mutation, Over, Read, Subject, Tile, entry, mutation, read};
 use super::{Bench, Note, Place};
+use crate::soon;
 use plain::Plain;
 
 /// How many programs a property runs; each opens a store of its own.

@@ -5,21 +5,14 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use loomwork_store::{Result, Row, Tx, Watch};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::soon;
+
 use super::{Bench, Note, Place};
-
-/// How long a test waits for what has to happen; only a failing test waits so long.
-const GUARD: Duration = Duration::from_secs(60);
-
-/// Waits for what has to happen.
-pub(super) async fn soon<T>(event: impl Future<Output = T>) -> T {
-    tokio::time::timeout(GUARD, event).await.expect("it happens instead of hanging")
-}
 
 /// Polls a future once.
 pub(super) fn poll_now<T>(future: impl Future<Output = T>) -> Poll<T> {

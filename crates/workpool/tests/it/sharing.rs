@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use loomwork_store::Result;
+use loomwork_testkit::soon;
 use loomwork_workpool::{
     Backlog, Completion, Done, HEARTBEAT, Job, JobContext, LEASE, OutcomeKind, State, backlog, enqueue,
     enqueue_all, outcome, set_parallel, status,
@@ -36,7 +37,7 @@ async fn two_pools_share_one_limit() {
     let mut watch = yard.store.watch(|tx| backlog(tx, "default"));
     let mut ended = 0;
     while ended < 40 {
-        let now = crate::yard::soon(watch.next()).await.unwrap().unwrap();
+        let now = soon(watch.next()).await.unwrap().unwrap();
         assert!(now.running <= 4, "{now:?}");
         ended = 40 - now.ready - now.running;
         gate.open_for(1);
@@ -100,7 +101,7 @@ async fn a_living_worker_keeps_its_jobs_however_long_they_take() {
     yard.reaches(job, State::Running).await;
     let _second = pool(&yard, &other).start().await.unwrap();
     for beat in 1..=12 {
-        crate::yard::soon(yard.clock.timers_waiting(4)).await;
+        soon(yard.clock.timers_waiting(4)).await;
         yard.turn_to(START + HEARTBEAT * beat).await;
         yard.rests().await;
     }

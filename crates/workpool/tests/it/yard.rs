@@ -1,19 +1,15 @@
 //! A store with jobs, under a clock that the test turns.
 
-use std::future::Future;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use loomwork_core::{Clock, Kind, ManualClock, Random, Time};
 use loomwork_store::{Error, Memory, Result, Store, Table, Tx};
+use loomwork_testkit::{GUARD, soon};
 use loomwork_workpool::{Builder, Counters, JobId, OutcomeKind, State, Status, Workpool, status};
 use serde::{Deserialize, Serialize};
 
 /// When the clocks of these tests start.
 pub(crate) const START: Time = Time::from_millis(1_700_000_000_000);
-
-/// How long a test waits for what has to happen; only a failing test waits so long.
-const GUARD: Duration = Duration::from_secs(30);
 
 /// What a job, a completion or a mutation has left in the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
@@ -31,11 +27,6 @@ pub(crate) fn mark(tx: &mut Tx, text: impl Into<String>) -> Result<()> {
 /// Returns all marks, sorted.
 pub(crate) fn marks(tx: &Tx) -> Result<Vec<String>> {
     Ok(tx.scan(Mark::by_text.all())?.into_iter().map(|row| row.record.text).collect())
-}
-
-/// Waits for what has to happen.
-pub(crate) async fn soon<T>(event: impl Future<Output = T>) -> T {
-    tokio::time::timeout(GUARD, event).await.expect("it happens instead of hanging")
 }
 
 /// An error of a kind.

@@ -10,7 +10,7 @@ use loomwork_store::{
 use serde::{Deserialize, Serialize};
 
 use super::spans::insert_sample;
-use crate::store::probe::soon;
+use crate::soon;
 use crate::store::{Account, Bench, Note, Place, Shelf};
 
 /// A record with a float in a key.

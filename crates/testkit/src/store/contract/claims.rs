@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use loomwork_core::Kind;
 use loomwork_store::{Error, Result, Row, Span, Store, Tx};
 
-use crate::store::probe::{add, soon, together};
+use crate::soon;
+use crate::store::probe::{add, together};
 use crate::store::{Account, Bench, Note, Place};
 
 /// The notes that nobody has taken yet.

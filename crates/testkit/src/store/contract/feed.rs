@@ -9,7 +9,8 @@ use loomwork_store::engine::{Op, Seq};
 use loomwork_store::feed::{self, Change, FeedError};
 use loomwork_store::{Id, Result, Store, Table, Tx};
 
-use crate::store::probe::{add, change, find, remove, soon, together};
+use crate::soon;
+use crate::store::probe::{add, change, find, remove, together};
 use crate::store::{Account, Bench, Note, Place, Shelf};
 
 /// More than any test here makes.

@@ -7,8 +7,9 @@ use loomwork_store::Store;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::soon;
 use crate::store::Place;
-use crate::store::probe::{poll_now, soon};
+use crate::store::probe::poll_now;
 
 /// How long a closure waits for its test; only one whose test has failed waits so long.
 const ABANDONED: Duration = Duration::from_secs(60);

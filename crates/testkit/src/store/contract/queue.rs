@@ -8,7 +8,8 @@ use loomwork_core::{Kind, Time};
 use loomwork_store::{Error, Problem, Result, Store, Table as _, Tx};
 
 use super::gate::{Busy, Gate, hand_in, writers};
-use crate::store::probe::{soon, together};
+use crate::soon;
+use crate::store::probe::together;
 use crate::store::{Bench, Note, Place, START, tables};
 
 /// Counts runs of a closure, however often one runs.

@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 
 use super::gate::{Busy, Gate, hand_in, writers};
 use super::spans::{all_notes, check_notes, insert_sample, sample};
-use crate::store::probe::{soon, together};
+use crate::soon;
+use crate::store::probe::together;
 use crate::store::{Account, Bench, Note, Place};
 
 /// Reads in a mutation see what it has written: rows that are new, changed, moved and gone, by id

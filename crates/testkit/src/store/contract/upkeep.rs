@@ -7,7 +7,8 @@ use std::time::Duration;
 use loomwork_core::{Kind, Tasks};
 use loomwork_store::{Error, Next, Result, Table, Tx, Upkeep};
 
-use crate::store::probe::{add, remove, soon, together};
+use crate::soon;
+use crate::store::probe::{add, remove, together};
 use crate::store::{Account, Bench, Note, Place, START};
 
 /// Enters that a step has run and what it saw, in a row that no other run reads or writes.

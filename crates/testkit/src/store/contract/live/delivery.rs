@@ -10,7 +10,8 @@ use loomwork_core::Kind;
 use loomwork_store::{Error, Problem, Result, Row, Store, Tx, Watch};
 use tokio::task::JoinSet;
 
-use crate::store::probe::{Probe, add, change, find, poll_now, remove, soon};
+use crate::soon;
+use crate::store::probe::{Probe, add, change, find, poll_now, remove};
 use crate::store::{Bench, Note, Place};
 
 /// The notes by nobody, as a query that fails at one whose text is `fail` and panics at `panic`.

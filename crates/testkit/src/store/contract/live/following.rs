@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use loomwork_core::Kind;
 use loomwork_store::{Error, Follow, Id, Result, Store, Tx};
 
-use crate::store::probe::{poll_now, soon};
+use crate::soon;
+use crate::store::probe::poll_now;
 use crate::store::{Account, Bench, Chapter, Place, Shelf};
 
 /// The chapters of a shelf behind a position, and the position of the last one.

@@ -2,7 +2,8 @@
 
 use loomwork_store::{Result, Store, Tx, Watch};
 
-use crate::store::probe::{add, soon, together};
+use crate::soon;
+use crate::store::probe::{add, together};
 use crate::store::{Bench, Note, Place};
 
 fn count(tx: &Tx) -> Result<usize> {
