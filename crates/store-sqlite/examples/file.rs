@@ -65,7 +65,7 @@ async fn main() -> anyhow::Result<()> {
     store.close().await;
     let store = Store::open(&path)?.tables([Visit::table()]).open().await?;
     let report = store.check().await?;
-    println!("opened again: {} rows, {} faults", report.rows, report.faults.len());
+    println!("opened again: {} rows, {} mismatches", report.rows, report.mismatches.len());
     let found = store.query(|tx| visits_of(tx, "ada")).await?;
     assert_eq!(found[0], newest, "what was answered is there");
     store.close().await;

@@ -19,19 +19,19 @@ pub struct Report {
     pub rows: usize,
     /// How many index entries were compared with them.
     pub entries: usize,
-    /// What does not fit, [`MAX_FAULTS`] at most.
-    pub faults: Vec<Mismatch>,
+    /// What does not fit, [`MAX_MISMATCHES`] at most.
+    pub mismatches: Vec<Mismatch>,
 }
 
 impl Report {
     /// Whether everything fits.
     pub fn is_clean(&self) -> bool {
-        self.faults.is_empty()
+        self.mismatches.is_empty()
     }
 }
 
 /// The most mismatches that a report lists.
-pub const MAX_FAULTS: usize = 1000;
+pub const MAX_MISMATCHES: usize = 1000;
 
 /// A row and an index that do not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +73,9 @@ impl Store {
 
 impl Report {
     fn add(&mut self, table: &OpenTable, index: Option<usize>, id: RawId, what: String) {
-        if self.faults.len() < MAX_FAULTS {
+        if self.mismatches.len() < MAX_MISMATCHES {
             let index = index.map(|at| table.def.indexes[at].name);
-            self.faults.push(Mismatch { table: table.def.name, index, id, what });
+            self.mismatches.push(Mismatch { table: table.def.name, index, id, what });
         }
     }
 }

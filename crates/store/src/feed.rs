@@ -66,7 +66,7 @@ impl Change {
 /// What the feed refuses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum FeedError {
+pub enum Error {
     /// The log no longer reaches back so far.
     #[error("the change log was forgotten up to {trimmed}, behind the asked {asked}; rebuild from the rows and subscribe again", trimmed = .trimmed.0, asked = .asked.0)]
     Trimmed {
@@ -91,7 +91,7 @@ pub enum FeedError {
     },
 }
 
-impl Fault for FeedError {
+impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::Trimmed { .. } | Self::UnknownConsumer { .. } => Kind::NotFound,
@@ -138,7 +138,7 @@ pub fn unsubscribe(tx: &mut Tx, name: &str) -> Result<()> {
 /// Returns up to where a consumer has worked the feed off.
 ///
 /// # Errors
-/// [`FeedError::UnknownConsumer`].
+/// [`Error::UnknownConsumer`].
 pub fn position(tx: &Tx, name: &str) -> Result<Seq> {
     Ok(require(tx, name)?.position)
 }
@@ -147,12 +147,12 @@ pub fn position(tx: &Tx, name: &str) -> Result<Seq> {
 /// position behind the present one changes nothing.
 ///
 /// # Errors
-/// [`FeedError::UnknownConsumer`]; [`FeedError::BeyondEnd`] for a position that no change has yet.
+/// [`Error::UnknownConsumer`]; [`Error::BeyondEnd`] for a position that no change has yet.
 pub fn advance(tx: &mut Tx, name: &str, seq: Seq) -> Result<()> {
     let consumer = require(tx, name)?;
     let (_, end) = tx.log_bounds()?;
     if seq > end {
-        return Err(FeedError::BeyondEnd { asked: seq, end }.into());
+        return Err(Error::BeyondEnd { asked: seq, end }.into());
     }
     if seq > consumer.position {
         tx.update(consumer.id, |consumer| consumer.position = seq)?;
@@ -163,11 +163,11 @@ pub fn advance(tx: &mut Tx, name: &str, seq: Seq) -> Result<()> {
 /// Returns the changes behind `after`, `limit` at most.
 ///
 /// # Errors
-/// [`FeedError::Trimmed`] when the log no longer reaches back so far.
+/// [`Error::Trimmed`] when the log no longer reaches back so far.
 pub fn changes(tx: &Tx, after: Seq, limit: usize) -> Result<Vec<Change>> {
     let (trimmed, _) = tx.log_bounds()?;
     if after < trimmed {
-        return Err(FeedError::Trimmed { asked: after, trimmed }.into());
+        return Err(Error::Trimmed { asked: after, trimmed }.into());
     }
     let mut changes = Vec::new();
     tx.log(after, &mut |logged| {
@@ -207,5 +207,5 @@ fn find(tx: &Tx, name: &str) -> Result<Option<Row<Consumer>>> {
 }
 
 fn require(tx: &Tx, name: &str) -> Result<Row<Consumer>> {
-    find(tx, name)?.ok_or_else(|| FeedError::UnknownConsumer { name: name.to_owned() }.into())
+    find(tx, name)?.ok_or_else(|| Error::UnknownConsumer { name: name.to_owned() }.into())
 }

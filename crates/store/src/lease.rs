@@ -32,7 +32,7 @@ pub struct Lease {
 /// A lease that is no longer held: it expired, or another holder has it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{holder:?} no longer holds the lease {name:?} with fence {fence}; acquire it again before going on")]
-pub struct LeaseLost {
+pub struct Lost {
     /// What the lease was over.
     pub name: String,
     /// Who held it.
@@ -41,7 +41,7 @@ pub struct LeaseLost {
     pub fence: u64,
 }
 
-impl Fault for LeaseLost {
+impl Fault for Lost {
     fn kind(&self) -> Kind {
         // Gone for good: trying again cannot bring it back.
         Kind::NotFound
@@ -102,7 +102,7 @@ pub fn acquire(tx: &mut Tx, name: &str, holder: &str, lasting: Duration) -> Resu
 /// Extends a held lease to `lasting` from now, under the same fence.
 ///
 /// # Errors
-/// [`LeaseLost`] when it is no longer held.
+/// [`Lost`] when it is no longer held.
 pub fn renew(tx: &mut Tx, lease: &Lease, lasting: Duration) -> Result<Lease> {
     let expires = tx.now() + lasting;
     let id = held(tx, lease)?;
@@ -113,7 +113,7 @@ pub fn renew(tx: &mut Tx, lease: &Lease, lasting: Duration) -> Result<Lease> {
 /// keeps a holder that lost it from overwriting its successor.
 ///
 /// # Errors
-/// [`LeaseLost`] when it is no longer held.
+/// [`Lost`] when it is no longer held.
 pub fn check(tx: &Tx, lease: &Lease) -> Result<()> {
     held(tx, lease).map(|_| ())
 }
@@ -121,7 +121,7 @@ pub fn check(tx: &Tx, lease: &Lease) -> Result<()> {
 /// Ends a held lease, so that others need not wait for its expiry.
 ///
 /// # Errors
-/// [`LeaseLost`] when it is no longer held.
+/// [`Lost`] when it is no longer held.
 pub fn release(tx: &mut Tx, lease: &Lease) -> Result<()> {
     let id = held(tx, lease)?;
     // Not the present time, which may come again: wall clocks are set back.
@@ -131,8 +131,7 @@ pub fn release(tx: &mut Tx, lease: &Lease) -> Result<()> {
 
 /// The row of a lease that is still held under its fence.
 fn held(tx: &Tx, lease: &Lease) -> Result<Id<Grant>> {
-    let lost =
-        || LeaseLost { name: lease.name.clone(), holder: lease.holder.clone(), fence: lease.fence }.into();
+    let lost = || Lost { name: lease.name.clone(), holder: lease.holder.clone(), fence: lease.fence }.into();
     let grant: Row<Grant> = tx.first(Grant::by_name.eq(&lease.name))?.ok_or_else(lost)?;
     if grant.fence == lease.fence && grant.is_held(tx) { Ok(grant.id) } else { Err(lost()) }
 }

@@ -98,7 +98,7 @@ mod work;
 mod writer;
 
 pub use builder::{Builder, QUEUE};
-pub use check::{MAX_FAULTS, Mismatch, Report};
+pub use check::{MAX_MISMATCHES, Mismatch, Report};
 pub use codec::{Codec, MAX_RECORD_DEPTH, Old};
 pub use cursor::{Cursor, CursorError, Page, Paged};
 pub use error::{Error, Problem, Result};
@@ -109,7 +109,7 @@ pub use loomwork_macros::{Key, Table};
 pub use memory::{Memory, MemoryOptions};
 pub use span::{Bounded, Index, Like, NoFurtherPart, Parts, Span};
 pub use store::{Mutate, Store};
-pub use table::{IndexDef, IndexShape, Layout, MAX_KEY_BYTES, MAX_RECORD_BYTES, Row, Table, TableDef};
+pub use table::{IndexDef, Layout, MAX_KEY_BYTES, MAX_RECORD_BYTES, Row, Table, TableDef};
 pub use tx::Tx;
 pub use upkeep::{Next, Upkeep};
 pub use watch::{Follow, Watch};

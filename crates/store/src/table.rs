@@ -143,14 +143,11 @@ pub struct TableDef {
 }
 
 /// An index without its type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexShape {
-    /// The index's name.
-    pub name: &'static str,
-    /// The version of its keys.
-    pub version: u32,
-    /// Whether two rows may not share a key.
-    pub unique: bool,
+#[derive(Clone, Debug)]
+pub(crate) struct IndexShape {
+    pub(crate) name: &'static str,
+    pub(crate) version: u32,
+    pub(crate) unique: bool,
 }
 
 impl fmt::Debug for TableDef {

@@ -155,7 +155,9 @@ async fn a_damaged_index_is_reported() {
     let store = file.open().await;
     let report = store.check().await.unwrap();
     assert!(!report.is_clean());
-    assert!(report.faults.iter().all(|fault| fault.table == "entries" && fault.index == Some("by_topic")));
+    assert!(
+        report.mismatches.iter().all(|found| found.table == "entries" && found.index == Some("by_topic"))
+    );
 }
 
 /// Reads all there is and writes a little; any failure has to be told as damage.

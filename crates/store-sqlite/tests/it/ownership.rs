@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use loomwork_core::Kind;
-use loomwork_store::lease::{self, Lease, LeaseLost};
+use loomwork_store::lease::{self, Lease};
 use loomwork_store::{Error, Store};
 use loomwork_store_sqlite::{Sqlite, SqliteError};
 
@@ -147,7 +147,7 @@ async fn a_dead_owners_lease_is_free() {
     assert_eq!(lease.fence, 2, "the fence goes on where the dead owner was");
     let dead = Lease { holder: "child".into(), fence: 1, ..lease };
     let late = store.mutate(move |tx| lease::check(tx, &dead)).await.unwrap_err();
-    assert!(late.downcast_ref::<LeaseLost>().is_some(), "{late}");
+    assert!(late.downcast_ref::<lease::Lost>().is_some(), "{late}");
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ macro_rules! books_are_whole {
         titles.dedup();
         assert_eq!(titles.len(), BOOKS as usize, "each once");
         let report = $store.check().await.unwrap();
-        assert!(report.is_clean(), "{:?}", report.faults);
+        assert!(report.is_clean(), "{:?}", report.mismatches);
     }};
 }
 

@@ -75,5 +75,5 @@ pub(crate) async fn sound(store: &Store, count: u64) {
     assert_eq!(counter, count, "the counter");
     assert_eq!(numbers, (1..=count).collect::<Vec<_>>(), "the entries");
     let report = store.check().await.expect("the store is readable");
-    assert!(report.is_clean(), "{:?}", report.faults);
+    assert!(report.is_clean(), "{:?}", report.mismatches);
 }

@@ -7,7 +7,7 @@ use loomwork_core::RawId;
 use loomwork_store::engine::{
     Changes, Engine as _, EntryKey, Lane, Role, Scan, Session, Stored, TableNo, TxKind, Write,
 };
-use loomwork_store::{Key, MAX_FAULTS, Memory, Mismatch, Report, Store, Table as _};
+use loomwork_store::{Key, MAX_MISMATCHES, Memory, Mismatch, Report, Store, Table as _};
 use loomwork_testkit::store::Note;
 
 const BY_AUTHOR: usize = 0;
@@ -60,7 +60,7 @@ impl Planted {
 
     /// Finds exactly these mismatches, whatever their order.
     async fn check(&self, expected: &[(Option<&'static str>, RawId, &str)]) {
-        let mut found: Vec<_> = self.report().await.faults;
+        let mut found: Vec<_> = self.report().await.mismatches;
         let mut expected: Vec<_> = expected
             .iter()
             .map(|(index, id, what)| Mismatch {
@@ -168,7 +168,7 @@ async fn a_wrong_entry_is_found_from_both_sides() {
         (Some("by_author"), ids[0], "the index holds (\"ann\"), which the record does not make"),
     ];
     planted.check(&expected).await;
-    let shown = planted.report().await.faults[0].to_string();
+    let shown = planted.report().await.mismatches[0].to_string();
     assert_eq!(shown, format!("notes.by_author, row {}: the index lacks its key (null, 5)", ids[0]));
 }
 
@@ -189,8 +189,8 @@ async fn a_row_in_a_partial_index_that_leaves_it_out_is_found() {
 async fn an_unreadable_row_is_found_once() {
     let (planted, ids) = Planted::with([starred("a"), starred("b")]).await;
     planted.plant(ids[0], |body, _| body.truncate(5));
-    let faults = planted.report().await.faults;
-    let [Mismatch { table: "notes", index: None, id, what }] = &faults[..] else { panic!("{faults:?}") };
+    let found = planted.report().await.mismatches;
+    let [Mismatch { table: "notes", index: None, id, what }] = &found[..] else { panic!("{found:?}") };
     assert_eq!(*id, ids[0]);
     assert!(what.contains("cannot be read"), "{what}");
 }
@@ -215,16 +215,17 @@ async fn entries_that_are_no_keys_are_found() {
     for garbage in garbage {
         planted.plant(ids[0], |_, keys| keys.into[BY_AUTHOR] = Some(garbage.into()));
     }
-    let faults = planted.report().await.faults;
-    assert_eq!(faults.len(), garbage.len(), "{faults:?}");
-    assert!(faults.iter().all(|fault| fault.index == Some("by_author") && fault.id == ids[0]), "{faults:?}");
+    let found = planted.report().await.mismatches;
+    assert_eq!(found.len(), garbage.len(), "{found:?}");
+    assert!(found.iter().all(|it| it.index == Some("by_author") && it.id == ids[0]), "{found:?}");
 }
 
 #[tokio::test]
 async fn a_report_stops_at_its_limit() {
-    let (planted, ids) = Planted::with((0..MAX_FAULTS + 1).map(|number| starred(&number.to_string()))).await;
+    let (planted, ids) =
+        Planted::with((0..MAX_MISMATCHES + 1).map(|number| starred(&number.to_string()))).await;
     for id in ids {
         planted.plant(id, |_, keys| keys.out[BY_SLUG] = keys.held[BY_SLUG].clone());
     }
-    assert_eq!(planted.report().await.faults.len(), MAX_FAULTS);
+    assert_eq!(planted.report().await.mismatches.len(), MAX_MISMATCHES);
 }

@@ -22,7 +22,7 @@ pub async fn history(place: &dyn Place, seed: u64, length: usize) -> Vec<String>
     let mut told = tell::<Note>(&bench.store, &steps).await;
     told.extend(tell::<Tile>(&bench.store, &steps).await);
     let report = bench.store.check().await.expect("the store can be checked");
-    assert!(report.is_clean(), "the store is not whole: {:?}", report.faults);
+    assert!(report.is_clean(), "the store is not whole: {:?}", report.mismatches);
     told
 }
 

@@ -139,7 +139,7 @@ impl<T: Subject> Trial<T> {
     /// Closes the store and opens it again, with the same watchers and the follower where it was.
     async fn reopen(mut self, place: &dyn Place) -> Result<Self, TestCaseError> {
         let report = self.bench.store.check().await.map_err(fail)?;
-        prop_assert!(report.is_clean(), "{:?}", report.faults);
+        prop_assert!(report.is_clean(), "{:?}", report.mismatches);
         prop_assert_eq!(self.bench.store.live_queries(), self.watchers.len() + 1);
         soon(self.bench.store.close()).await;
         for watcher in &mut self.watchers {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use loomwork_core::RawId;
 use loomwork_store::engine::Seq;
-use loomwork_store::feed::{self, Change, FeedError};
+use loomwork_store::feed::{self, Change};
 use loomwork_store::{Row, Store, Table as _, Tx};
 
 use super::step::CONSUMER;
@@ -75,7 +75,7 @@ fn read_feed(tx: &Tx, seen: u64) -> loomwork_store::Result<Feed> {
     let whole = feed::changes(tx, Seq(0), usize::MAX);
     let trimmed = match &whole {
         Err(error) => match error.downcast_ref() {
-            Some(FeedError::Trimmed { trimmed, .. }) => *trimmed,
+            Some(feed::Error::Trimmed { trimmed, .. }) => *trimmed,
             _ => Seq(0),
         },
         Ok(_) => Seq(0),

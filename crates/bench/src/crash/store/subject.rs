@@ -97,8 +97,8 @@ pub(super) async fn check_integrity(store: &Store, path: &Path, tally: &mut Tall
     tally.same("SQLite's verdict", verdict.as_str(), "ok");
     let report = store.check().await.context("the store cannot be checked")?;
     tally.fact(report.is_clean(), Fault::Broken, || {
-        let faults: Vec<_> = report.faults.iter().take(5).map(ToString::to_string).collect();
-        format!("{} index entries do not fit, such as: {}", report.faults.len(), faults.join("; "))
+        let some: Vec<_> = report.mismatches.iter().take(5).map(ToString::to_string).collect();
+        format!("{} index entries do not fit, such as: {}", report.mismatches.len(), some.join("; "))
     });
     Ok(())
 }

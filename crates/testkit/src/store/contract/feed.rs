@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use loomwork_core::Tasks;
 use loomwork_store::engine::{Op, Seq};
-use loomwork_store::feed::{self, Change, FeedError};
+use loomwork_store::feed::{self, Change};
 use loomwork_store::{Id, Result, Store, Table, Tx};
 
 use crate::soon;
@@ -186,13 +186,13 @@ pub async fn a_position_beyond_the_log_is_refused(place: &dyn Place) {
     let Seq(end) = commit(&bench.store, |tx| feed::subscribe(tx, "search")).await;
     let advance = bench.store.mutate(move |tx| feed::advance(tx, "search", Seq(end + 1))).await;
     let error = advance.expect_err("it is refused");
-    assert!(matches!(error.downcast_ref(), Some(FeedError::BeyondEnd { .. })), "{error:?}");
+    assert!(matches!(error.downcast_ref(), Some(feed::Error::BeyondEnd { .. })), "{error:?}");
 }
 
 /// A consumer that did not subscribe, or no longer is one, is refused by name.
 pub async fn an_unknown_consumer_is_refused(place: &dyn Place) {
     let bench = Bench::open(place).await;
-    let refused = FeedError::UnknownConsumer { name: "nobody".into() };
+    let refused = feed::Error::UnknownConsumer { name: "nobody".into() };
     let position = bench.store.query(|tx| feed::position(tx, "nobody")).await.expect_err("it is refused");
     assert_eq!(position.downcast_ref(), Some(&refused));
     commit(&bench.store, |tx| feed::subscribe(tx, "nobody")).await;
@@ -206,8 +206,8 @@ async fn trimmed(store: &Store, after: Seq) -> Seq {
     soon(async {
         loop {
             let Err(error) = changes(store, after).await else { continue };
-            match error.downcast::<FeedError>() {
-                Ok(FeedError::Trimmed { asked, trimmed }) => {
+            match error.downcast::<feed::Error>() {
+                Ok(feed::Error::Trimmed { asked, trimmed }) => {
                     assert_eq!(asked, after);
                     return trimmed;
                 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use loomwork_core::Kind;
-use loomwork_store::lease::{self, Lease, LeaseLost};
+use loomwork_store::lease::{self, Lease};
 use loomwork_store::{Result, Store, Tx};
 
 use crate::store::probe::together;
@@ -29,7 +29,7 @@ async fn check_lost(store: &Store, lease: &Lease) {
         |tx, lease| lease::check(tx, lease),
         |tx, lease| lease::release(tx, lease),
     ];
-    let lost = LeaseLost { name: lease.name.clone(), holder: lease.holder.clone(), fence: lease.fence };
+    let lost = lease::Lost { name: lease.name.clone(), holder: lease.holder.clone(), fence: lease.fence };
     for attempt in uses {
         let lease = lease.clone();
         let error = store.mutate(move |tx| attempt(tx, &lease)).await.expect_err("the lease is lost");
@@ -166,7 +166,7 @@ pub async fn a_stale_holder_settles_nothing(place: &dyn Place) {
     bench.clock.advance(TERM);
     let bob = acquire(&bench.store, "work", "bob").await.expect("the lease has expired");
     let (late, fresh) = tokio::join!(settle(&ada, 1), settle(&bob, 2));
-    assert!(late.expect_err("the lease is lost").downcast_ref::<LeaseLost>().is_some());
+    assert!(late.expect_err("the lease is lost").downcast_ref::<lease::Lost>().is_some());
     fresh.expect("the lease is held");
     settle(&ada, 3).await.expect_err("the lease is lost");
     let result = bench.store.query(move |tx| tx.require(work)).await.expect("the row is there");

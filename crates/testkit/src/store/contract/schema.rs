@@ -25,7 +25,7 @@ async fn refusal(place: &dyn Place, table: TableDef) -> Error {
 /// Ends a store whose indexes all fit its rows.
 async fn close(store: Store) {
     let report = store.check().await.expect("the check runs");
-    assert!(report.is_clean(), "{:?}", report.faults);
+    assert!(report.is_clean(), "{:?}", report.mismatches);
     store.close().await;
 }
 
