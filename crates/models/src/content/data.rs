@@ -1,0 +1,121 @@
+//! The bytes of images and files, or where they are.
+
+use bytes::Bytes;
+use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
+use serde_json::{Map, Value};
+
+/// The bytes of an image or a file, or where to find them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// An address: `https:`, or a `data:` URL that holds the bytes itself.
+    Url(String),
+    /// The bytes; base64 in JSON.
+    Bytes(Bytes),
+    /// The file's id at each provider that has it.
+    Reference(Map<String, Value>),
+}
+
+impl Data {
+    /// Reads what stands in JSON: an address, base64, or a tagged form; `None` if it is none of these.
+    pub(crate) fn read(value: Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Self::read_text(text),
+            Value::Object(mut tagged) => match tagged.get("type").and_then(Value::as_str) {
+                Some("url") => tagged.remove("url").and_then(into_string).map(Self::Url),
+                Some("data") => tagged.remove("data").and_then(into_string).and_then(Self::read_text),
+                Some("text") => {
+                    tagged.remove("text").and_then(into_string).map(|text| Self::Bytes(text.into()))
+                }
+                Some("reference") => match tagged.remove("reference")? {
+                    Value::Object(ids) => Some(Self::Reference(ids)),
+                    _ => None,
+                },
+                _ => None,
+            },
+            // What some runtimes make of a byte buffer.
+            Value::Array(bytes) => {
+                let bytes = bytes.iter().map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok()));
+                bytes.collect::<Option<Vec<u8>>>().map(|bytes| Self::Bytes(bytes.into()))
+            }
+            _ => None,
+        }
+    }
+
+    fn read_text(text: String) -> Option<Self> {
+        if text.starts_with("data:") || text.contains("://") {
+            return Some(Self::Url(text));
+        }
+        from_base64(&text).map(|bytes| Self::Bytes(bytes.into()))
+    }
+
+    /// Returns the JSON: a string for addresses and bytes, a tagged object for a reference.
+    pub(crate) fn write(&self) -> Value {
+        match self {
+            Self::Url(url) => Value::String(url.clone()),
+            Self::Bytes(bytes) => Value::String(BASE64.encode(bytes)),
+            Self::Reference(ids) => serde_json::json!({ "type": "reference", "reference": ids }),
+        }
+    }
+
+    /// Returns the bytes, decoded from a `data:` URL too; `None` if they are elsewhere.
+    pub fn bytes(&self) -> Option<Bytes> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes.clone()),
+            Self::Url(url) => {
+                let (head, body) = url.strip_prefix("data:")?.split_once(',')?;
+                head.ends_with(";base64").then(|| from_base64(body))?.map(Bytes::from)
+            }
+            Self::Reference(_) => None,
+        }
+    }
+
+    /// Returns an address that any reader understands: the one at hand, or a `data:` URL of the bytes.
+    pub fn to_url(&self, media_type: &str) -> Option<String> {
+        match self {
+            Self::Url(url) => Some(url.clone()),
+            Self::Bytes(bytes) => Some(format!("data:{media_type};base64,{}", BASE64.encode(bytes))),
+            Self::Reference(_) => None,
+        }
+    }
+
+    /// Returns the file's id at a provider.
+    pub fn reference(&self, provider: &str) -> Option<&str> {
+        match self {
+            Self::Reference(ids) => ids.get(provider).and_then(Value::as_str),
+            _ => None,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Data {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
+impl From<&'static [u8]> for Data {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self::Bytes(Bytes::from_static(bytes))
+    }
+}
+
+impl From<Bytes> for Data {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+/// Reads base64 in the standard or the URL alphabet, with or without padding.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim_ascii();
+    [BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD]
+        .iter()
+        .find_map(|form| form.decode(text.as_bytes()).ok())
+}
+
+fn into_string(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}

@@ -1,0 +1,26 @@
+//! Language, embedding and image models over the wire formats that providers speak, and models that need
+//! no provider. For programs that ask models and want one shape for all of them.
+//!
+//! The crate owns messages and their parts, requests and answers, and everything that knows a provider's
+//! wire format. It stores nothing and runs no tool.
+
+mod content;
+mod error;
+mod model;
+mod reply;
+mod request;
+mod usage;
+
+pub use content::{
+    ApprovalRequest, ApprovalResponse, Custom, Data, Extras, File, Image, Message, OutputItem, Part,
+    ProviderData, Reasoning, ReasoningFile, RedactedReasoning, Role, Source, SourceKind, Text, ToolCall,
+    ToolOutput, ToolResult, guess_media_type,
+};
+pub use error::{Advice, Error, ErrorKind, Result};
+pub use model::{
+    EmbedRequest, EmbeddingModel, Embeddings, GeneratedImage, ImageModel, ImageRequest, Images,
+    LanguageModel, ModelName, ReplyStream, SchemaSupport, collect,
+};
+pub use reply::{Assembly, Chunk, Finish, FinishReason, PartKind, PartNumber, Reply, ReplyInfo, Warning};
+pub use request::{Format, OutputSchema, ReasoningEffort, Request, Settings, ToolChoice, ToolSpec};
+pub use usage::Usage;

@@ -1,0 +1,120 @@
+//! What a call used, in kinds that don't overlap.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a call used. The kinds are disjoint: each token is counted once, whatever a provider's own
+/// report counts twice, so a bill is the sum of each kind times its price.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Usage {
+    /// Text tokens of the input that no cache held.
+    pub input_fresh: u64,
+    /// Input tokens read from the provider's cache.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub input_cache_read: u64,
+    /// Input tokens written to the provider's cache for its usual time.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub input_cache_write: u64,
+    /// Input tokens written to the provider's cache for an hour.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub input_cache_write_hour: u64,
+    /// Audio tokens of the input.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub input_audio: u64,
+    /// Image tokens of the input, where a provider counts them apart.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub input_image: u64,
+    /// Text tokens of the output, tool calls included.
+    pub output_text: u64,
+    /// Tokens of the model's thoughts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub output_reasoning: u64,
+    /// Audio tokens of the output.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub output_audio: u64,
+    /// Image tokens of the output, where a provider counts them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub output_image: u64,
+    /// Tokens that were embedded.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub embedding: u64,
+    /// Images that were made.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub images: u64,
+    /// Calls of tools that the provider runs and charges, such as `web_search`, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub provider_tools: BTreeMap<String, u64>,
+    /// The cost as the provider states it, in its currency, as it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
+    /// Whether the numbers are our estimate, because the provider's were cut off or never came.
+    #[serde(skip_serializing_if = "is_false")]
+    pub estimated: bool,
+    /// Whether the provider's numbers contradict each other; the kinds are then as near as they get.
+    #[serde(skip_serializing_if = "is_false")]
+    pub inconsistent: bool,
+    /// The provider's own report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Value>,
+}
+
+impl Usage {
+    /// Returns the tokens of the input, of all kinds.
+    pub fn input(&self) -> u64 {
+        let cached = self.input_cache_read + self.input_cache_write + self.input_cache_write_hour;
+        self.input_fresh + cached + self.input_audio + self.input_image
+    }
+
+    /// Returns the tokens of the output, of all kinds.
+    pub fn output(&self) -> u64 {
+        self.output_text + self.output_reasoning + self.output_audio + self.output_image
+    }
+
+    /// Returns all tokens.
+    pub fn total(&self) -> u64 {
+        self.input() + self.output() + self.embedding
+    }
+
+    /// Returns whether nothing was counted or said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Adds up calls: the kinds are summed. A sum has neither raw report nor cost.
+impl AddAssign<&Self> for Usage {
+    fn add_assign(&mut self, other: &Self) {
+        self.input_fresh += other.input_fresh;
+        self.input_cache_read += other.input_cache_read;
+        self.input_cache_write += other.input_cache_write;
+        self.input_cache_write_hour += other.input_cache_write_hour;
+        self.input_audio += other.input_audio;
+        self.input_image += other.input_image;
+        self.output_text += other.output_text;
+        self.output_reasoning += other.output_reasoning;
+        self.output_audio += other.output_audio;
+        self.output_image += other.output_image;
+        self.embedding += other.embedding;
+        self.images += other.images;
+        for (tool, calls) in &other.provider_tools {
+            *self.provider_tools.entry(tool.clone()).or_default() += calls;
+        }
+        // Costs are decimal texts, and no float may touch money: whoever bills adds them exactly.
+        self.cost = None;
+        self.raw = None;
+        self.estimated |= other.estimated;
+        self.inconsistent |= other.inconsistent;
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
