@@ -90,6 +90,11 @@ impl fmt::Display for Kind {
 ///
 /// assert!(Error::Payment.kind().is_retryable());
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say its kind, so it is no `Fault`",
+    label = "this error has to implement `loomwork_core::Fault`, which says its kind",
+    note = "write `impl Fault for {Self}`, or `map_err` it into an error that has a kind"
+)]
 pub trait Fault: std::error::Error + Send + Sync + 'static {
     /// Returns what the caller can do about this error.
     fn kind(&self) -> Kind;
