@@ -239,3 +239,6 @@ fn ids_between(table: TableNo, low: &[u8], high: &[u8]) -> impl RangeBounds<(Tab
     let to = if high.len() > 16 { Bound::Included(padded(high)) } else { Bound::Excluded(padded(high)) };
     (from, to)
 }
+
+#[cfg(test)]
+mod tests;

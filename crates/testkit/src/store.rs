@@ -3,6 +3,7 @@
 //! An engine's tests need one line: `engine_contract!(my_engine, MyPlace::new());`.
 
 pub mod contract;
+mod counted;
 mod history;
 mod model;
 mod probe;

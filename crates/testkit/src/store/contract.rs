@@ -54,6 +54,7 @@ macro_rules! engine_contract {
                 a_nested_panic_undoes_only_its_own_writes
                 an_outer_scope_decides_over_its_inner_ones
                 scopes_nest_deeply
+                a_scope_asks_the_engine_for_nothing
                 undone_rows_are_restored_exactly
                 what_an_undone_scope_read_stays_read
             }

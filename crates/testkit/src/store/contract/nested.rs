@@ -1,10 +1,11 @@
 //! Scopes inside a mutation, whose failure undoes only what they wrote.
 
 use loomwork_core::Kind;
-use loomwork_store::{Error, Id, Problem, Result, Row, Table as _, Tx};
+use loomwork_store::{Error, Id, Problem, Result, Row, Store, Table as _, Tx};
 
 use super::gate::{Gate, hand_in, writers};
 use super::spans::{all_notes, check_notes, insert_sample};
+use crate::store::counted::Counted;
 use crate::store::probe::together;
 use crate::store::{Account, Bench, Note, Place};
 
@@ -125,6 +126,64 @@ pub async fn scopes_nest_deeply(place: &dyn Place) {
     let mut kept: Vec<_> = (1..FAILS).map(|level| format!("down {level:02}")).collect();
     kept.extend((1..FAILS).rev().map(|level| format!("up {level:02}")));
     assert_eq!(store.query(slugs).await.expect("the query runs"), kept);
+}
+
+/// How a mutation of many writes is divided into scopes.
+#[derive(Clone, Copy, Debug)]
+enum Division {
+    None,
+    SideBySide,
+    OneInAnother,
+}
+
+/// Writes `left` notes and reads each of them back.
+fn write_notes(tx: &mut Tx, division: Division, left: usize) -> Result<()> {
+    let Some(rest) = left.checked_sub(1) else { return Ok(()) };
+    let write = move |tx: &mut Tx| -> Result<()> {
+        let id = insert(tx, &format!("note {rest}"))?.id;
+        tx.update(id, |note| note.stars += 1)?;
+        drop(tx.first(Note::by_slug.eq(format!("note {rest}")))?);
+        Ok(())
+    };
+    match division {
+        Division::None => write(tx)?,
+        Division::SideBySide => tx.nested(write)?,
+        Division::OneInAnother => {
+            return tx.nested(|tx| {
+                write(tx)?;
+                write_notes(tx, division, rest)
+            });
+        }
+    }
+    write_notes(tx, division, rest)
+}
+
+/// However many scopes a mutation is divided into, side by side or one in the other, its engine is
+/// asked for what the plain writes ask for, and is handed none of the rows that were undone.
+pub async fn a_scope_asks_the_engine_for_nothing(place: &dyn Place) {
+    const NOTES: usize = 200;
+    let engine = Counted::over(place.engine());
+    let builder = Store::builder(engine.clone()).tables([Note::table()]);
+    let store = builder.open().await.expect("the store opens");
+    let ask = async |division, keep: bool| {
+        let written = store.mutate(move |tx| {
+            let write = |tx: &mut Tx| write_notes(tx, division, NOTES);
+            if keep { write(tx) } else { undone(tx, write) }
+        });
+        written.await.expect("the mutation commits");
+        let asked = engine.newest();
+        let emptied =
+            store.mutate(|tx| tx.scan(Note::all())?.iter().try_for_each(|note| tx.delete(note.id).map(drop)));
+        emptied.await.expect("the notes are deleted");
+        asked
+    };
+    let plain = ask(Division::None, true).await;
+    assert_eq!((plain.applies, plain.rows), (1, NOTES));
+    for division in [Division::SideBySide, Division::OneInAnother] {
+        assert_eq!(ask(division, true).await, plain, "{division:?}");
+        let undone = ask(division, false).await;
+        assert_eq!((undone.gets, undone.scans, undone.rows), (plain.gets, plain.scans, 0), "{division:?}");
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
