@@ -20,9 +20,9 @@ Usage: cargo xtask ci
 In this order:
   format    code is as `cargo xtask fmt` leaves it
   tidy      as `cargo xtask tidy`
-  clippy    no warnings in any target
+  clippy    no warnings in any target, with all features
   test      as `cargo xtask test`
-  rustdoc   the documentation builds without warnings
+  rustdoc   the documentation builds without warnings, with all features
   examples  every example runs to its end
   crash     every crash group, a few rounds each
 
@@ -79,7 +79,7 @@ fn print_times(times: &[(&str, Duration)]) {
 }
 
 fn clippy() -> Result<()> {
-    let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let arguments = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     process::run(process::cargo().args(arguments))
 }
 
@@ -93,8 +93,8 @@ fn test(counts: &mut Option<Counts>) -> Result<()> {
 }
 
 fn rustdoc() -> Result<()> {
-    let mut command = process::cargo();
-    process::run(command.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    let arguments = ["doc", "--workspace", "--all-features", "--no-deps"];
+    process::run(process::cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn crash_briefly() -> Result<()> {

@@ -115,6 +115,7 @@ impl Tasks {
     /// # Errors
     ///
     /// Names the tasks that were aborted. They are gone, except those that block their thread.
+    #[expect(clippy::disallowed_methods, reason = "a process has to end even where a clock stands still")]
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), StillRunning> {
         let owner = &self.owner;
         owner.shutdown.cancel();
