@@ -115,7 +115,12 @@ pub use upkeep::{Next, Upkeep};
 pub use watch::{Follow, Watch};
 pub use writer::{MUTATION_ATTEMPTS, SLOW_CLOSURE};
 
-// The README's example runs as a test.
+// The examples of the README and of the guide run as tests. The guide is no part of the package,
+// whose doc tests therefore run only in the workspace.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/store.md")]
+struct Guide;

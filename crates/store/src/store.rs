@@ -147,7 +147,9 @@ impl Store {
     /// read and the result is another one. A slow consumer gets the latest result, not a backlog.
     ///
     /// The transaction's time does not wake it: a query that reads [`Tx::now`] is run again only
-    /// by commits.
+    /// by commits. Commits of other processes wake it where the engine
+    /// [hears of them](crate::engine::Engine::hear_others); a store that is only read, over rows
+    /// that another process writes, may deliver its first result alone.
     pub fn watch<T, F>(&self, query: F) -> Watch<T>
     where
         F: Fn(&Tx) -> Result<T> + Send + Sync + 'static,
@@ -171,6 +173,8 @@ impl Store {
     /// moved the cursor. So following something that grows costs what is new, not what there is.
     ///
     /// A moved cursor makes it run once more before it rests, so a query may read a limited batch.
+    /// What the cursor counts has to grow in the order of commits, as positions within a thread and
+    /// those of the [`feed`](crate::feed) do; an id may be made long before its row is committed.
     pub fn follow<T, C, F>(&self, start: C, query: F) -> Follow<T, C>
     where
         F: Fn(&Tx, &C) -> Result<(T, C)> + Send + Sync + 'static,
