@@ -143,3 +143,7 @@ pub use worker::{HEARTBEAT, LEASE, RECOVERY_STEP};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/workpool.md")]
+struct Guide;
