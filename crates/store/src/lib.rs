@@ -115,8 +115,8 @@ pub use upkeep::{Next, Upkeep};
 pub use watch::{Follow, Watch};
 pub use writer::{MUTATION_ATTEMPTS, SLOW_CLOSURE};
 
-// The examples of the README and of the guide run as tests. The guide is no part of the package,
-// whose doc tests therefore run only in the workspace.
+// The examples of these pages run as tests. Two of them are no part of the package, whose doc tests
+// therefore run only in the workspace.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
@@ -124,3 +124,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/store.md")]
 struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Workspace;
