@@ -186,6 +186,7 @@ impl Builder {
         let committed = Arc::new(AtomicU64::new(log_end.0));
         let (mutations, mutation_queue) = async_channel::bounded(self.queue);
         let (reads, read_queue) = async_channel::bounded::<Read>(self.queue);
+        // Needs no bound: a watcher is in it once for each time that it has read.
         let (wakes, wake_queue) = async_channel::unbounded::<Hits>();
         let (running, ended) = async_channel::bounded::<()>(1);
         for number in 0..profile.writers {

@@ -21,7 +21,7 @@ const FORMAT: u32 = 1;
 const FIRST_TABLE: u32 = 16;
 
 /// The most indexes that a table may have.
-const MAX_INDEXES: usize = 64;
+pub const MAX_INDEXES: usize = 64;
 
 /// Names that begin so are the store's own.
 const OWN_PREFIX: &str = "loomwork_";

@@ -44,6 +44,7 @@ macro_rules! engine_contract {
             }
             $crate::engine_contract! { @group rows, $place;
                 rows_are_inserted_once
+                a_new_row_is_not_looked_for
                 a_deleted_id_is_free_again
                 rows_are_changed_in_place
                 rows_are_deleted_once
