@@ -24,7 +24,8 @@ pub(crate) struct SqliteSession {
     /// Told of every commit; a reader has none to tell of.
     commits: Option<Arc<Commits>>,
     lane: Lane,
-    /// The end of the change log, once this transaction has asked for it.
+    /// The end of the change log, once this transaction has asked for it. Only the writer moves it,
+    /// so to the writer it holds for its next transactions too.
     log_end: Option<u64>,
     /// This transaction has written something.
     wrote: bool,
@@ -234,14 +235,16 @@ fn op_of(number: u8) -> Op {
 impl Session for SqliteSession {
     fn begin(&mut self, kind: TxKind, lane: Lane) -> Outcome<()> {
         let begin = match kind {
-            TxKind::Read => "BEGIN",
+            TxKind::Read => {
+                self.log_end = None;
+                "BEGIN"
+            }
             // There is one writer, so a claim is a mutation like any other.
             TxKind::Write | TxKind::Claim => {
                 self.set_lane(lane).map_err(stop("change the durability"))?;
                 "BEGIN IMMEDIATE"
             }
         };
-        self.log_end = None;
         self.wrote = false;
         self.prepared(begin).and_then(|mut begin| begin.execute([])).map_err(stop("begin a transaction"))?;
         let Some(schema) = self.schema else { return Ok(()) };
@@ -292,6 +295,7 @@ impl Session for SqliteSession {
     }
 
     fn rollback(&mut self) {
+        self.log_end = None;
         // A failed COMMIT or a full disk may have rolled back already.
         if !self.connection.is_autocommit()
             && let Err(error) = self.prepared("ROLLBACK").and_then(|mut rollback| rollback.execute([]))
