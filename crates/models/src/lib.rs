@@ -6,9 +6,12 @@
 
 mod content;
 mod error;
+pub mod history;
 mod model;
+mod object;
 mod reply;
 mod request;
+mod tokens;
 mod usage;
 
 pub use content::{
@@ -21,6 +24,10 @@ pub use model::{
     EmbedRequest, EmbeddingModel, Embeddings, GeneratedImage, ImageModel, ImageRequest, Images,
     LanguageModel, ModelName, ReplyStream, SchemaSupport, collect,
 };
+pub use object::{PartialJson, PartialJsonError};
 pub use reply::{Assembly, Chunk, Finish, FinishReason, PartKind, PartNumber, Reply, ReplyInfo, Warning};
 pub use request::{Format, OutputSchema, ReasoningEffort, Request, Settings, ToolChoice, ToolSpec};
+#[cfg(feature = "tiktoken")]
+pub use tokens::Tiktoken;
+pub use tokens::{Estimator, TokenCounter};
 pub use usage::Usage;

@@ -1,1 +1,3 @@
 //! The crate's tests, one file for each concept.
+
+mod tokens;

@@ -1,0 +1,3 @@
+//! Answers that are values: JSON that fits a schema, whole or as it grows.
+mod partial;
+pub use partial::{PartialJson, PartialJsonError};
