@@ -7,6 +7,7 @@
 mod content;
 mod error;
 pub mod history;
+mod http;
 mod model;
 mod object;
 mod reply;
@@ -20,6 +21,7 @@ pub use content::{
     ToolOutput, ToolResult, guess_media_type,
 };
 pub use error::{Advice, Error, ErrorKind, Result};
+pub use http::{HttpOptions, Proxy};
 pub use model::{
     EmbedRequest, EmbeddingModel, Embeddings, GeneratedImage, ImageModel, ImageRequest, Images,
     LanguageModel, ModelName, ReplyStream, SchemaSupport, collect,

@@ -99,7 +99,11 @@ pub async fn collect(mut stream: ReplyStream) -> Result<Reply> {
         match chunk {
             Ok(chunk) => assembly.push(chunk)?,
             Err(error) if assembly.is_empty() => return Err(error),
-            Err(error) => return Err(error.with_partial(assembly.into_reply())),
+            Err(error) => {
+                let mut partial = assembly.into_reply();
+                partial.finish.usage = error.usage().cloned().unwrap_or_default();
+                return Err(error.with_partial(partial));
+            }
         }
     }
     if assembly.is_finished() {
