@@ -10,6 +10,7 @@ mod responses;
 use serde_json::{Value, json};
 
 pub(super) use super::frame::Frame;
+pub(super) use embeddings::inputs;
 pub(super) use images::PICTURES;
 pub(super) use models::models;
 

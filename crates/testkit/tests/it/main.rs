@@ -4,4 +4,11 @@
 
 mod client;
 mod provider_chat;
+mod provider_embeddings;
+mod provider_images;
+mod provider_messages;
+mod provider_models;
+mod provider_responses;
+mod provider_rules;
+mod provider_rules_messages;
 mod provider_transport;
