@@ -55,6 +55,10 @@ pub(crate) struct Catalogued {
 struct FilledIndex {
     name: String,
     version: u32,
+    /// How the key was declared when it was filled: other parts, or parts in another order, make other
+    /// keys, and a version is easily forgotten.
+    #[serde(default)]
+    declared: String,
     unique: bool,
 }
 
@@ -205,7 +209,12 @@ pub(crate) fn registry(tx: &Tx, plans: &[Plan]) -> Result<Registry> {
 
 impl FilledIndex {
     fn of(index: &IndexShape) -> Self {
-        Self { name: index.name.to_owned(), version: index.version, unique: index.unique }
+        Self {
+            name: index.name.to_owned(),
+            version: index.version,
+            declared: index.declared.to_owned(),
+            unique: index.unique,
+        }
     }
 }
 

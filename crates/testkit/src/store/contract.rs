@@ -91,6 +91,7 @@ macro_rules! engine_contract {
                 a_table_of_another_program_stays_untouched
                 a_new_index_is_filled
                 a_changed_index_is_filled_anew
+                a_redeclared_index_is_filled_anew
                 a_changed_clustering_index_is_filled_anew
                 an_index_that_comes_back_is_right
                 older_record_versions_are_upgraded
