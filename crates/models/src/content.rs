@@ -24,6 +24,11 @@ pub use part::{
 /// What concerns single providers: the provider's name, and what it wants or said.
 pub type ProviderData = Map<String, Value>;
 
+/// Returns whether a text has nothing to read in it.
+pub(crate) fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
 /// Who says a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,3 +1,4 @@
 //! The crate's tests, one file for each concept.
 
+mod history;
 mod tokens;
