@@ -128,7 +128,7 @@ impl Writer {
                 Ok(committed) => return self.answer(batch, committed),
                 Err(Stop::Conflict) => {
                     self.tx.rollback();
-                    self.back_off(attempt);
+                    back_off(attempt, &self.random);
                 }
                 Err(Stop::Failed(error)) => {
                     self.tx.rollback();
@@ -206,16 +206,17 @@ impl Writer {
             unsent.into_inner().iter().for_each(|watcher| watcher.wake());
         }
     }
+}
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a writer thread waits out a conflict; no test depends on it"
-    )]
-    fn back_off(&self, attempt: u32) {
-        let longest =
-            LONGEST_BACK_OFF.min(Duration::from_micros(100) * 2_u32.saturating_pow(attempt.min(16)));
-        std::thread::sleep(longest.mul_f64(self.random.unit()));
-    }
+/// Waits before a run that conflicted is tried again: longer after each attempt, and spread, so that
+/// those who met do not meet again.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of the store waits out a conflict; no test depends on how long"
+)]
+pub(crate) fn back_off(attempt: u32, random: &Random) {
+    let longest = LONGEST_BACK_OFF.min(Duration::from_micros(100) * 2_u32.saturating_pow(attempt.min(16)));
+    std::thread::sleep(longest.mul_f64(random.unit()));
 }
 
 /// Answers one caller. Closures and results are the users': even dropping them may panic, which

@@ -234,6 +234,24 @@ async fn a_mutation_that_conflicts_for_ever_is_given_up() {
     assert_eq!(slugs(&store).await, ["first"]);
 }
 
+#[tokio::test]
+async fn an_opening_runs_again_after_conflicts_and_is_given_up_if_they_do_not_end() {
+    let (memory, fault) = (Memory::new(), Fault::default());
+    let open = || {
+        let engine = Faulty { memory: memory.clone(), fault: fault.clone() };
+        Store::builder(engine).tables([Note::table()]).open()
+    };
+    fault.plan(Call::Commit, End::Conflict, 5);
+    open().await.expect("the conflicts end").close().await;
+    fault.plan(Call::Commit, End::Conflict, u32::MAX);
+    let error = open().await.expect_err("it conflicts for ever");
+    assert!(
+        matches!(error.downcast_ref(), Some(Problem::GaveUp { what: "opening of the store", .. })),
+        "{error:?}"
+    );
+    assert_eq!(error.kind(), Kind::Conflict);
+}
+
 /// What an error was made from may have been overtaken: it is an answer like any other.
 #[tokio::test]
 async fn an_error_is_an_answer_only_once_its_commit_succeeds() {
