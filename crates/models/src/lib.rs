@@ -8,8 +8,11 @@ mod content;
 mod error;
 pub mod history;
 mod http;
+mod mock;
 mod model;
 mod object;
+mod offline;
+mod playback;
 mod reply;
 mod request;
 mod tokens;
@@ -22,11 +25,16 @@ pub use content::{
 };
 pub use error::{Advice, Error, ErrorKind, Result};
 pub use http::{HttpOptions, Proxy};
+pub use mock::{Gate, MockEmbeddings, MockImages, MockModel, MockReply};
 pub use model::{
     EmbedRequest, EmbeddingModel, Embeddings, GeneratedImage, ImageModel, ImageRequest, Images,
     LanguageModel, ModelName, ReplyStream, SchemaSupport, collect,
 };
-pub use object::{PartialJson, PartialJsonError};
+pub use object::{
+    ArrayStream, Object, ObjectOptions, ObjectStream, PartialJson, PartialJsonError, generate_choice,
+    generate_object, generate_value, stream_array, stream_object, stream_value,
+};
+pub use offline::OfflineEmbedder;
 pub use reply::{Assembly, Chunk, Finish, FinishReason, PartKind, PartNumber, Reply, ReplyInfo, Warning};
 pub use request::{Format, OutputSchema, ReasoningEffort, Request, Settings, ToolChoice, ToolSpec};
 #[cfg(feature = "tiktoken")]

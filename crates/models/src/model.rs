@@ -9,7 +9,7 @@ use futures_core::Stream;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use crate::{Assembly, Chunk, Data, Error, ProviderData, Reply, Request, Result, Settings, Usage, Warning};
+use crate::{Assembly, Chunk, Data, ProviderData, Reply, Request, Result, Settings, Usage, Warning};
 
 /// An answer as it comes. Dropping it calls the answer off and closes the connection.
 pub type ReplyStream = Pin<Box<dyn Stream<Item = Result<Chunk>> + Send>>;
@@ -106,13 +106,7 @@ pub async fn collect(mut stream: ReplyStream) -> Result<Reply> {
             }
         }
     }
-    if assembly.is_finished() {
-        return Ok(assembly.into_reply());
-    }
-    let partial = assembly.into_reply();
-    let text = "the answer ended without saying that it is complete";
-    let (provider, model) = (partial.info.provider.clone(), partial.info.model.clone());
-    Err(Error::new(crate::ErrorKind::Interrupted, provider, model, text).with_partial(partial))
+    assembly.finish()
 }
 
 /// What an embedding model is asked.

@@ -6,7 +6,7 @@ use loomwork_core::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, Extras, Part, ProviderData, Reasoning, Text, ToolCall, Usage};
+use crate::{Error, ErrorKind, Extras, Part, ProviderData, Reasoning, Text, ToolCall, Usage};
 
 /// The number of a part within one answer: 0, 1, 2, … in the order of their starts.
 pub type PartNumber = u32;
@@ -258,6 +258,17 @@ impl Assembly {
     /// Returns whether the answer is complete.
     pub fn is_finished(&self) -> bool {
         self.finish.is_some()
+    }
+
+    /// Returns the whole answer; one that never finished is an error that holds [what came](Error::partial).
+    pub fn finish(self) -> Result<Reply, Error> {
+        if self.is_finished() {
+            return Ok(self.into_reply());
+        }
+        let partial = self.into_reply();
+        let text = "the answer ended without saying that it is complete";
+        let (provider, model) = (partial.info.provider.clone(), partial.info.model.clone());
+        Err(Error::new(ErrorKind::Interrupted, provider, model, text).with_partial(partial))
     }
 
     /// Returns the answer so far; one that never finished is `interrupted`.

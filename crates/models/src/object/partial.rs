@@ -53,7 +53,10 @@ pub struct PartialJsonError {
 enum Open {
     Array(Vec<Value>),
     /// The key whose value is being written has the last place among the fields, once it is there.
-    Object { fields: Map<String, Value>, key: Option<String> },
+    Object {
+        fields: Map<String, Value>,
+        key: Option<String>,
+    },
 }
 
 /// A text, number or word that is not complete.
@@ -77,9 +80,16 @@ enum Escape {
     None,
     Slash,
     /// Hexadecimal digits: how many came, what they make, and the first half of a pair before them.
-    Hex { digits: u8, code: u32, high: Option<u32> },
+    Hex {
+        digits: u8,
+        code: u32,
+        high: Option<u32>,
+    },
     /// The first half of a pair came; its second half has to follow.
-    Low { high: u32, slash: bool },
+    Low {
+        high: u32,
+        slash: bool,
+    },
 }
 
 /// What may come next.
@@ -131,6 +141,11 @@ impl PartialJson {
     /// Returns whether the value is complete. A number alone is so only when [finished](Self::finish).
     pub fn is_complete(&self) -> bool {
         self.expect == Expect::Nothing
+    }
+
+    /// Returns how many bytes were read.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Returns how many arrays and objects are open, with one more for a text that is.
@@ -298,7 +313,9 @@ impl PartialJson {
                 (_, inner) => inner,
             };
         }
-        if let (Token::Text { text, is_key: false, .. }, Some(Value::String(shown))) = (&mut self.token, inner) {
+        if let (Token::Text { text, is_key: false, .. }, Some(Value::String(shown))) =
+            (&mut self.token, inner)
+        {
             *text = shown;
         }
     }

@@ -21,7 +21,8 @@ fn size(bytes: &[u8]) -> Option<(u32, u32)> {
     match crate::guess_media_type(bytes) {
         "image/png" => Some((big_endian(bytes.get(16..20)?), big_endian(bytes.get(20..24)?))),
         "image/gif" => {
-            let side = |at: usize| Some(u32::from(u16::from_le_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])));
+            let side =
+                |at: usize| Some(u32::from(u16::from_le_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])));
             Some((side(6)?, side(8)?))
         }
         "image/jpeg" => jpeg_size(bytes),
