@@ -63,3 +63,21 @@ fn beside(path: &Path) -> PathBuf {
     name.push(".lock");
     name.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Lock;
+
+    #[test]
+    fn a_lock_is_freed_although_a_child_still_holds_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let lock = Lock::take(&path).unwrap();
+        // What a process has between its start and the moment it becomes another program.
+        let inherited = lock.file.try_clone().unwrap();
+        Lock::take(&path).unwrap_err();
+        drop(lock);
+        Lock::take(&path).unwrap();
+        drop(inherited);
+    }
+}
