@@ -25,25 +25,80 @@ struct Response<'a> {
 /// One item of the output, whole, and how it grows in a stream.
 struct Item<'a> {
     whole: Value,
-    growth: Growth<'a>,
+    text: &'a str,
+    growth: &'static Growth,
 }
 
-enum Growth<'a> {
-    /// A text or a refusal in a message.
-    Said {
-        text: &'a str,
-        is_refusal: bool,
-    },
-    /// Reasoning, as a summary or as open content.
-    Reasoned {
-        text: &'a str,
-        is_open: bool,
-    },
-    Called {
-        arguments: &'a str,
-        is_custom: bool,
-    },
+/// How the text of an item comes, piece by piece.
+struct Growth {
+    delta: &'static str,
+    done: &'static str,
+    /// The field of `done` that has the whole text.
+    field: &'static str,
+    part: Option<PartOf>,
+    has_log_probabilities: bool,
 }
+
+/// The part of an item that a text belongs to.
+struct PartOf {
+    /// The item's list of parts.
+    list: &'static str,
+    index: &'static str,
+    /// What tells its start and its end; open reasoning has neither.
+    frame: Option<(&'static str, &'static str)>,
+}
+
+const CONTENT: PartOf = PartOf {
+    list: "content",
+    index: "content_index",
+    frame: Some(("response.content_part.added", "response.content_part.done")),
+};
+const TEXT: Growth = Growth {
+    delta: "response.output_text.delta",
+    done: "response.output_text.done",
+    field: "text",
+    part: Some(CONTENT),
+    has_log_probabilities: true,
+};
+const REFUSAL: Growth = Growth {
+    delta: "response.refusal.delta",
+    done: "response.refusal.done",
+    field: "refusal",
+    part: Some(CONTENT),
+    has_log_probabilities: false,
+};
+const SUMMARY: Growth = Growth {
+    delta: "response.reasoning_summary_text.delta",
+    done: "response.reasoning_summary_text.done",
+    field: "text",
+    part: Some(PartOf {
+        list: "summary",
+        index: "summary_index",
+        frame: Some(("response.reasoning_summary_part.added", "response.reasoning_summary_part.done")),
+    }),
+    has_log_probabilities: false,
+};
+const OPEN_REASONING: Growth = Growth {
+    delta: "response.reasoning_text.delta",
+    done: "response.reasoning_text.done",
+    field: "text",
+    part: Some(PartOf { list: "content", index: "content_index", frame: None }),
+    has_log_probabilities: false,
+};
+const ARGUMENTS: Growth = Growth {
+    delta: "response.function_call_arguments.delta",
+    done: "response.function_call_arguments.done",
+    field: "arguments",
+    part: None,
+    has_log_probabilities: false,
+};
+const INPUT: Growth = Growth {
+    delta: "response.custom_tool_call_input.delta",
+    done: "response.custom_tool_call_input.done",
+    field: "input",
+    part: None,
+    has_log_probabilities: false,
+};
 
 fn items<'a>(call: &'a Call<'a>) -> Vec<Item<'a>> {
     let parts = call.content.parts.iter().enumerate();
@@ -54,11 +109,11 @@ fn item<'a>(call: &'a Call<'a>, index: usize, part: &'a Part) -> Option<Item<'a>
     Some(match part {
         Part::Text(text) => {
             let content = json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
-            Item { whole: message(call, index, &content), growth: Growth::Said { text, is_refusal: false } }
+            Item { whole: message(call, index, &content), text, growth: &TEXT }
         }
         Part::Refusal(text) => {
             let content = json!({"type": "refusal", "refusal": text});
-            Item { whole: message(call, index, &content), growth: Growth::Said { text, is_refusal: true } }
+            Item { whole: message(call, index, &content), text, growth: &REFUSAL }
         }
         Part::Reasoning(text) => reasoning(call, index, text),
         Part::Call(tool_call) => called(call, index, tool_call),
@@ -78,46 +133,71 @@ fn message(call: &Call<'_>, index: usize, content: &Value) -> Value {
 }
 
 fn reasoning<'a>(call: &Call<'_>, index: usize, text: &'a str) -> Item<'a> {
-    let is_open = call.content.reasoning == ReasoningForm::Open;
     let mut whole = json!({"id": call.id("rs", index), "type": "reasoning", "summary": []});
-    if is_open {
-        whole["content"] = json!([{"type": "reasoning_text", "text": text}]);
-    } else {
-        whole["summary"] = json!([{"type": "summary_text", "text": text}]);
-    }
+    let growth = match call.content.reasoning {
+        ReasoningForm::Usual => {
+            whole["summary"] = json!([{"type": "summary_text", "text": text}]);
+            &SUMMARY
+        }
+        ReasoningForm::Open => {
+            whole["content"] = json!([{"type": "reasoning_text", "text": text}]);
+            &OPEN_REASONING
+        }
+    };
     let include = call.request.body["include"].as_array();
     if include.is_some_and(|fields| fields.iter().any(|field| field == "reasoning.encrypted_content")) {
         whole["encrypted_content"] = json!(call.id("encrypted", index));
     }
-    Item { whole, growth: Growth::Reasoned { text, is_open } }
+    Item { whole, text, growth }
 }
 
 fn called<'a>(call: &Call<'_>, index: usize, tool_call: &'a ToolCall) -> Item<'a> {
     let ToolCall { id, name, arguments } = tool_call;
     let call_id = id.clone().unwrap_or_else(|| call.id("call", index));
-    let is_custom = call.is_custom_tool(name);
-    let (kind, prefix, field) =
-        if is_custom { ("custom_tool_call", "ctc", "input") } else { ("function_call", "fc", "arguments") };
+    let (kind, prefix, growth) = if call.is_custom_tool(name) {
+        ("custom_tool_call", "ctc", &INPUT)
+    } else {
+        ("function_call", "fc", &ARGUMENTS)
+    };
     let whole = json!({
         "id": call.id(prefix, index),
         "type": kind,
         "status": "completed",
         "call_id": call_id,
         "name": name,
-        field: arguments,
+        growth.field: arguments,
     });
-    Item { whole, growth: Growth::Called { arguments, is_custom } }
+    Item { whole, text: arguments, growth }
+}
+
+impl Item<'_> {
+    fn is_call(&self) -> bool {
+        self.whole.get("call_id").is_some()
+    }
+
+    /// The item as it is before its first delta.
+    fn started(&self) -> Value {
+        let mut item = self.whole.clone();
+        match &self.growth.part {
+            Some(part) => item[part.list] = json!([]),
+            None => item[self.growth.field] = "".into(),
+        }
+        if item.get("status").is_some() {
+            item["status"] = "in_progress".into();
+        }
+        item
+    }
 }
 
 impl Response<'_> {
     /// Keeps which reasoning led to which call, to see that it comes back.
     fn remember(&self, memory: &mut Memory) {
         let mut reasoning = Vec::new();
-        for Item { whole, growth } in &self.items {
-            match growth {
-                Growth::Reasoned { .. } => reasoning.push(whole.clone()),
-                Growth::Called { .. } => memory.keep(&whole["call_id"], &reasoning),
-                Growth::Said { .. } => {}
+        for item in &self.items {
+            if item.is_call() {
+                memory.keep(&item.whole["call_id"], &reasoning);
+            } else if item.whole["type"] == "reasoning" {
+                reasoning.push(item.whole.clone());
             }
         }
     }
@@ -197,7 +277,7 @@ impl Response<'_> {
             Calls { are_interleaved: self.call.content.are_calls_interleaved, waiting: Vec::new() };
         for (index, item) in self.items.iter().enumerate() {
             let grown = self.grow(index, item);
-            if matches!(item.growth, Growth::Called { .. }) {
+            if item.is_call() {
                 calls.add(grown, &mut events);
             } else {
                 calls.flush(&mut events);
@@ -226,88 +306,32 @@ impl Response<'_> {
 
     /// The events of one item, from its start to its end.
     fn grow(&self, index: usize, item: &Item<'_>) -> Vec<Event> {
-        let mut events =
-            vec![Event::of("response.output_item.added").at(index).with("item", started(&item.whole))];
-        let id = &item.whole["id"];
-        let of_item = |kind: &'static str| Event::of(kind).with("item_id", id.clone()).at(index);
-        match item.growth {
-            Growth::Said { text, is_refusal: false } => {
-                let of_part = |kind| of_item(kind).with("content_index", 0.into());
-                let part = |text: &str| json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
-                events.push(of_part("response.content_part.added").with("part", part("")));
-                events.extend(self.cut(text).map(|piece| {
-                    let delta = of_part("response.output_text.delta").with("delta", piece.into());
-                    delta.with("logprobs", json!([]))
-                }));
-                let done = of_part("response.output_text.done").with("text", text.into());
-                events.push(done.with("logprobs", json!([])));
-                events.push(of_part("response.content_part.done").with("part", part(text)));
-            }
-            Growth::Said { text, is_refusal: true } => {
-                let of_part = |kind| of_item(kind).with("content_index", 0.into());
-                let part = |text: &str| json!({"type": "refusal", "refusal": text});
-                events.push(of_part("response.content_part.added").with("part", part("")));
-                let delta = |piece: &str| of_part("response.refusal.delta").with("delta", piece.into());
-                events.extend(self.cut(text).map(delta));
-                events.push(of_part("response.refusal.done").with("refusal", text.into()));
-                events.push(of_part("response.content_part.done").with("part", part(text)));
-            }
-            Growth::Reasoned { text, is_open: false } => {
-                let of_part = |kind| of_item(kind).with("summary_index", 0.into());
-                let part = |text: &str| json!({"type": "summary_text", "text": text});
-                events.push(of_part("response.reasoning_summary_part.added").with("part", part("")));
-                let delta = |piece: &str| {
-                    of_part("response.reasoning_summary_text.delta").with("delta", piece.into())
-                };
-                events.extend(self.cut(text).map(delta));
-                events.push(of_part("response.reasoning_summary_text.done").with("text", text.into()));
-                events.push(of_part("response.reasoning_summary_part.done").with("part", part(text)));
-            }
-            Growth::Reasoned { text, is_open: true } => {
-                let of_part = |kind| of_item(kind).with("content_index", 0.into());
-                let delta =
-                    |piece: &str| of_part("response.reasoning_text.delta").with("delta", piece.into());
-                events.extend(self.cut(text).map(delta));
-                events.push(of_part("response.reasoning_text.done").with("text", text.into()));
-            }
-            Growth::Called { arguments, is_custom } => {
-                let (delta, done, field) = if is_custom {
-                    ("response.custom_tool_call_input.delta", "response.custom_tool_call_input.done", "input")
-                } else {
-                    (
-                        "response.function_call_arguments.delta",
-                        "response.function_call_arguments.done",
-                        "arguments",
-                    )
-                };
-                events.extend(self.cut(arguments).map(|piece| of_item(delta).with("delta", piece.into())));
-                let name = item.whole["name"].clone();
-                events.push(of_item(done).with("name", name).with(field, arguments.into()));
-            }
+        let Growth { delta, done, field, part, has_log_probabilities } = item.growth;
+        let of_text = |kind: &'static str| {
+            let event = Event::of(kind).with("item_id", item.whole["id"].clone()).at(index);
+            part.iter().fold(event, |event, part| event.with(part.index, 0.into()))
+        };
+        let told = |kind, field: &str, text: &str| {
+            let event = of_text(kind).with(field, text.into());
+            if *has_log_probabilities { event.with("logprobs", json!([])) } else { event }
+        };
+        let mut events = vec![Event::of("response.output_item.added").at(index).with("item", item.started())];
+        let framed = part.as_ref().and_then(|part| Some((part.list, part.frame?)));
+        if let Some((list, (added, _))) = framed {
+            let mut empty = item.whole[list][0].clone();
+            empty[*field] = "".into();
+            events.push(of_text(added).with("part", empty));
+        }
+        let pieces = self.call.content.deltas.cut(item.text).into_iter();
+        events.extend(pieces.map(|piece| told(delta, "delta", piece)));
+        let done = told(done, field, item.text);
+        events.push(if item.is_call() { done.with("name", item.whole["name"].clone()) } else { done });
+        if let Some((list, (_, done))) = framed {
+            events.push(of_text(done).with("part", item.whole[list][0].clone()));
         }
         events.push(Event::of("response.output_item.done").at(index).with("item", item.whole.clone()));
         events
     }
-
-    fn cut<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
-        self.call.content.deltas.cut(text).into_iter()
-    }
-}
-
-/// An item as it is before its first delta.
-fn started(whole: &Value) -> Value {
-    let mut item = whole.clone();
-    for (field, empty) in
-        [("content", json!([])), ("summary", json!([])), ("arguments", "".into()), ("input", "".into())]
-    {
-        if item.get(field).is_some() {
-            item[field] = empty;
-        }
-    }
-    if item.get("status").is_some() {
-        item["status"] = "in_progress".into();
-    }
-    item
 }
 
 struct Event {
