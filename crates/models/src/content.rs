@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use data::Data;
+pub(crate) use data::from_base64;
 pub use media::guess_media_type;
 pub use output::{OutputItem, ToolOutput};
 pub use part::{

@@ -23,6 +23,8 @@ pub(crate) use events::SseEvent;
 pub(crate) use failure::{ReadError, Said};
 pub use options::{HttpOptions, Proxy};
 pub(crate) use reply::ReadEvents;
+#[cfg(any(test, feature = "bench"))]
+pub(crate) use reply::read_at_hand;
 
 use crate::{ErrorKind, Result, Settings};
 use failure::Failure;
@@ -65,7 +67,7 @@ impl Call<'_> {
 
 /// What is sent, and where to.
 pub(crate) struct Ask<'a> {
-    /// The path behind the base URL: `chat/completions`.
+    /// The path behind the base URL, which may have a query: `chat/completions`.
     pub(crate) path: &'a str,
     /// The provider's headers; those of the call's settings go before them.
     pub(crate) headers: &'a [(String, String)],
@@ -232,8 +234,13 @@ impl Reach {
     }
 
     fn url(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut url = self.base.clone();
         url.set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
+        if !query.is_empty() {
+            let own = self.base.query().map(|own| format!("{own}&")).unwrap_or_default();
+            url.set_query(Some(&format!("{own}{query}")));
+        }
         url
     }
 }

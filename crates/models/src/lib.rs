@@ -4,6 +4,9 @@
 //! The crate owns messages and their parts, requests and answers, and everything that knows a provider's
 //! wire format. It stores nothing and runs no tool.
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod content;
 mod error;
 pub mod history;
@@ -13,6 +16,7 @@ mod model;
 mod object;
 mod offline;
 mod playback;
+mod openai;
 mod reply;
 mod request;
 mod tokens;
@@ -35,6 +39,9 @@ pub use object::{
     generate_object, generate_value, stream_array, stream_object, stream_value,
 };
 pub use offline::OfflineEmbedder;
+pub use openai::{
+    Dialect, EffortForm, InstructionRole, KeyHeader, MaxTokens, Ollama, OpenAi, OpenAiOptions, ThinkTags,
+};
 pub use reply::{Assembly, Chunk, Finish, FinishReason, PartKind, PartNumber, Reply, ReplyInfo, Warning};
 pub use request::{Format, OutputSchema, ReasoningEffort, Request, Settings, ToolChoice, ToolSpec};
 #[cfg(feature = "tiktoken")]

@@ -80,6 +80,11 @@ enum State {
 }
 
 impl<R: ReadEvents> Reading<R> {
+    fn of(events: impl Stream<Item = Result<SseEvent>> + Send + 'static, reader: R, watch: Watch) -> Self {
+        let (events, chunks) = (Box::pin(events), VecDeque::new());
+        Self { events, reader, chunks, failure: None, watch, state: State::Open }
+    }
+
     /// Reads up to the first part, or to the end of an answer without any.
     async fn begin(answer: Answer, mut reader: R) -> Result<Self> {
         reader.head(answer.telling_headers());
@@ -95,8 +100,7 @@ impl<R: ReadEvents> Reading<R> {
             let events = Box::pin(futures_util::stream::empty());
             return Ok(Self { events, reader, chunks, failure: None, watch, state: State::Ended });
         }
-        let events = Box::pin(answer.events());
-        let mut reading = Self { events, reader, chunks, failure: None, watch, state: State::Open };
+        let mut reading = Self::of(answer.events(), reader, watch);
         let is_start = |chunk: &Chunk| matches!(chunk, Chunk::Start(_));
         while reading.state == State::Open && reading.chunks.iter().all(is_start) {
             if let Err(error) = reading.read_event().await {
@@ -165,4 +169,20 @@ impl<R: ReadEvents> Reading<R> {
         let enough = self.watch.clock.sleep(DRAIN);
         futures_util::future::select(std::pin::pin!(rest), enough).await;
     }
+}
+
+/// Reads an answer that is at hand, as it would be read from a connection.
+#[cfg(any(test, feature = "bench"))]
+pub(crate) fn read_at_hand(body: Vec<Bytes>, reader: impl ReadEvents) -> ReplyStream {
+    let call = Call {
+        model: "",
+        settings: &crate::Settings::default(),
+        cancel: &tokio_util::sync::CancellationToken::new(),
+        read_error: |_, _| super::Said::default(),
+    };
+    let options = super::HttpOptions::default();
+    let watch = Watch::new("", &options, &call);
+    let bytes = futures_util::stream::iter(body.into_iter().map(Ok));
+    let events = super::events::decode(bytes, watch.clone(), options.max_event_bytes);
+    Reading::of(events, reader, watch).into_stream()
 }
