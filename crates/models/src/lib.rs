@@ -40,7 +40,8 @@ pub use object::{
 };
 pub use offline::OfflineEmbedder;
 pub use openai::{
-    Dialect, EffortForm, InstructionRole, KeyHeader, MaxTokens, Ollama, OpenAi, OpenAiOptions, ThinkTags,
+    Dialect, EffortForm, EmbeddingLimits, InstructionRole, KeyHeader, MaxTokens, Ollama, OpenAi,
+    OpenAiOptions, SchemaError, ThinkTags, drop_filler_nulls, strict_schema,
 };
 pub use reply::{Assembly, Chunk, Finish, FinishReason, PartKind, PartNumber, Reply, ReplyInfo, Warning};
 pub use request::{Format, OutputSchema, ReasoningEffort, Request, Settings, ToolChoice, ToolSpec};
