@@ -166,7 +166,8 @@ pub enum DataForm {
 /// What becomes of files that a provider doesn't read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnreadableFiles {
-    /// The call is an error of kind `bad_request` that names the part.
+    /// In a user's message, the call is an error of kind `bad_request` that names the part. What models
+    /// and tools made is nobody's request, so a note stands in its place, with a warning.
     #[default]
     Refuse,
     /// A note stands in their place, with a warning.

@@ -4,6 +4,7 @@
 //! The crate owns messages and their parts, requests and answers, and everything that knows a provider's
 //! wire format. It stores nothing and runs no tool.
 
+mod anthropic;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -22,6 +23,10 @@ mod request;
 mod tokens;
 mod usage;
 
+pub use anthropic::{
+    Anthropic, AnthropicKey, AnthropicOptions, AnthropicVersion, CacheTtl, MessagesOptions, PromptCache,
+    ThinkingForm,
+};
 pub use content::{
     ApprovalRequest, ApprovalResponse, Custom, Data, Extras, File, Image, Message, OutputItem, Part,
     ProviderData, Reasoning, ReasoningFile, RedactedReasoning, Role, Source, SourceKind, Text, ToolCall,

@@ -2,7 +2,7 @@
 
 use super::parts::Place;
 use super::{DataForm, Readable, Target, UnreadableFiles, warn};
-use crate::{Data, Error, ErrorKind, Part, Result, Text, Warning, guess_media_type};
+use crate::{Data, Error, ErrorKind, Part, Result, Role, Text, Warning, guess_media_type};
 
 const UNKNOWN_IMAGE: &str = "image/*";
 const UNKNOWN_FILE: &str = "application/octet-stream";
@@ -38,11 +38,11 @@ pub(super) fn readable(
     let kind = part.type_name().to_owned();
     let name = name.map(|name| format!(" `{name}`")).unwrap_or_default();
     match target.unreadable_files {
-        UnreadableFiles::Refuse => {
+        UnreadableFiles::Refuse if place.role == Role::User => {
             let text = format!("{place} is {}{kind}{name} of type {media_type}: {problem}", article(&kind));
             Err(Error::new(ErrorKind::BadRequest, &target.model.provider, &target.model.model, text))
         }
-        UnreadableFiles::Note => {
+        UnreadableFiles::Refuse | UnreadableFiles::Note => {
             warn(
                 warnings,
                 format!("{kind}{name}, {place}"),

@@ -73,7 +73,7 @@ fn clean_part(
             let opens = target.reasoning == ReasoningRule::Own && (is_own || is_unclaimed);
             opens.then(|| unseal(sealed.data, sealed.extras, target))
         }
-        (Role::Assistant, Part::Custom(custom)) if is_own => Some(Part::Custom(custom)),
+        (Role::User | Role::Assistant, Part::Custom(custom)) if is_own => Some(Part::Custom(custom)),
         // Where an answer came from was said in the answer.
         (_, Part::Source(_)) => None,
         (Role::Assistant, Part::ToolCall(call)) if is_own || !call.provider_executed => {
@@ -85,7 +85,7 @@ fn clean_part(
             Some(Part::ToolResult(result))
         }
         (_, part @ Part::ApprovalResponse(_)) => Some(part),
-        (Role::Assistant, Part::Custom(_) | Part::ToolCall(_)) | (_, Part::Unknown(_)) => {
+        (_, Part::Custom(_) | Part::Unknown(_)) | (Role::Assistant, Part::ToolCall(_)) => {
             let why = format!("{} does not know it; it is left out", target.model);
             warn(warnings, format!("{kind}, {place}"), why);
             None

@@ -12,7 +12,7 @@ use super::answer::{Answer, no_json};
 use super::retry::Attempts;
 use super::watch::Watch;
 use super::{Ask, Call, Http, SseEvent};
-use crate::{Chunk, Error, ReplyStream, Result};
+use crate::{Chunk, Error, ReplyStream, Result, Usage};
 
 /// How long the end of a body is waited for behind the end of its answer, so that the connection can
 /// serve again.
@@ -33,6 +33,11 @@ pub(crate) trait ReadEvents: Send + Unpin + 'static {
 
     /// Reads an answer that came as one JSON text, since some servers don't stream.
     fn whole(&mut self, body: Bytes, chunks: &mut VecDeque<Chunk>) -> Result<()>;
+
+    /// Returns what the call has used so far, as far as it is known, for an answer that breaks off.
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
 }
 
 impl Http {
@@ -161,7 +166,11 @@ impl<R: ReadEvents> Reading<R> {
     /// Ends the answer with an error, behind the chunks that came before it.
     fn fail(&mut self, error: Error) {
         self.state = State::Ended;
-        self.failure = Some(error);
+        let usage = self.reader.usage().filter(|_| error.usage().is_none());
+        self.failure = Some(match usage {
+            Some(usage) => error.with_usage(usage),
+            None => error,
+        });
     }
 
     async fn drain(&mut self) {
