@@ -224,11 +224,12 @@ fn op_number(op: Op) -> u8 {
     }
 }
 
-fn op_of(number: u8) -> Op {
+fn op_of(number: u8) -> rusqlite::Result<Op> {
     match number {
-        0 => Op::Insert,
-        1 => Op::Update,
-        _ => Op::Delete,
+        0 => Ok(Op::Insert),
+        1 => Ok(Op::Update),
+        2 => Ok(Op::Delete),
+        _ => Err(damaged("the change log tells of no known change")),
     }
 }
 
@@ -282,8 +283,9 @@ impl Session for SqliteSession {
     fn commit(&mut self) -> Outcome<Seq> {
         self.check_running()?;
         let end = self.log_end()?;
-        if self.lane == Lane::Durable && self.unsynced && !self.wrote {
-            // Its answer may tell of relaxed commits. SQLite syncs only what writes.
+        if self.lane == Lane::Durable && self.unsynced {
+            // Its answer may tell of relaxed commits, and SQLite syncs only what changes a page. A
+            // write does not always do that: it may put back the bytes that are there.
             self.prepared(sql::SYNC).and_then(|mut touch| touch.execute([])).map_err(stop("commit"))?;
         }
         self.prepared("COMMIT").and_then(|mut commit| commit.execute([])).map_err(stop("commit"))?;
@@ -312,7 +314,7 @@ impl Session for SqliteSession {
                 let entry = LogEntry {
                     table: TableNo(row.get(1)?),
                     id: id_at_end(bytes(row.get_ref(2)?)?)?,
-                    op: op_of(row.get(3)?),
+                    op: op_of(row.get(3)?)?,
                 };
                 if visit(Logged { seq: Seq(row.get(0)?), entry }).is_break() {
                     break;

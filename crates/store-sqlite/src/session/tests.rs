@@ -101,6 +101,30 @@ fn notes() -> Shape {
     }
 }
 
+#[test]
+fn a_durable_commit_syncs_the_relaxed_ones_before_it_although_it_changes_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Sqlite::open(folder.path().join("store.db")).unwrap();
+    file.define(&[notes()]).unwrap();
+    let mut session = file.connected(Role::Writer).unwrap();
+    let id = RawId::from_bytes([7; 16]);
+    let log = || std::fs::metadata(folder.path().join("store.db-wal")).unwrap().len();
+    write(&mut session, Lane::Relaxed, id, false);
+    let relaxed = log();
+    write(&mut session, Lane::Durable, id, true);
+    assert!(log() > relaxed, "SQLite leaves pages alone whose content stays, and then syncs nothing");
+}
+
+/// Writes the same row `id` every time, over itself if it is there.
+fn write(session: &mut SqliteSession, lane: Lane, id: RawId, is_there: bool) {
+    let keys: Vec<Option<EntryKey>> = vec![Some([&[1], id.as_bytes().as_slice()].concat().into())];
+    let new = Stored { version: 1, body: b"{}".to_vec(), keys: keys.clone() };
+    let writes = [Write { table: TABLE, id, old: is_there.then_some(keys.as_slice()), new: Some(&new) }];
+    session.begin(TxKind::Write, lane).unwrap();
+    session.apply(&Changes { writes: &writes, log: &[], log_floor: Seq(0), trim: None }).unwrap();
+    session.commit().unwrap();
+}
+
 /// Every way to scan: by id and by index, up and down, with bodies and without.
 fn scans() -> impl Iterator<Item = (Option<usize>, bool, bool)> {
     let both = [false, true];

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use loomwork_core::{Clock, Ids, Random, RawId, Time};
 use loomwork_store::{Id, Row, Store, Table};
-use loomwork_store_sqlite::{OpenSqlite as _, Sqlite, SqliteOptions};
+use loomwork_store_sqlite::{OpenSqlite as _, Sqlite, SqliteError, SqliteOptions};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
@@ -217,6 +217,18 @@ async fn a_new_file_has_the_pages_asked_for() {
         store.mutate(add).await.unwrap();
         assert_eq!(number(&raw::look(&file.path()), "PRAGMA page_size"), i64::from(page_bytes));
         tables::sound(&store, 2).await;
+    }
+}
+
+#[test]
+fn pages_that_sqlite_does_not_have_are_refused() {
+    let file = TempFile::new();
+    for page_bytes in [0, 256, 1000, 131_072] {
+        let options = SqliteOptions { page_bytes, ..SqliteOptions::default() };
+        let refused = Sqlite::open_with(file.path(), options).unwrap_err();
+        assert!(matches!(refused.downcast_ref(), Some(SqliteError::PageSize { .. })), "{refused:?}");
+        assert!(refused.to_string().contains(&page_bytes.to_string()), "{refused}");
+        assert!(!file.path().exists(), "nothing is made");
     }
 }
 
