@@ -9,6 +9,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use crate::fault::{SqliteError, kind_of};
 use crate::sql::table_name;
+use crate::sqlite::folder_of;
 
 /// The table whose one row's id is the store's.
 const IDENTITY: &str = "loomwork_store";
@@ -120,8 +121,7 @@ fn give_new_id(path: &Path) -> rusqlite::Result<()> {
 fn publish(unfinished: &Path, to: &Path) -> Result<(), Failed> {
     crash_point("backup.synced");
     std::fs::rename(unfinished, to)?;
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(File::open(folder)?.sync_all()?)
+    Ok(File::open(folder_of(to))?.sync_all()?)
 }
 
 /// The copy's name until it is whole.

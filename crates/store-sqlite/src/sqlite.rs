@@ -270,15 +270,29 @@ const PAGE_BYTES: RangeInclusive<u32> = 512..=65_536;
 /// Enough for every statement of a store with some dozens of tables.
 const CACHED_STATEMENTS: usize = 1024;
 
+/// How many links in a row are followed to a file that is not there yet.
+const MOST_LINKS: usize = 40;
+
 /// The one name of a file that may have several, so that it has one lock and one log.
 fn resolved(path: &Path) -> PathBuf {
-    let whole = path.canonicalize();
-    let in_folder = || {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
-        Some(folder.join(path.file_name()?))
-    };
-    whole.ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
+    if let Ok(whole) = path.canonicalize() {
+        return whole;
+    }
+    // It is not there yet, but a link to it may be.
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = path.read_link() else { break };
+        path = folder_of(&path).join(target);
+    }
+    match (folder_of(&path).canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path,
+    }
+}
+
+/// The folder that a file is in, or would be.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// On some network file systems SQLite keeps another journal, under which readers block the writer.
