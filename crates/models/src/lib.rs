@@ -43,7 +43,7 @@ pub use object::{
     ArrayStream, Object, ObjectOptions, ObjectStream, PartialJson, PartialJsonError, generate_choice,
     generate_object, generate_value, stream_array, stream_object, stream_value,
 };
-pub use offline::OfflineEmbedder;
+pub use offline::{OfflineEmbedder, OfflineImages, OfflineModel};
 pub use openai::{
     Dialect, EffortForm, EmbeddingLimits, InstructionRole, KeyHeader, MaxTokens, Ollama, OpenAi,
     OpenAiOptions, SchemaError, ThinkTags, drop_filler_nulls, strict_schema,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use loomwork_core::{Clock, Time};
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ impl Playback {
     /// Plays the steps. `guard` lives as long as the stream, and is told when the steps have ended.
     pub(crate) fn play(self, steps: impl Into<VecDeque<Step>>, guard: impl Guard) -> ReplyStream {
         let state = Some((self, steps.into(), guard));
-        Box::pin(stream::unfold(state, async |state| {
+        let chunks = stream::unfold(state, async |state| {
             let (playback, mut steps, mut guard) = state?;
             match playback.next(&mut steps).await {
                 Ok(Some(chunk)) => Some((Ok(chunk), Some((playback, steps, guard)))),
@@ -51,7 +51,8 @@ impl Playback {
                     Some((Err(error), None))
                 }
             }
-        }))
+        });
+        Box::pin(chunks.fuse())
     }
 
     async fn next(&self, steps: &mut VecDeque<Step>) -> Result<Option<Chunk>> {
@@ -96,6 +97,12 @@ impl Playback {
     fn error(&self, kind: ErrorKind, text: &str) -> Error {
         Error::new(kind, &self.model.provider, &self.model.model, text)
     }
+}
+
+/// Cuts a text into words, each with the space behind it; JSON, which needs no spaces, behind its marks too.
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let is_json = text.starts_with(['{', '[']);
+    text.split_inclusive(move |letter| letter == ' ' || is_json && matches!(letter, ',' | ':'))
 }
 
 /// What a stream holds while it lives.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Gate;
-use crate::playback::Step;
+use crate::playback::{Step, pieces};
 use crate::{Chunk, Error, Finish, FinishReason, Part, PartKind, PartNumber, ProviderData, Usage};
 
 /// What a mock says in one call, in the order in which it is written down.
@@ -115,7 +115,7 @@ impl MockReply {
         let provider_metadata = ProviderData::new();
         self.steps.push(Step::Chunk(Chunk::PartStart { part, kind, provider_metadata }));
         self.steps
-            .extend(words(text).map(|delta| Step::Chunk(Chunk::PartDelta { part, delta: delta.into() })));
+            .extend(pieces(text).map(|delta| Step::Chunk(Chunk::PartDelta { part, delta: delta.into() })));
         self.step(Step::Chunk(Chunk::PartEnd { part, provider_metadata: ProviderData::new() }))
     }
 
@@ -153,11 +153,6 @@ fn place_in(steps: &[Step], number: PartNumber, after: usize) -> Option<usize> {
     };
     let places: Vec<usize> = (0..steps.len()).filter(|index| of_part(&steps[*index])).collect();
     places.get(after).or(places.last()).copied()
-}
-
-/// Cuts a text behind each run of spaces.
-pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split_inclusive(' ')
 }
 
 impl Default for MockReply {

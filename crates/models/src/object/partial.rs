@@ -36,6 +36,8 @@ pub struct PartialJson {
     shown: Option<Value>,
     is_shown: bool,
     bytes: usize,
+    /// How often the value has grown.
+    growth: u64,
 }
 
 /// Text that is no JSON.
@@ -143,6 +145,11 @@ impl PartialJson {
         self.expect == Expect::Nothing
     }
 
+    /// Returns how often the value has grown: no more often, and it looks the same.
+    pub(super) fn growth(&self) -> u64 {
+        self.growth
+    }
+
     /// Returns how many bytes were read.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -157,17 +164,21 @@ impl PartialJson {
     /// Reads the next character, or more than one where that is quicker, and returns how many bytes.
     fn step(&mut self, next: char, rest: &str) -> Result<usize, String> {
         match &mut self.token {
-            Token::Text { escape: Escape::None, text, .. } => {
+            Token::Text { escape: Escape::None, text, is_key } => {
                 let plain = rest.find(|letter: char| matches!(letter, '"' | '\\') || letter < ' ');
                 match plain.unwrap_or(rest.len()) {
                     0 => self.text_mark(next)?,
                     plain => {
                         text.push_str(&rest[..plain]);
+                        self.growth += u64::from(!*is_key);
                         return Ok(plain);
                     }
                 }
             }
-            Token::Text { text, escape, .. } => *escape = unescape(*escape, next, text)?,
+            Token::Text { text, escape, is_key } => {
+                *escape = unescape(*escape, next, text)?;
+                self.growth += u64::from(!*is_key && matches!(escape, Escape::None));
+            }
             Token::Word(word) if matches!(next, '0'..='9' | 'a'..='z' | 'E' | '+' | '-' | '.') => {
                 word.push(next);
             }
@@ -204,7 +215,10 @@ impl PartialJson {
             ('[', Expect::Value | Expect::FirstElement) => {
                 self.open(Open::Array(Vec::new()), Expect::FirstElement)?;
             }
-            ('"', Expect::Value | Expect::FirstElement) => self.begin_text(false),
+            ('"', Expect::Value | Expect::FirstElement) => {
+                self.growth += 1;
+                self.begin_text(false);
+            }
             ('"', Expect::FirstKey | Expect::Key) => self.begin_text(true),
             ('0'..='9' | '-' | 't' | 'f' | 'n', Expect::Value | Expect::FirstElement) => {
                 self.token = Token::Word(next.into());
@@ -241,6 +255,7 @@ impl PartialJson {
         self.token = Token::None;
         let value = serde_json::from_str(&word)
             .map_err(|_| format!("`{word}` is no number and none of true, false and null"))?;
+        self.growth += 1;
         self.add(value);
         Ok(())
     }
@@ -251,6 +266,7 @@ impl PartialJson {
         }
         self.open.push(open);
         self.expect = expect;
+        self.growth += 1;
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use futures_util::StreamExt as _;
+use futures_util::stream::Fuse;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -138,7 +139,7 @@ fn rest_of(answer: Answer<'_>, delivered: usize) -> Result<Vec<Value>> {
 /// An answer, and the value in it as far as it has come.
 struct Answer<'model> {
     exchange: Exchange<'model>,
-    stream: ReplyStream,
+    stream: Fuse<ReplyStream>,
     assembly: Assembly,
     /// The part of the answer that is the value, where a tool call is.
     call: Option<PartNumber>,
@@ -151,7 +152,7 @@ struct Answer<'model> {
 
 impl<'model> Answer<'model> {
     async fn open(exchange: Exchange<'model>) -> Result<Self> {
-        let stream = exchange.model.stream(exchange.request.clone()).await?;
+        let stream = exchange.model.stream(exchange.request.clone()).await?.fuse();
         let begin = exchange.target.begins_with(exchange.support != SchemaSupport::Prompt);
         Ok(Self {
             exchange,
@@ -207,9 +208,9 @@ impl<'model> Answer<'model> {
                 self.has_begun = true;
                 self.json = PartialJson::default();
             }
-            let before = self.json.bytes();
+            let (before, growth) = (self.json.bytes(), self.json.growth());
             let pushed = self.json.push(text);
-            self.has_grown = true;
+            self.has_grown |= self.json.growth() > growth;
             match pushed {
                 Err(error) if !self.json.is_complete() => {
                     self.has_begun = false;

@@ -12,9 +12,9 @@ const COMMON: &[&str] = &[
     "tell", "than", "that", "the", "their", "them", "then", "there", "they", "this", "to", "us", "was", "we",
     "were", "what", "when", "where", "which", "who", "whom", "whose", "why", "will", "with", "would", "you",
     "your", "s", "t", "m", // German, French, Spanish
-    "das", "dem", "den", "der", "die", "ein", "eine", "ich", "ist", "mein", "und", "von", "was", "wer", "wie",
-    "wo", "zu", "de", "des", "du", "est", "et", "je", "la", "le", "les", "mon", "que", "qui", "un", "une",
-    "el", "en", "es", "los", "las", "mi", "por", "qué", "una", "y",
+    "das", "dem", "den", "der", "die", "ein", "eine", "ich", "ist", "mein", "und", "von", "was", "wer",
+    "wie", "wo", "zu", "de", "des", "du", "est", "et", "je", "la", "le", "les", "mon", "que", "qui", "un",
+    "une", "el", "en", "es", "los", "las", "mi", "por", "qué", "una", "y",
 ];
 
 /// Returns the words of a text in lower case. Chinese and Japanese are written without spaces: there, each
