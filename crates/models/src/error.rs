@@ -151,6 +151,12 @@ impl Error {
         Self::new(ErrorKind::Protocol, provider, model, message)
     }
 
+    /// Replaces the cause in words.
+    pub(crate) fn with_message(mut self, message: String) -> Self {
+        self.0.message = message;
+        self
+    }
+
     /// Adds the HTTP status.
     pub fn with_status(mut self, status: u16) -> Self {
         self.0.status = Some(status);

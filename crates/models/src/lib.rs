@@ -8,8 +8,10 @@ mod anthropic;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
+mod cassette;
 mod content;
 mod error;
+mod fallback;
 pub mod history;
 mod http;
 mod mock;
@@ -18,8 +20,11 @@ mod object;
 mod offline;
 mod playback;
 mod openai;
+mod opening;
 mod reply;
 mod request;
+mod retry;
+mod term;
 mod tokens;
 mod usage;
 
@@ -27,12 +32,14 @@ pub use anthropic::{
     Anthropic, AnthropicKey, AnthropicOptions, AnthropicVersion, CacheTtl, MessagesOptions, PromptCache,
     ThinkingForm,
 };
+pub use cassette::{Cassette, CassetteError, CassetteOptions, Matching, Timing};
 pub use content::{
     ApprovalRequest, ApprovalResponse, Custom, Data, Extras, File, Image, Message, OutputItem, Part,
     ProviderData, Reasoning, ReasoningFile, RedactedReasoning, Role, Source, SourceKind, Text, ToolCall,
     ToolOutput, ToolResult, guess_media_type,
 };
 pub use error::{Advice, Error, ErrorKind, Result};
+pub use fallback::{Fallback, FallbackOptions};
 pub use http::{HttpOptions, Proxy};
 pub use mock::{Gate, MockEmbeddings, MockImages, MockModel, MockReply};
 pub use model::{
@@ -50,6 +57,7 @@ pub use openai::{
 };
 pub use reply::{Assembly, Chunk, Finish, FinishReason, PartKind, PartNumber, Reply, ReplyInfo, Warning};
 pub use request::{Format, OutputSchema, ReasoningEffort, Request, Settings, ToolChoice, ToolSpec};
+pub use retry::{Retry, RetryOptions};
 #[cfg(feature = "tiktoken")]
 pub use tokens::Tiktoken;
 pub use tokens::{Estimator, TokenCounter};

@@ -54,8 +54,8 @@ impl fmt::Display for ModelName {
     }
 }
 
-/// How a model gives an answer that fits a schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a model gives an answer that fits a schema: what a later way needs, each model has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SchemaSupport {
     /// It takes the schema with the request.
     Native,

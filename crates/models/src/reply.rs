@@ -330,7 +330,7 @@ fn merge(bag: &mut ProviderData, more: ProviderData) {
 
 impl ReplyInfo {
     /// Adds what a later report says; what it leaves out stays.
-    fn add(&mut self, later: Self) {
+    pub(crate) fn add(&mut self, later: Self) {
         let Self { provider, model, id, created, headers, warnings, request_body } = later;
         if !provider.is_empty() {
             self.provider = provider;
