@@ -29,6 +29,7 @@ use fill::Mode;
 use given::Given;
 pub use images::OfflineImages;
 use tools::Choice;
+pub(crate) use words::hash;
 
 /// A language model that follows rules instead of knowing anything, and says so in each answer.
 ///

@@ -86,7 +86,7 @@ pub(super) fn stem(word: &str) -> &str {
 }
 
 /// Hashes texts to the same numbers in every version, on every machine: what they place is stored.
-pub(super) fn hash(texts: &[&[u8]]) -> u64 {
+pub(crate) fn hash(texts: &[&[u8]]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for text in texts {
         for byte in *text {
