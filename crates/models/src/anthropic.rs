@@ -23,6 +23,9 @@ pub use options::{
     AnthropicKey, AnthropicOptions, AnthropicVersion, CacheTtl, MessagesOptions, PromptCache, ThinkingForm,
 };
 
+#[cfg(feature = "bench")]
+pub(crate) use stream::lone_reader;
+
 use crate::http::Http;
 use crate::{LanguageModel, Result};
 use model::Messages;

@@ -9,3 +9,8 @@ use crate::http::read_at_hand;
 pub fn openai_chat(body: Vec<Bytes>) -> ReplyStream {
     read_at_hand(body, crate::openai::chat::lone_reader())
 }
+
+/// Reads an event stream of Anthropic Messages.
+pub fn anthropic(body: Vec<Bytes>) -> ReplyStream {
+    read_at_hand(body, crate::anthropic::lone_reader())
+}

@@ -113,24 +113,6 @@ impl Http {
         Self { provider: provider.to_owned(), options, reach }
     }
 
-    /// Returns the provider's name.
-    pub(crate) fn provider(&self) -> &str {
-        &self.provider
-    }
-
-    /// Asks, and returns the head of the answer.
-    pub(crate) async fn post(&self, call: &Call<'_>, ask: &Ask<'_>) -> Result<Answer> {
-        let watch = self.watch(call);
-        let body = ask.body.encode(&watch)?;
-        let mut attempts = Attempts::new(&watch, &self.options.random, call.retries());
-        loop {
-            match self.send(&watch, call, ask, &body).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => attempts.after(error).await?,
-            }
-        }
-    }
-
     /// Asks, and returns the answer's JSON and the headers that say more than transport does. An answer
     /// that breaks off is asked for again.
     pub(crate) async fn json<T: DeserializeOwned>(
@@ -221,7 +203,7 @@ impl Reach {
             .redirect(redirect::Policy::none())
             .tcp_nodelay(true);
         let builder = match &options.proxy {
-            Proxy::System => builder,
+            Proxy::Environment => builder,
             Proxy::None => builder.no_proxy(),
             Proxy::Url(url) => {
                 let proxy = reqwest::Proxy::all(url);

@@ -63,6 +63,18 @@ pub(super) struct Reader {
     is_finished: bool,
 }
 
+/// Returns a reader of an answer that nobody asked for.
+#[cfg(feature = "bench")]
+pub(crate) fn lone_reader() -> impl ReadEvents {
+    Reader::new(Before {
+        name: ModelName::new(super::BAG, "claude-sonnet-4-5"),
+        info: ReplyInfo::default(),
+        documents: Arc::default(),
+        keeps_blocks: false,
+        first_part: 0,
+    })
+}
+
 impl ReadEvents for Reader {
     fn head(&mut self, headers: BTreeMap<String, String>) {
         self.before.info.headers.extend(headers);

@@ -11,7 +11,7 @@ use loomwork_core::{Clock, Random};
 /// use loomwork_models::{HttpOptions, Proxy};
 ///
 /// let patient = HttpOptions { idle_timeout: Duration::from_secs(1200), ..HttpOptions::default() };
-/// assert_eq!(patient.proxy, Proxy::System);
+/// assert_eq!(patient.proxy, Proxy::Environment);
 /// ```
 ///
 /// New fields may come; `..HttpOptions::default()` is ready for them.
@@ -22,7 +22,7 @@ pub struct HttpOptions {
     /// The longest silence of a provider, before its answer and within it. Default: 5 minutes, since a
     /// model may think that long before its first word.
     pub idle_timeout: Duration,
-    /// The proxy that leads to the provider. Default: that of the system.
+    /// The proxy that leads to the provider. Default: that of the environment.
     pub proxy: Proxy,
     /// The longest event of a stream, in bytes. Default: 32 MiB; pictures may come in events.
     pub max_event_bytes: usize,
@@ -39,7 +39,7 @@ impl Default for HttpOptions {
         Self {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(300),
-            proxy: Proxy::System,
+            proxy: Proxy::Environment,
             max_event_bytes: 32 << 20,
             max_body_bytes: 256 << 20,
             clock: Clock::system(),
@@ -51,9 +51,9 @@ impl Default for HttpOptions {
 /// Which proxy leads to a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Proxy {
-    /// The one that the system or `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name.
+    /// The one that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name.
     #[default]
-    System,
+    Environment,
     /// None.
     None,
     /// The one at this address.

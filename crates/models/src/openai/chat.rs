@@ -5,6 +5,8 @@ mod details;
 mod messages;
 mod reader;
 mod request;
+#[cfg(test)]
+mod tests;
 mod think;
 mod wire;
 
