@@ -62,3 +62,7 @@ pub use retry::{Retry, RetryOptions};
 pub use tokens::Tiktoken;
 pub use tokens::{Estimator, TokenCounter};
 pub use usage::Usage;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/models.md")]
+struct Guide;
