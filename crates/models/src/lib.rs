@@ -21,6 +21,7 @@ mod offline;
 mod playback;
 mod openai;
 mod opening;
+mod pacing;
 mod reply;
 mod request;
 mod retry;
@@ -55,6 +56,7 @@ pub use openai::{
     Dialect, EffortForm, EmbeddingLimits, InstructionRole, KeyHeader, MaxTokens, Ollama, OpenAi,
     OpenAiOptions, SchemaError, ThinkTags, drop_filler_nulls, strict_schema,
 };
+pub use pacing::{Paced, Pacing, PacingOptions};
 pub use reply::{Assembly, Chunk, Finish, FinishReason, PartKind, PartNumber, Reply, ReplyInfo, Warning};
 pub use request::{Format, OutputSchema, ReasoningEffort, Request, Settings, ToolChoice, ToolSpec};
 pub use retry::{Retry, RetryOptions};
