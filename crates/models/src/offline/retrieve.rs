@@ -14,6 +14,9 @@ const LEAST_SHARE: f64 = 0.3;
 /// How near to the best sentence the others have to come.
 const NEARNESS: f64 = 0.7;
 
+/// What words of a question weigh that stand nowhere, as a share.
+const UNHEARD: f64 = 0.4;
+
 /// Returns the sentences that share the most with a question, in the order in which they stand.
 pub(super) fn retrieve<'given>(question: &str, passages: &'given [Passage]) -> Vec<&'given Passage> {
     let asked = terms(question);
@@ -83,7 +86,9 @@ fn rarity(terms: &[String], stems: &[HashSet<String>]) -> HashMap<String, f64> {
     let all = stems.len() as f64;
     let weight = |term: &String| {
         let having = stems.iter().filter(|stems| has(stems, term)).count() as f64;
-        (1.0 + all / (1.0 + having)).ln()
+        let weight = (1.0 + all / (1.0 + having)).ln();
+        // A word that nothing has says little against a sentence that has the others.
+        if having == 0.0 { weight * UNHEARD } else { weight }
     };
     terms.iter().map(|term| (term.clone(), weight(term))).collect()
 }

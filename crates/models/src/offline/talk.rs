@@ -183,7 +183,7 @@ pub(super) fn tell(results: &[&ToolResult], request: &Request) -> String {
                 writeln!(text, "I was not allowed to call `{name}`{with}{why}.")
             }
             output if output.is_error() => {
-                writeln!(text, "I called `{name}`{with}, and it failed: {}", said(output))
+                writeln!(text, "I called `{name}`{with}, and it failed:{}", said(output))
             }
             output => writeln!(text, "I called `{name}`{with}. It says:{}", said(output)),
         };

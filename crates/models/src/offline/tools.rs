@@ -1,5 +1,7 @@
 //! Which tools a prompt asks for, and with which arguments.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 
 use super::facts::Facts;
@@ -92,8 +94,9 @@ fn free<'request>(wanted: Vec<Wanted<'request>>, request: &Request, given: &Give
     let mut calls = Vec::new();
     let mut unclear = None;
     for (index, tool) in left.iter().take(MAX_CALLS).enumerate() {
-        let until = left.get(index + 1).map(|next| next.place);
-        match arguments(tool, until, given) {
+        let from = if index == 0 { 0 } else { tool.place };
+        let until = left.get(index + 1).map_or(usize::MAX, |next| next.place);
+        match arguments(tool, from..until, given) {
             Some(input) => calls.push(call(tool.name, input, request)),
             None if tool.is_named => unclear = unclear.or(Some(tool)),
             None => {}
@@ -106,15 +109,14 @@ fn free<'request>(wanted: Vec<Wanted<'request>>, request: &Request, given: &Give
     }
 }
 
-/// Reads a tool's arguments: from the part of the prompt that speaks of it, else from all of it.
-fn arguments(tool: &Wanted<'_>, until: Option<usize>, given: &Given<'_>) -> Option<Value> {
+/// Reads a tool's arguments: from the words of the prompt that speak of it, else from all of it.
+fn arguments(tool: &Wanted<'_>, words: Range<usize>, given: &Given<'_>) -> Option<Value> {
+    let is_all = words == (0..usize::MAX);
+    let own = given.prompt.split_whitespace().skip(words.start).take(words.end.saturating_sub(words.start));
+    let own = own.collect::<Vec<_>>().join(" ");
     let read = |text: &str, question: &str| fill(tool.schema, text, question, Mode::Read);
-    let segment = until.map(|until| {
-        let words = given.prompt.split_whitespace().skip(tool.place).take(until.saturating_sub(tool.place));
-        words.collect::<Vec<_>>().join(" ")
-    });
-    let own = segment.and_then(|segment| read(&segment, &segment));
-    own.or_else(|| read(&given.prompt, &given.question))
+    let from_own = if is_all { None } else { read(&own, &own) };
+    from_own.or_else(|| read(&given.prompt, &given.question))
 }
 
 fn forced(name: &str, schema: &Value, request: &Request, given: &Given<'_>) -> ToolCall {
