@@ -3,6 +3,7 @@
 mod answer;
 mod events;
 mod failure;
+mod moment;
 mod options;
 mod reply;
 mod retry;

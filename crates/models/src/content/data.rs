@@ -22,7 +22,11 @@ impl Data {
             Value::String(text) => Self::read_text(text),
             Value::Object(mut tagged) => match tagged.get("type").and_then(Value::as_str) {
                 Some("url") => tagged.remove("url").and_then(into_string).map(Self::Url),
-                Some("data") => tagged.remove("data").and_then(into_string).and_then(Self::read_text),
+                // Some runtimes tag their buffers by a name of their own.
+                Some("data" | "Buffer") => match tagged.remove("data")? {
+                    Value::String(text) => Self::read_text(text),
+                    bytes => Self::read_list(&bytes),
+                },
                 Some("text") => {
                     tagged.remove("text").and_then(into_string).map(|text| Self::Bytes(text.into()))
                 }
@@ -32,13 +36,15 @@ impl Data {
                 },
                 _ => None,
             },
-            // What some runtimes make of a byte buffer.
-            Value::Array(bytes) => {
-                let bytes = bytes.iter().map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok()));
-                bytes.collect::<Option<Vec<u8>>>().map(|bytes| Self::Bytes(bytes.into()))
-            }
-            _ => None,
+            list => Self::read_list(&list),
         }
+    }
+
+    /// Reads what some runtimes make of a byte buffer.
+    fn read_list(value: &Value) -> Option<Self> {
+        let byte = |byte: &Value| byte.as_u64().and_then(|byte| u8::try_from(byte).ok());
+        let bytes = value.as_array()?.iter().map(byte);
+        bytes.collect::<Option<Vec<u8>>>().map(|bytes| Self::Bytes(bytes.into()))
     }
 
     fn read_text(text: String) -> Option<Self> {

@@ -4,6 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Data, Extras};
 
+/// The fields that outputs have; what concerns single providers is nothing that a model reads.
+const FIELDS: [&str; 4] = ["type", "value", "reason", "providerOptions"];
+
+/// The fields in which older items keep the id of a file.
+const ID_FIELDS: [&str; 3] = ["fileId", "reference", "providerReference"];
+
 /// What a tool returns to the model.
 ///
 /// Any value becomes one: a string is text, a value that is an output's JSON is that output, and all else
@@ -93,6 +99,10 @@ impl ToolOutput {
     /// Reads an output's JSON; `None` if the value is none.
     pub(crate) fn read(value: &Value) -> Option<Self> {
         let fields = value.as_object()?;
+        // What says more than an output does is a value that has such fields by chance.
+        if fields.keys().any(|name| !FIELDS.contains(&name.as_str())) {
+            return None;
+        }
         let text = || fields.get("value").and_then(Value::as_str).map(str::to_owned);
         match fields.get("type")?.as_str()? {
             "text" => text().map(Self::Text),
@@ -181,10 +191,10 @@ impl OutputItem {
             "file-url" => (Data::Url(string(take("url")?)?), false),
             "image-url" => (Data::Url(string(take("url")?)?), true),
             "file-id" | "file-reference" => {
-                (reference(take("fileId").or_else(|| take("reference"))?)?, false)
+                (reference(ID_FIELDS.iter().find_map(|name| take(name))?)?, false)
             }
             "image-file-id" | "image-file-reference" => {
-                (reference(take("fileId").or_else(|| take("reference"))?)?, true)
+                (reference(ID_FIELDS.iter().find_map(|name| take(name))?)?, true)
             }
             _ => return None,
         };

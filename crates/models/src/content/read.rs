@@ -181,8 +181,12 @@ impl Fields {
         value
     }
 
+    /// Takes a boolean that may be missing or null; another value stays among the unknown fields.
     fn flag(&mut self, name: &str) -> bool {
-        matches!(self.map.remove(name), Some(Value::Bool(true)))
+        match self.map.get(name) {
+            Some(Value::Bool(_) | Value::Null) => self.map.remove(name) == Some(Value::Bool(true)),
+            _ => false,
+        }
     }
 
     fn media_type(&mut self) -> Option<String> {

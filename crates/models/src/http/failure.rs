@@ -6,6 +6,7 @@ use loomwork_core::Time;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use super::moment;
 use super::watch::Watch;
 use crate::{Error, ErrorKind};
 
@@ -133,7 +134,16 @@ fn wait(headers: &HeaderMap, now: Time) -> Option<Duration> {
         });
         used_up.filter_map(|unit| span(text(headers, &format!("x-ratelimit-reset-{unit}"))?)).max()
     };
-    asked.or_else(date).or_else(refill)
+    asked.or_else(date).or_else(refill).or_else(|| refill_at(headers, now))
+}
+
+/// Returns how long it takes until the limit that is used up is filled again, where the provider says at
+/// which moment that is.
+fn refill_at(headers: &HeaderMap, now: Time) -> Option<Duration> {
+    let limit = |unit: &str, field: &str| text(headers, &format!("anthropic-ratelimit-{unit}-{field}"));
+    let units = ["requests", "tokens", "input-tokens", "output-tokens"].into_iter();
+    let used_up = units.filter(|unit| limit(unit, "remaining") == Some("0"));
+    used_up.filter_map(|unit| Some(moment::read(limit(unit, "reset")?)?.since(now))).max()
 }
 
 /// Reads a duration such as `1m2.5s` or `600ms`. No unit, nothing or less is how some say that they
@@ -195,5 +205,12 @@ mod tests {
         let azure = [("x-ratelimit-remaining-tokens", "-1"), ("x-ratelimit-reset-tokens", "0")];
         assert_eq!(after(&azure), None);
         assert_eq!(after(&[("retry-after", "later")]), None);
+        let moment = [
+            ("anthropic-ratelimit-input-tokens-remaining", "0"),
+            ("anthropic-ratelimit-input-tokens-reset", "2001-09-09T01:46:45Z"),
+            ("anthropic-ratelimit-requests-remaining", "3"),
+            ("anthropic-ratelimit-requests-reset", "2001-09-09T01:47:40Z"),
+        ];
+        assert_eq!(after(&moment), Some(Duration::from_secs(5)));
     }
 }

@@ -234,7 +234,7 @@ fn broken_part(role: Role, part: &Part, target: &Target) -> Option<String> {
             ReasoningRule::Any => !extras.provider_metadata.is_empty() || !reasoning.text.trim().is_empty(),
             ReasoningRule::None => false,
         },
-        (Role::Assistant, Part::Custom(_)) => !extras.provider_metadata.is_empty(),
+        (Role::User | Role::Assistant, Part::Custom(_)) => !extras.provider_metadata.is_empty(),
         (Role::Assistant, Part::ToolCall(_)) => true,
         (Role::Assistant, Part::ToolResult(_) | Part::ApprovalRequest(_)) => true,
         (Role::Tool, Part::ToolResult(_) | Part::ApprovalResponse(_)) => true,
