@@ -57,6 +57,8 @@ pub(super) fn readable(
 
 /// Decodes a `data:` address, and returns the media type: what is said, unless that says nothing.
 fn settle(data: &mut Data, said: Option<String>, unknown: &str) -> String {
+    // That it is an image is known, though not which.
+    let unknown = if said.as_deref() == Some(UNKNOWN_IMAGE) { UNKNOWN_IMAGE } else { unknown };
     let said = said.filter(|said| !said.is_empty() && said != UNKNOWN_IMAGE && said != UNKNOWN_FILE);
     let of_url = data.media_type().map(str::to_owned);
     if let (Data::Url(_), Some(bytes)) = (&data, data.bytes()) {

@@ -90,7 +90,7 @@ impl Responses {
             provider: self.name.provider.clone(),
             model: self.name.model.clone(),
             warnings,
-            request_body: Some(json.clone()),
+            request_body: settings.keep_request_body.then(|| json.clone()),
             ..ReplyInfo::default()
         };
         let new_reader = || Reader::new(self.name.clone(), info.clone());

@@ -294,14 +294,14 @@ fn nullable(mut schema: Value) -> Value {
     if admits_null(&schema) {
         return schema;
     }
-    let null = json!({ "type": "null" });
-    let Some(fields) = schema.as_object_mut() else { return json!({ "anyOf": [schema, null] }) };
+    let null_type = json!({ "type": "null" });
+    let has_no_type = ["$ref", "const"].iter().any(|keyword| schema.get(keyword).is_some());
+    let Some(fields) = schema.as_object_mut().filter(|_| !has_no_type) else {
+        return json!({ "anyOf": [schema, null_type] });
+    };
     if let Some(Value::Array(branches)) = fields.get_mut("anyOf") {
-        branches.push(null);
+        branches.push(null_type);
         return schema;
-    }
-    if fields.contains_key("$ref") || fields.contains_key("const") {
-        return json!({ "anyOf": [schema, null] });
     }
     match fields.get_mut("type") {
         Some(Value::Array(types)) if types.iter().any(|name| name == "null") => {}

@@ -3,5 +3,9 @@
 mod anthropic;
 mod chat;
 mod content;
+mod embeddings;
 mod history;
+mod images;
+mod responses;
+mod schema;
 mod tokens;

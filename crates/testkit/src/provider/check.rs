@@ -56,7 +56,7 @@ type Check<T = ()> = Result<T, Refusal>;
 pub(super) fn check(request: &Recorded, memory: &Memory) -> Check {
     let Some(endpoint) = request.endpoint else { return Ok(()) };
     match endpoint {
-        Endpoint::Models | Endpoint::OllamaTags => return Ok(()),
+        Endpoint::Models | Endpoint::OllamaTags | Endpoint::KeptResponse => return Ok(()),
         // A form, not JSON.
         Endpoint::ImageEdits => return images::check_edit(request),
         _ => {}
@@ -73,7 +73,7 @@ pub(super) fn check(request: &Recorded, memory: &Memory) -> Check {
         Endpoint::Messages => messages::check(request, &body, memory).map_err(in_path_form),
         Endpoint::Embeddings => embeddings::check(&body),
         Endpoint::Images => images::check_generation(&body),
-        Endpoint::ImageEdits | Endpoint::Models | Endpoint::OllamaTags => Ok(()),
+        Endpoint::ImageEdits | Endpoint::Models | Endpoint::OllamaTags | Endpoint::KeptResponse => Ok(()),
     }
 }
 

@@ -8,6 +8,9 @@ pub enum Endpoint {
     Chat,
     /// OpenAI Responses, `POST /responses`.
     Responses,
+    /// A response that OpenAI keeps, `GET /responses/ID`; only [`Reply`](super::Reply)s of given bytes
+    /// answer it.
+    KeptResponse,
     /// Anthropic Messages, `POST /messages`.
     Messages,
     /// OpenAI Embeddings, `POST /embeddings`.
@@ -37,7 +40,9 @@ const PLACES: [(&str, &str, Endpoint); 8] = [
 impl Endpoint {
     pub(super) fn of(method: &str, path: &str) -> Option<Self> {
         let place = PLACES.iter().find(|(its_method, end, _)| *its_method == method && path.ends_with(end));
-        place.map(|(_, _, endpoint)| *endpoint)
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let is_kept = method == "GET" && parent.ends_with("/responses");
+        place.map(|(_, _, endpoint)| *endpoint).or(is_kept.then_some(Self::KeptResponse))
     }
 
     /// Whether a call may stream its answer.

@@ -41,8 +41,15 @@ impl Answer<'_> {
         info.created = created.or(info.created);
     }
 
+    /// Returns what the response used, if it says so.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        usage::read(self.usage?.get())
+    }
+
     /// Returns how the answer ended; `None` if it failed or has not ended.
     pub(super) fn finish(self, output: &mut Output) -> Option<Finish> {
+        let provider_tools = std::mem::take(&mut output.server_tools);
+        let usage = Usage { provider_tools, ..self.usage().unwrap_or_default() };
         let status = self.status.unwrap_or_else(|| "completed".to_owned());
         let detail = self.incomplete_details.and_then(|details| details.reason);
         let reason = match (status.as_str(), detail.as_deref()) {
@@ -55,9 +62,6 @@ impl Answer<'_> {
             ("cancelled", _) => FinishReason::Cancelled,
             _ => return None,
         };
-        let provider_tools = std::mem::take(&mut output.server_tools);
-        let usage = self.usage.and_then(|report| usage::read(report.get())).unwrap_or_default();
-        let usage = Usage { provider_tools, ..usage };
         let tier = self.service_tier.filter(|tier| !tier.is_null());
         let bag: Map<String, Value> = tier.map(|tier| ("serviceTier".to_owned(), tier)).into_iter().collect();
         let provider_metadata = output.metadata(bag);

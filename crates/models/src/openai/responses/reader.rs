@@ -240,7 +240,11 @@ impl Reader {
         }
         let has_error = answer.error.as_ref().is_some_and(|error| !error.is_null());
         if has_error || answer.status.as_deref() == Some("failed") {
-            return Err(self.failed(json));
+            let failed = self.failed(json);
+            return Err(match answer.usage() {
+                Some(usage) => failed.with_usage(usage),
+                None => failed,
+            });
         }
         let items: Vec<Item> = match answer.output {
             // Most streams have said all; then the items are not read again.
