@@ -176,6 +176,19 @@ impl Tx {
         Ok(count)
     }
 
+    /// Counts a whole span as read without reading it: whoever watches hears of every change in it. For
+    /// a query that looks at the first rows only, and cannot say yet which others will matter.
+    ///
+    /// # Errors
+    /// [`Problem::BadKey`] when a bound is no key.
+    pub fn depend_on<T: Table, K>(&self, span: Span<T, K>) -> Result<()> {
+        let (low, high) = bounds(&span)?;
+        let number = self.context.tables.of::<T>()?.number;
+        let space = span.index.map_or(Space::Rows(number), |index| Space::Index(number, usize::from(index)));
+        self.record_read(space, &low, &high);
+        Ok(())
+    }
+
     /// Returns one page of a span. The page's size counts, not the span's `take`.
     ///
     /// # Errors

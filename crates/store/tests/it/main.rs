@@ -2,6 +2,7 @@
 
 mod check;
 mod contract;
+mod depending;
 mod faults;
 mod history;
 mod keys;
