@@ -30,16 +30,20 @@ pub(crate) struct PoolPlan {
 
 /// Whether a claim would find a ready job and a slot for it.
 ///
-/// It looks for a job first: while there is none, only an enqueuing wakes whoever watches this.
+/// It looks for a job first: while there is none, only an enqueuing wakes whoever watches this; and then
+/// for a slot: while there is none, only the end of a job does.
 pub(crate) fn is_claimable(tx: &Tx, plan: &PoolPlan) -> Result<bool> {
-    for name in plan.names.iter() {
-        if tx.first(JobRow::ready.eq(plan.pool).eq(*name))?.is_some() {
-            // What pauses a key, or stops to, is news too.
-            tx.count(PausedKey::by_key.eq(plan.pool))?;
-            return Ok(plan.slots.free(tx)?.count() > 0);
-        }
+    if ready_names(tx, plan)?.is_empty() || plan.slots.free(tx)?.count() == 0 {
+        return Ok(false);
     }
-    Ok(false)
+    // The first jobs may be of keys that are paused or have no room. Then any other job that comes is
+    // news, and so is the end of one, and a key that goes on.
+    for name in plan.names.iter() {
+        tx.depend_on(JobRow::ready.eq(plan.pool).eq(*name))?;
+    }
+    tx.depend_on(JobRow::running.eq(plan.pool))?;
+    tx.depend_on(PausedKey::by_key.eq(plan.pool))?;
+    Ok(true)
 }
 
 /// Takes ready jobs for a worker.

@@ -187,6 +187,14 @@ pub fn waiting_completions(tx: &Tx, count: usize) -> Result<Vec<Untold>> {
     Ok(tx.scan(CompletionRow::due.all().take(count))?.into_iter().map(Untold::from).collect())
 }
 
+/// Gives a completion up that is not told yet; says whether there was one of this id.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn forget_completion(tx: &mut Tx, id: Id<CompletionRow>) -> Result<bool> {
+    Ok(tx.delete(id)?.is_some())
+}
+
 /// Has a dead completion tried again, as often as a new one.
 ///
 /// # Errors

@@ -59,6 +59,8 @@
 //!   fails by kind, or says with a [`JobError`] whether it is tried again.
 //! - A [`Completion`] is told [how it ended](Done), in the transaction that records it. What fails there is
 //!   tried again by itself, and ends among the [`dead_completions`].
+//! - With a [`unique`](Options::unique) text there is one job of it, and [`Repeat`] says whether the first or the
+//!   last of a burst stays. A [`deadline`](Options::deadline) is for all attempts together.
 //! - [`status`], [`outcome`], [`list`] and [`waiting`] look at jobs; under `watch` they are live.
 //! - [`cancel`], [`cancel_all`], [`retry_dead`], [`pause`], [`pause_key`] and [`set_parallel`] steer them.
 //! - [`on_external`](Builder::on_external) is for work that another service does: the job runs until that
@@ -124,7 +126,9 @@ mod worker;
 pub use builder::{Builder, MANY_PARALLEL, MAX_PARALLEL, PoolOptions, StartError};
 pub use cancel::{CANCEL_STEP, cancel, cancel_all};
 pub use claim::{CLAIM_STEP, PATIENT_SHARE};
-pub use completion::{Done, Outcome, Untold, dead_completions, retry_completion, waiting_completions};
+pub use completion::{
+    Done, Outcome, Untold, dead_completions, forget_completion, retry_completion, waiting_completions,
+};
 pub use conclude::{COMPLETION_ATTEMPTS, KEEP_FAILED, KEEP_SUCCEEDED, MAX_RESULT_BYTES};
 pub use context::JobContext;
 pub use counters::{BUCKETS, Counters, Histogram};

@@ -158,7 +158,7 @@ async fn try_settle(process: &Process, batch: Arc<[ToSettle]>, shutdown: &Shutdo
 }
 
 /// Whether there is no store to go on with.
-fn is_closed(error: &Error) -> bool {
+pub(crate) fn is_closed(error: &Error) -> bool {
     matches!(error.downcast_ref(), Some(Problem::Closed))
 }
 

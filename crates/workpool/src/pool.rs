@@ -28,8 +28,8 @@ const LOOP_DEADLINE: Duration = Duration::from_secs(5);
 /// Runs the jobs of a store in this process. One is enough for all pools; others, in this process
 /// or another, share the work and the limits.
 ///
-/// [`shutdown`](Self::shutdown) ends it. When it is dropped instead, no further job is started;
-/// what runs is recorded if the process lives long enough, and taken over otherwise.
+/// [`shutdown`](Self::shutdown) ends it. When it is dropped instead, no further job is started, and what
+/// runs is taken over when the worker's lease ends, as after a crash.
 pub struct Workpool {
     process: Arc<Process>,
     pools: Vec<&'static str>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use loomwork_core::Shutdown;
 
 use crate::counters::Counters;
+use crate::loops::is_closed;
 use crate::process::Process;
 use crate::tables::JobRow;
 
@@ -37,6 +38,7 @@ pub(crate) async fn report(process: Arc<Process>, pools: Vec<&'static str>, shut
         });
         let backlog = match counted.await {
             Ok(backlog) => backlog,
+            Err(error) if is_closed(&error) => return,
             Err(error) => {
                 tracing::warn!(%error, "a report has no backlog: it cannot be counted");
                 continue;

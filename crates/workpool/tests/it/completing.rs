@@ -8,7 +8,7 @@ use loomwork_core::{Kind, RetryPolicy};
 use loomwork_store::Page;
 use loomwork_workpool::{
     COMPLETION_ATTEMPTS, Completion, Done, Job, KEEP_SUCCEEDED, Options, OutcomeKind, cancel,
-    dead_completions, enqueue, enqueue_all, retry_completion, status, waiting_completions,
+    dead_completions, enqueue, enqueue_all, forget_completion, retry_completion, status, waiting_completions,
 };
 
 use super::yard::{START, Yard, fault, mark, marks};
@@ -74,6 +74,18 @@ async fn a_completion_that_never_works_is_dead_and_can_be_mended() {
     let id = found[0].id;
     yard.commit(move |tx| retry_completion(tx, id)).await;
     yard.marked(&["told of Success(2)"]).await;
+    assert!(!yard.commit(move |tx| forget_completion(tx, id)).await, "it was told, and is gone");
+}
+
+#[tokio::test]
+async fn a_completion_that_nobody_wants_told_is_forgotten() {
+    let yard = Yard::open().await;
+    let _pool = pool(&yard).start().await.unwrap();
+    let job = yard.commit(|tx| enqueue(tx, &WORK, 2, TOLD.with(None))).await;
+    yard.ends(job).await;
+    let id = yard.read(|tx| waiting_completions(tx, 9)).await[0].id;
+    assert!(yard.commit(move |tx| forget_completion(tx, id)).await);
+    assert_eq!(yard.read(|tx| waiting_completions(tx, 9)).await, []);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use loomwork_core::{Clock, Time};
 use loomwork_workpool::cron::{self, CronError, CronOptions, Misfire, Overlap, Tick};
 use loomwork_workpool::{Job, JobContext, OutcomeKind, Schedule};
 
-use super::bed::Bed;
+use super::Bed;
 use super::yard::{Gate, Log, START, Yard};
 
 const RUN: Job<Tick<u32>, ()> = Job::new("run");

@@ -8,7 +8,7 @@ use loomwork_workpool::{
     complete, enqueue, enqueue_all, outcome, status,
 };
 
-use super::bed::Bed;
+use super::Bed;
 use super::yard::{Log, START, Yard, fault, mark};
 
 const CONVERT: Job<String, u32> = Job::new("convert");

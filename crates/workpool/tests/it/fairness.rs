@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use loomwork_workpool::{Job, Options, PATIENT_SHARE, PoolOptions, Priority, enqueue, enqueue_all};
 use proptest::prelude::*;
 
-use super::yard::{Log, Yard};
+use super::yard::{Log, START, Yard};
 
 const WORK: Job<(usize, u32), ()> = Job::new("work");
 const OTHER: Job<(usize, u32), ()> = Job::new("other work");
@@ -60,6 +60,16 @@ async fn the_urgent_start_first_and_the_others_are_not_starved() {
     assert!(started[..PATIENT_SHARE as usize - 1].iter().all(|entry| entry.starts_with("1.")));
     let last = started.iter().position(|entry| entry == "9.2").unwrap() as u64;
     assert!(last < 3 * 4 * PATIENT_SHARE, "the last one waited for {last} others");
+}
+
+#[tokio::test]
+async fn a_pool_without_limit_goes_on_when_a_key_has_room_again() {
+    let yard = Yard::open().await;
+    let options = PoolOptions { parallel: None, per_key: Some(1), ..PoolOptions::default() };
+    let _pool = yard.pool().pool("default", options).on(WORK, |_, _| async { Ok(()) }).start().await.unwrap();
+    let jobs = yard.commit(|tx| enqueue_all(tx, &WORK, (0..5).map(|number| (0, number)), of_key(0))).await;
+    yard.all_end(&jobs).await;
+    assert_eq!(yard.clock.clock().now(), START, "no look of the clock was needed");
 }
 
 /// How many jobs of each key run, and the most there ever were.

@@ -9,7 +9,7 @@ use loomwork_workpool::{
     enqueue_all, list, retry_dead,
 };
 
-use super::bed::Bed;
+use super::Bed;
 use super::yard::{Gate, START, Yard, counted, fault, mark};
 
 /// Fails as often as its argument says.

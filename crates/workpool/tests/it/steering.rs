@@ -54,6 +54,25 @@ async fn a_paused_key_starts_nothing_and_holds_up_no_other() {
     assert_eq!(error.downcast::<OperateError>().unwrap(), OperateError::BadKey { bytes: 0 });
 }
 
+#[tokio::test]
+async fn a_job_behind_one_that_may_not_start_is_not_overlooked() {
+    const OTHER: Job<String, ()> = Job::new("zz other work");
+    let (yard, log) = (Yard::open().await, Log::default());
+    let _pool = logging(&yard, &log).on(OTHER, |_, _| async { Ok(()) }).start().await.unwrap();
+    yard.commit(|tx| {
+        pause_key(tx, "default", "a")?;
+        enqueue(tx, &WORK, "a".into(), of_key("a"))
+    })
+    .await;
+    yard.rests().await;
+    let behind = yard.commit(|tx| enqueue(tx, &WORK, "b".into(), of_key("b"))).await;
+    yard.ends(behind).await;
+    yard.rests().await;
+    let other = yard.commit(|tx| enqueue(tx, &OTHER, "c".into(), of_key("c"))).await;
+    yard.ends(other).await;
+    assert_eq!(yard.clock.clock().now(), START, "no look of the clock was needed");
+}
+
 fn settling(within: Option<Duration>) -> Options<()> {
     Options {
         unique: Some("page 1".into()),

@@ -8,7 +8,7 @@ use loomwork_testkit::{Begun, GUARD, Tallied, soon};
 use loomwork_workpool::{Builder, Counters, JobId, OutcomeKind, State, Status, Workpool, status};
 use serde::{Deserialize, Serialize};
 
-use super::bed::Bed;
+use super::Bed;
 
 /// When the clocks of these tests start.
 pub(crate) const START: Time = Time::from_millis(1_700_000_000_000);
