@@ -65,13 +65,14 @@ async fn call(store: Store, first: u64, random: Random) -> Result<()> {
 }
 
 fn draw(random: &Random) -> Fate {
-    match random.below(10) {
+    match random.below(11) {
         0..=2 => Fate::Steady { failures: random.below(3) as u32 },
         3 => Fate::Doomed,
         4 | 5 => Fate::Once,
         6 => Fate::Written,
         7 => Fate::Refused,
         8 => Fate::Dropped,
+        9 => Fate::External,
         _ => Fate::Stopped,
     }
 }

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use loomwork_core::{Kind, Random, RetryPolicy};
+use loomwork_core::{Kind, Random, RetryPolicy, Tasks};
 use loomwork_store::{Error, Store, Table, Tx};
 use loomwork_store_sqlite::Sqlite;
 use loomwork_workpool::{
     Completion, Done, Due, Job, JobContext, JobId, Options, OutcomeKind, PoolOptions, Priority, Workpool,
-    cancel, enqueue,
+    cancel, complete, enqueue,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,8 @@ pub(super) enum Fate {
     Written,
     /// A mutation that writes its effect and then fails.
     Refused,
+    /// An action that leaves its end to a call from outside, which the process makes soon after.
+    External,
     /// An action that is cancelled in the mutation that enqueues it.
     Dropped,
     /// An action that is cancelled some time later.
@@ -38,11 +40,15 @@ pub(super) enum Fate {
 
 pub(super) const ACTION: Job<Order, u64> = Job::new("action");
 const ONCE: Job<Order, u64> = Job::new("once").once();
+const EXTERNAL: Job<Order, u64> = Job::new("external");
 const MUTATION: Job<Order, u64> = Job::new("mutation");
 const TOLD: Completion<u64, u64> = Completion::new("told");
 
 /// How often a doomed job is tried.
 pub(super) const DOOMED_ATTEMPTS: u32 = 3;
+
+/// A call that a kill has prevented is waited for so long.
+const LONGEST_CALL: Duration = Duration::from_secs(2);
 
 const PARALLEL: u32 = 8;
 const PER_KEY: u32 = 2;
@@ -87,6 +93,7 @@ pub(super) fn place(tx: &mut Tx, number: u64, fate: Fate, random: &Random) -> lo
     let mut order = Order { number, fate, job: None };
     let job = match fate {
         Fate::Once => ONCE,
+        Fate::External => EXTERNAL,
         Fate::Written | Fate::Refused => MUTATION,
         Fate::Steady { .. } | Fate::Doomed | Fate::Dropped | Fate::Stopped => ACTION,
     };
@@ -99,6 +106,7 @@ pub(super) fn place(tx: &mut Tx, number: u64, fate: Fate, random: &Random) -> lo
         },
         priority: [Priority::Urgent, Priority::Normal, Priority::Low][random.below(3) as usize],
         key: (random.below(2) == 0).then(|| key(number)),
+        timeout: (fate == Fate::External).then_some(LONGEST_CALL),
         retry: Some(quickly.with_attempts(attempts).with_ceiling(Duration::from_millis(5))),
         on_done: Some(TOLD.with(number)),
         ..Options::default()
@@ -122,13 +130,19 @@ pub(super) async fn start(
     say: impl Fn(Word) + Send + Sync + 'static,
     trouble: Option<u64>,
 ) -> Result<Workpool> {
-    let floor = Arc::new(Floor { say: Box::new(say), running: Mutex::default(), random: Random::system() });
-    let (often, once) = (floor.clone(), floor.clone());
+    let floor = Arc::new(Floor {
+        say: Box::new(say),
+        running: Mutex::default(),
+        random: Random::system(),
+        calls: Tasks::new(),
+    });
+    let (often, once, outside) = (floor.clone(), floor.clone(), floor.clone());
     let options = PoolOptions { parallel: Some(PARALLEL), per_key: Some(PER_KEY), ..PoolOptions::default() };
     let pool = Workpool::builder(store)
         .pool("default", options)
         .on(ACTION, move |context, order| act(often.clone(), context, order))
         .on(ONCE, move |context, order| act(once.clone(), context, order))
+        .on_external(EXTERNAL, move |context, order| set_in_motion(outside.clone(), context, order))
         .on_mutation(MUTATION, |tx, order: Order| {
             tx.insert(Effect { number: order.number })?;
             match order.fate {
@@ -154,11 +168,29 @@ struct Floor {
     say: Box<dyn Fn(Word) + Send + Sync>,
     running: Mutex<HashMap<u64, u32>>,
     random: Random,
+    calls: Tasks,
+}
+
+/// Has a task call back, before or after the handler has returned.
+async fn set_in_motion(floor: Arc<Floor>, context: JobContext, order: Order) -> loomwork_store::Result<()> {
+    let place = floor.enter(order.number, context.attempt());
+    let (store, token) = (context.store().clone(), context.token());
+    let pause = Duration::from_millis(floor.random.below(10));
+    floor.calls.spawn("call", move |_| async move {
+        store.clock().sleep(pause).await;
+        // Whoever is killed here does not call, and nobody else knows the token.
+        let _ = store.mutate(move |tx| complete(tx, &EXTERNAL, &token, Ok(order.number))).await;
+    });
+    work(place, context, order).await.map(drop)
 }
 
 async fn act(floor: Arc<Floor>, context: JobContext, order: Order) -> loomwork_store::Result<u64> {
-    let (number, attempt) = (order.number, context.attempt());
-    let _place = floor.enter(number, attempt);
+    let place = floor.enter(order.number, context.attempt());
+    work(place, context, order).await
+}
+
+async fn work(place: Place, context: JobContext, order: Order) -> loomwork_store::Result<u64> {
+    let (floor, number, attempt) = (&place.floor, order.number, context.attempt());
     context.store().clock().sleep(Duration::from_millis(floor.random.below(6))).await;
     let well = match order.fate {
         Fate::Steady { failures } => attempt > failures,
