@@ -1,5 +1,7 @@
 //! The crate's tests, one file for each concept.
 
+#![expect(clippy::unwrap_used, reason = "what the tests share may panic, as the tests may")]
+
 mod anthropic;
 mod cassette;
 mod chat;

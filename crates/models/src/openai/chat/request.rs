@@ -143,7 +143,7 @@ impl Builder<'_> {
                 self.put("thinking", json!({ "type": switch }));
             }
             EffortForm::None => {
-                self.warn("reasoningEffort", "the server does not have it, so it was left out")
+                self.warn("reasoningEffort", "the server does not have it, so it was left out");
             }
         }
     }
