@@ -12,6 +12,7 @@ use crate::{Chunk, Error, ErrorKind, ModelName, ReplyStream, Request, Result};
 
 /// One step of an answer.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "most steps are chunks")]
 pub(crate) enum Step {
     Chunk(Chunk),
     Wait(Duration),

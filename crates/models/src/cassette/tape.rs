@@ -85,6 +85,7 @@ pub(super) struct Exchange {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all events are chunks")]
 pub(super) enum Event {
     Chunk(Chunk),
     Error(Error),

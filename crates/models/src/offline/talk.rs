@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::given::{Given, Passage, inline, lines};
 use super::retrieve::{retrieve, summarise};
 use super::words::words;
-use crate::{Request, ToolCall, ToolOutput, ToolResult, ToolSpec};
+use crate::{Message, Request, ToolCall, ToolOutput, ToolResult, ToolSpec};
 
 /// Ends every answer, so that nobody takes it for that of a language model.
 const SIGNATURE: &str = "— Loomwork's offline model, which follows rules and knows nothing by itself";
@@ -40,6 +40,17 @@ const GREETINGS: &[&str] = &[
 
 const THANKS: &[&str] = &["thanks", "thank", "danke", "merci", "gracias", "bye", "goodbye", "ciao"];
 
+const ABOUT_ITSELF: &[&str] = &[
+    "who are you",
+    "what are you",
+    "are you real",
+    "are you an ai",
+    "what can you do",
+    "which tools",
+    "what tools",
+    "help me get started",
+];
+
 /// A short text that the model knows by heart, for those who want to see it stream.
 const STORY: &str = "A weaver in Lyon had a loom that could read. Each morning she gave it a chain of cards, and where a card had \
     a hole, a thread was lifted. One day the cards got wet, and the holes of two of them ran into each other. The loom read on as it \
@@ -55,18 +66,7 @@ pub(super) fn answer(given: &Given<'_>, request: &Request) -> String {
         let question = given.question.to_lowercase();
         phrases.iter().any(|phrase| question.contains(phrase))
     };
-    let text = if given.prompt.trim().is_empty() {
-        introduction(request)
-    } else if says(&[
-        "who are you",
-        "what are you",
-        "are you real",
-        "are you an ai",
-        "what can you do",
-        "which tools",
-        "what tools",
-        "help me get started",
-    ]) {
+    let text = if given.prompt.trim().is_empty() || says(ABOUT_ITSELF) {
         introduction(request)
     } else if GREETINGS.iter().any(|greeting| given.question.to_lowercase().starts_with(greeting))
         && asked.len() <= 4
@@ -196,7 +196,7 @@ fn input_of<'request>(
     result: &ToolResult,
     request: &'request Request,
 ) -> Option<&'request serde_json::Value> {
-    let calls = request.messages.iter().flat_map(|message| message.tool_calls());
+    let calls = request.messages.iter().flat_map(Message::tool_calls);
     let is_of = |call: &&ToolCall| call.id == result.call;
     calls
         .filter(is_of)

@@ -74,12 +74,14 @@ pub(super) fn choose<'request>(
 
 /// Names, descriptions and schemas of the tools that the program runs.
 fn functions(request: &Request) -> Vec<(&str, &str, &Value)> {
-    let function = |tool| match tool {
-        &ToolSpec::Function { ref name, ref description, ref input_schema, .. } => {
-            Some((name.as_str(), description.as_str(), input_schema))
+    fn function(tool: &ToolSpec) -> Option<(&str, &str, &Value)> {
+        match tool {
+            ToolSpec::Function { name, description, input_schema, .. } => {
+                Some((name, description, input_schema))
+            }
+            ToolSpec::Provider { .. } => None,
         }
-        ToolSpec::Provider { .. } => None,
-    };
+    }
     request.tools.iter().filter_map(function).collect()
 }
 
