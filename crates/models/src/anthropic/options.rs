@@ -62,7 +62,7 @@ impl AnthropicOptions {
     }
 
     /// Returns Anthropic as these variables describe it; a key goes before a token.
-    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let variable =
             |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let key = variable("ANTHROPIC_API_KEY").map(|key| AnthropicKey::ApiKey(key.into()));

@@ -2,6 +2,8 @@
 
 mod block;
 mod citation;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -64,7 +66,7 @@ pub(super) struct Reader {
 }
 
 /// Returns a reader of an answer that nobody asked for.
-#[cfg(feature = "bench")]
+#[cfg(any(test, feature = "bench"))]
 pub(crate) fn lone_reader() -> impl ReadEvents {
     Reader::new(Before {
         name: ModelName::new(super::BAG, "claude-sonnet-4-5"),
