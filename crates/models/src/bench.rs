@@ -10,6 +10,11 @@ pub fn openai_chat(body: Vec<Bytes>) -> ReplyStream {
     read_at_hand(body, crate::openai::chat::lone_reader())
 }
 
+/// Reads an event stream of Responses.
+pub fn openai_responses(body: Vec<Bytes>) -> ReplyStream {
+    read_at_hand(body, crate::openai::responses::lone_reader())
+}
+
 /// Reads an event stream of Anthropic Messages.
 pub fn anthropic(body: Vec<Bytes>) -> ReplyStream {
     read_at_hand(body, crate::anthropic::lone_reader())

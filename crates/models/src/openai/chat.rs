@@ -6,7 +6,7 @@ mod messages;
 mod reader;
 mod request;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod think;
 mod wire;
 

@@ -11,6 +11,8 @@ mod request;
 mod result;
 mod resume;
 mod source;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 use std::sync::Arc;
@@ -60,6 +62,12 @@ impl OpenAi {
         let name = self.0.name(model.into());
         Arc::new(Responses { provider: self.0.clone(), name })
     }
+}
+
+/// Returns a reader of an answer that nobody asked for.
+#[cfg(any(test, feature = "bench"))]
+pub(crate) fn lone_reader() -> impl crate::http::ReadEvents {
+    Reader::new(ModelName::new("openai", "gpt-5"), ReplyInfo::default())
 }
 
 /// A language model behind `POST /responses`.

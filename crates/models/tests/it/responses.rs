@@ -60,7 +60,7 @@ async fn whole(reply: impl Into<provider::Reply>) -> Result<Reply> {
 async fn body(name: &str, request: Request) -> Value {
     let fake = FakeProvider::start().await;
     fake.lenient().reply("Done.");
-    soon(openai(&fake, name).generate(request)).await.unwrap();
+    soon(openai(&fake, name).generate(request)).await.expect("the fake answers");
     fake.last_request().body
 }
 
@@ -117,5 +117,5 @@ fn response(items: &[Value]) -> Value {
 
 /// Returns the part's bag of OpenAI.
 fn bag(part: &Part) -> &Value {
-    &part.extras().unwrap().provider_metadata["openai"]
+    &part.extras().expect("the part is of a known type").provider_metadata["openai"]
 }

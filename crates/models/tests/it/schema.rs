@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 fn property(schema: &Value, is_required: bool) -> Value {
     let required = if is_required { json!(["it"]) } else { json!([]) };
     let root = json!({ "type": "object", "properties": { "it": schema }, "required": required });
-    strict_schema(&root).unwrap()["properties"]["it"].clone()
+    strict_schema(&root).expect("it can be strict")["properties"]["it"].clone()
 }
 
 /// Checks where a schema cannot be strict, and what the error says.
 fn refused(schema: &Value, path: &str, words: &str) {
-    let error = strict_schema(schema).unwrap_err();
+    let error = strict_schema(schema).expect_err("it cannot be strict");
     assert_eq!(error.path, path, "{error}");
     assert!(error.problem.contains(words), "{error}");
     assert!(error.to_string().contains(path), "{error}");
@@ -268,7 +268,7 @@ fn object(fields: &std::collections::BTreeMap<String, (Value, bool)>) -> Value {
 fn least(schema: &Value) -> Value {
     match schema["type"].as_str() {
         Some("object") => {
-            let required = schema["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
             required.map(|name| (name.to_owned(), least(&schema["properties"][name]))).collect()
         }
         Some("array") => json!([least(&schema["items"])]),
@@ -282,7 +282,7 @@ fn least(schema: &Value) -> Value {
 fn filled(schema: &Value, value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let properties = schema["properties"].as_object().unwrap().iter();
+            let properties = schema["properties"].as_object().into_iter().flatten();
             let fill = |(name, schema): (&String, &Value)| {
                 (name.clone(), fields.get(name).map_or(Value::Null, |value| filled(schema, value)))
             };

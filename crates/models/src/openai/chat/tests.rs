@@ -68,7 +68,7 @@ fn each_byte_may_come_alone() {
 
 /// Returns the most memory that this process has held so far, in kilobytes.
 #[cfg(target_os = "linux")]
-fn peak() -> u64 {
+pub(in crate::openai) fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

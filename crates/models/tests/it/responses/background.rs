@@ -21,7 +21,7 @@ fn events_from(first: usize, words: &[&str]) -> Vec<String> {
     events.push(json!({ "type": "response.completed", "response": { "id": "resp_1", "status": "completed", "output": [item] } }));
     let numbered = events.into_iter().enumerate().skip(first).map(|(number, mut event)| {
         event["sequence_number"] = json!(number);
-        let kind = event["type"].as_str().unwrap().to_owned();
+        let kind = event["type"].as_str().unwrap_or_default().to_owned();
         format!("event: {kind}\ndata: {event}\n\n")
     });
     numbered.collect()

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{events, hello, once, openai, streamed, whole};
 
 async fn refused(failure: Failure) -> Error {
-    let error = streamed(failure).await.unwrap_err();
+    let error = streamed(failure).await.expect_err("the provider refuses");
     assert_eq!((error.provider(), error.model()), ("openai", "gpt-5"));
     error
 }

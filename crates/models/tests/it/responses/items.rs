@@ -14,8 +14,10 @@ use super::{
 
 /// Reads items as a stream and whole, which must be the same.
 async fn read(items: &[Value]) -> Reply {
-    let streamed = streamed(response_of(items)).await.unwrap();
-    let whole = whole(loomwork_testkit::provider::Reply::json(&response(items))).await.unwrap();
+    let streamed = streamed(response_of(items)).await.expect("the stream is complete");
+    let whole = whole(loomwork_testkit::provider::Reply::json(&response(items)))
+        .await
+        .expect("the response is whole");
     assert_eq!(streamed.parts, whole.parts);
     assert_eq!(streamed.finish, whole.finish);
     streamed
@@ -28,12 +30,12 @@ fn message(text: &str, annotations: Value) -> Value {
 
 /// Returns the call and the result of a tool that the provider ran.
 fn server_tool(reply: &Reply) -> (&loomwork_models::ToolCall, &ToolResult) {
-    let call = reply.tool_calls().next().unwrap();
+    let call = reply.tool_calls().next().expect("the provider called a tool");
     let result = reply.parts.iter().find_map(|part| match part {
         Part::ToolResult(result) => Some(result),
         _ => None,
     });
-    let result = result.unwrap();
+    let result = result.expect("the tool has a result");
     assert!(call.provider_executed && result.provider_executed);
     assert_eq!(call.id, result.call);
     (call, result)
@@ -120,7 +122,7 @@ async fn a_program_streams_as_the_arguments_of_its_call() {
     let reply = reply.await.unwrap();
     let (call, _) = server_tool(&reply);
     assert_eq!(call.input, json!({ "code": "print(\"hi\")\n", "container_id": "cntr_1" }));
-    assert_eq!(replayed(&reply).await, [item.clone()]);
+    assert_eq!(replayed(&reply).await, std::slice::from_ref(&item));
     let undivided = read(std::slice::from_ref(&item)).await;
     assert_eq!(server_tool(&undivided).0.input, call.input);
 }

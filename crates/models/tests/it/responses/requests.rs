@@ -199,8 +199,8 @@ fn conversation() -> Vec<Message> {
         "input": {},
         "providerMetadata": { "openai": { "item": { "type": "function_call", "id": "fc_1" } } },
     }] });
-    let made: Message = serde_json::from_value(made).unwrap();
-    let call = made.tool_calls().next().unwrap().clone();
+    let made: Message = serde_json::from_value(made).expect("this is a message");
+    let call = made.tool_calls().next().expect("it calls a tool").clone();
     let result = Message::tool([ToolResult::new(&call, "sunny")]);
     vec![Message::system("Be brief."), Message::user("Hello"), made, result]
 }
