@@ -5,7 +5,6 @@ mod dialect;
 mod embeddings;
 mod errors;
 mod images;
-mod list;
 mod ollama;
 mod options;
 pub(crate) mod responses;
@@ -118,7 +117,7 @@ impl Provider {
 }
 
 /// Returns the error for a provider that has no key.
-pub(crate) fn no_key(provider: &str, variable: &str) -> Error {
+fn no_key(provider: &str, variable: &str) -> Error {
     let text = format!("there is no key: set the variable {variable}, or give one to the constructor");
     Error::new(ErrorKind::Auth, provider, "*", text)
 }
