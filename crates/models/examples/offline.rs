@@ -1,5 +1,7 @@
 //! Chat, a tool, a typed value, an embedding and an image, without a key and without a network.
 
+#![expect(clippy::print_stdout, reason = "an example shows what happens")]
+
 use std::error::Error;
 use std::io::Write as _;
 use std::time::Duration;

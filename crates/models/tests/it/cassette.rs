@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use loomwork_core::{Clock, Secret, Time};
 use loomwork_models::{
     Cassette, CassetteError, CassetteOptions, Chunk, Error, ErrorKind, LanguageModel, Matching, Message,
-    MockModel, MockReply, Part, Request, SchemaSupport, Settings, Timing,
+    MockModel, MockReply, Part, Reply, Request, SchemaSupport, Settings, Timing,
 };
 use loomwork_testkit::soon;
 use serde_json::{Value, json};
@@ -97,7 +97,7 @@ async fn errors_are_recorded_too() {
     let error = player.generate(request("a")).await.expect_err("limited");
     assert_eq!((error.kind(), error.status(), error.code()), (&kind, Some(429), Some("tpm")));
     let error = player.generate(request("b")).await.expect_err("interrupted");
-    assert_eq!(error.partial().map(|reply| reply.text()).as_deref(), Some("one "));
+    assert_eq!(error.partial().map(Reply::text).as_deref(), Some("one "));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use loomwork_core::{Clock, Random, Time};
 use loomwork_models::{
     Chunk, Data, EmbedRequest, EmbeddingModel as _, Error, ErrorKind, FinishReason, Gate, ImageModel as _,
-    ImageRequest, LanguageModel as _, Message, MockEmbeddings, MockImages, MockModel, MockReply, Part,
+    ImageRequest, LanguageModel as _, Message, MockEmbeddings, MockImages, MockModel, MockReply, Part, Reply,
     Request, Settings, Usage,
 };
 use loomwork_testkit::soon;
@@ -77,11 +77,11 @@ async fn it_fails_where_the_script_says() {
 
     let between = MockModel::always(MockReply::from("said").fail(overloaded()));
     let error = between.generate(request("hi")).await.expect_err("too many");
-    assert_eq!(error.partial().map(|reply| reply.text()).as_deref(), Some("said"));
+    assert_eq!(error.partial().map(Reply::text).as_deref(), Some("said"));
 
     let within = MockReply::default().reasoning("hm").text("one two three").fail_in(1, 2, overloaded());
     let error = MockModel::always(within).generate(request("hi")).await.expect_err("too many");
-    assert_eq!(error.partial().map(|reply| reply.text()).as_deref(), Some("one two "));
+    assert_eq!(error.partial().map(Reply::text).as_deref(), Some("one two "));
 
     let nowhere = MockModel::always(MockReply::from("one").fail_in(7, 0, overloaded()));
     let error = nowhere.generate(request("hi")).await.expect_err("no part 7");

@@ -1,9 +1,9 @@
 //! Answers that are values.
 
 use loomwork_models::{
-    ErrorKind, FinishReason, Format, Message, MockModel, MockReply, Object, ObjectOptions, Request, Role,
-    SchemaSupport, ToolChoice, ToolSpec, generate_choice, generate_object, generate_value, stream_array,
-    stream_object, stream_value,
+    ErrorKind, FinishReason, Format, Message, MockModel, MockReply, Object, ObjectOptions, Reply, Request,
+    Role, SchemaSupport, ToolChoice, ToolSpec, generate_choice, generate_object, generate_value,
+    stream_array, stream_object, stream_value,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -114,7 +114,7 @@ async fn repairs_are_bounded_and_the_error_holds_the_last_answer() {
         let options = ObjectOptions { max_repairs: repairs, ..options() };
         let error = generate_object::<Person>(&model, request(), &options).await.expect_err("no person");
         assert_eq!(error.kind(), &ErrorKind::InvalidOutput);
-        assert_eq!(error.partial().map(|reply| reply.text()).as_deref(), Some("I would rather not."));
+        assert_eq!(error.partial().map(Reply::text).as_deref(), Some("I would rather not."));
         assert_eq!(model.requests().len(), repairs as usize + 1);
         assert!(error.message().contains("the answer is no JSON"), "{error}");
     }
@@ -324,5 +324,5 @@ async fn a_list_that_breaks_off_is_an_error_behind_its_elements() {
     assert_eq!(stream.next().await.expect("no error"), Some(1));
     let error = stream.next().await.expect_err("the line is dead");
     assert_eq!(error.kind(), &ErrorKind::Network);
-    assert_eq!(error.partial().map(|reply| reply.text()).as_deref(), Some(r#"{"value": [1, "#));
+    assert_eq!(error.partial().map(Reply::text).as_deref(), Some(r#"{"value": [1, "#));
 }

@@ -1,14 +1,16 @@
 //! The models that need no provider.
 
+mod embedder;
+mod images;
+
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use loomwork_core::{Clock, Time};
 use loomwork_models::{
-    Chunk, Data, EmbedRequest, EmbeddingModel as _, ErrorKind, Estimator, FinishReason, Format,
-    ImageModel as _, ImageRequest, LanguageModel as _, Message, ObjectOptions, OfflineEmbedder,
-    OfflineImages, OfflineModel, Part, ReasoningEffort, Reply, Request, Role, Settings, TokenCounter as _,
-    ToolChoice, ToolOutput, ToolResult, ToolSpec, generate_object,
+    Chunk, ErrorKind, Estimator, FinishReason, Format, LanguageModel as _, Message, ObjectOptions,
+    OfflineModel, Part, ReasoningEffort, Reply, Request, Role, Settings, TokenCounter as _, ToolChoice,
+    ToolOutput, ToolResult, ToolSpec, generate_object,
 };
 use loomwork_testkit::soon;
 use schemars::JsonSchema;
@@ -412,7 +414,7 @@ async fn it_streams_word_by_word_at_its_pace() {
                 () = async {
                     manual.timers_waiting(1).await;
                     manual.advance_to_next_timer();
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 } => unreachable!("it is pending"),
             }
         })
@@ -422,7 +424,10 @@ async fn it_streams_word_by_word_at_its_pace() {
                 words += 1;
                 assert_eq!(manual.clock().now(), Time::from_millis(40 * words), "{delta}");
             }
-            Chunk::Finish(finish) => break assert_eq!(finish.reason, FinishReason::Stop),
+            Chunk::Finish(finish) => {
+                assert_eq!(finish.reason, FinishReason::Stop);
+                break;
+            }
             _ => {}
         }
     }
@@ -483,121 +488,4 @@ async fn a_tool_of_a_provider_is_left_out_with_a_warning() {
     let search = ToolSpec::Provider { id: "openai.web_search".into(), args: json!({}) };
     let reply = ask(Request::new([Message::user("Hello!")]).with_tools([search])).await;
     assert_eq!(reply.info.warnings[0].what, "tool openai.web_search");
-}
-
-async fn embed(texts: &[&str]) -> Vec<Vec<f32>> {
-    OfflineEmbedder::default().embed(EmbedRequest::new(texts.iter().copied())).await.expect("vectors").vectors
-}
-
-fn nearness(one: &[f32], other: &[f32]) -> f32 {
-    one.iter().zip(other).map(|(one, other)| one * other).sum()
-}
-
-#[tokio::test]
-async fn vectors_have_the_length_1_and_any_dimension() {
-    let model = OfflineEmbedder::default();
-    for dimensions in [1, 2, 384, 1536, OfflineEmbedder::MAX_DIMENSIONS] {
-        let texts = ["The loom", "!!!", " ", "羊毛", "a"];
-        let request = EmbedRequest { dimensions: Some(dimensions), ..EmbedRequest::new(texts) };
-        for vector in model.embed(request).await.expect("vectors").vectors {
-            assert_eq!(vector.len(), dimensions);
-            assert!((nearness(&vector, &vector) - 1.0).abs() < 1e-4);
-        }
-    }
-    assert_eq!((model.dimensions(), embed(&["x"]).await[0].len()), (Some(384), 384));
-    for (dimensions, text) in [(Some(0), "x"), (Some(70_000), "x"), (None, "")] {
-        let request = EmbedRequest { dimensions, ..EmbedRequest::new([text]) };
-        assert_eq!(model.embed(request).await.expect_err("bad input").kind(), &ErrorKind::BadRequest);
-    }
-}
-
-#[tokio::test]
-async fn texts_that_share_words_are_near_in_any_language() {
-    let groups = [
-        ["How do I weave a carpet?", "weaving carpets", "the price of tea"],
-        ["Wie wird das Wetter morgen?", "Das Wetter von morgen", "Der Preis von Tee"],
-        ["明天天气怎么样", "明天的天气", "茶叶的价格"],
-        ["Какая погода завтра?", "Погода на завтра", "Цена чая"],
-        ["misspelled programing langauge", "programming language", "a bowl of soup"],
-        ["कल मौसम कैसा रहेगा", "कल का मौसम", "चाय की कीमत"],
-        ["พรุ่งนี้อากาศเป็นอย่างไร", "อากาศพรุ่งนี้", "ราคาชา"],
-    ];
-    for [text, near, far] in groups {
-        let vectors = embed(&[text, near, far]).await;
-        let (near_by, far_off) = (nearness(&vectors[0], &vectors[1]), nearness(&vectors[0], &vectors[2]));
-        assert!(near_by > far_off + 0.1, "{text}: {near_by} and {far_off}");
-    }
-}
-
-/// Vectors are stored: another version has to make the same ones.
-#[tokio::test]
-async fn the_vector_of_a_text_never_changes() {
-    let request = EmbedRequest { dimensions: Some(4), ..EmbedRequest::new(["The loom reads cards."]) };
-    let vector = OfflineEmbedder::default().embed(request).await.expect("a vector").vectors.remove(0);
-    let rounded: Vec<i32> = vector.iter().map(|value| (value * 1_000.0).round() as i32).collect();
-    assert_eq!(rounded, [-690, 328, -610, 210]);
-}
-
-fn decoded(data: &Data) -> (u32, u32, Vec<u8>) {
-    let bytes = data.bytes().expect("bytes").to_vec();
-    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().expect("a PNG file");
-    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
-    let info = reader.next_frame(&mut pixels).expect("an image");
-    (info.width, info.height, pixels)
-}
-
-#[tokio::test]
-async fn an_image_is_a_png_of_the_size_and_follows_from_prompt_and_seed() {
-    let model = OfflineImages::default();
-    let request = |prompt: &str, seed| ImageRequest {
-        prompt: prompt.to_owned(),
-        size: Some((320, 200)),
-        count: 2,
-        seed,
-        ..ImageRequest::default()
-    };
-    let images = model.generate(request("A bird, drawn by nobody ✓", Some(7))).await.expect("images");
-    assert_eq!((images.images.len(), images.usage.images), (2, 2));
-    let (width, height, pixels) = decoded(&images.images[0].data);
-    assert_eq!((width, height, pixels.len()), (320, 200, 320 * 200 * 3));
-    // The label has ink, and the pattern has colours.
-    assert!(pixels.chunks(3).filter(|pixel| *pixel == [35, 31, 32]).count() > 500);
-    assert!(pixels.chunks(3).collect::<std::collections::HashSet<_>>().len() > 8);
-
-    let again = model.generate(request("A bird, drawn by nobody ✓", Some(7))).await.expect("images");
-    assert_eq!(images, again);
-    let other_seed = model.generate(request("A bird, drawn by nobody ✓", Some(8))).await.expect("images");
-    assert_eq!(images.images[1].data, other_seed.images[0].data);
-    assert_ne!(images.images[0].data, other_seed.images[0].data);
-    let other_prompt = model.generate(request("A fish", Some(7))).await.expect("images");
-    assert_ne!(images.images[0].data, other_prompt.images[0].data);
-}
-
-#[tokio::test]
-async fn images_of_any_prompt_and_of_odd_sizes_are_whole() {
-    let model = OfflineImages::default();
-    for size in [(16, 16), (17, 1_024), (1_024, 16), (333, 77)] {
-        for prompt in ["", "x", "a very long prompt that goes on and on ".repeat(30).as_str(), "長い名前"]
-        {
-            let request =
-                ImageRequest { prompt: prompt.to_owned(), size: Some(size), ..ImageRequest::default() };
-            let images = model.generate(request).await.expect("an image");
-            let (width, height, _) = decoded(&images.images[0].data);
-            assert_eq!((width, height), size);
-        }
-    }
-}
-
-#[tokio::test]
-async fn images_that_cannot_be_made_are_refused_and_edits_are_warned_of() {
-    let model = OfflineImages::default();
-    for (size, count) in [((0, 100), 1), ((5_000, 100), 1), ((100, 100), 11)] {
-        let request = ImageRequest { size: Some(size), count, ..ImageRequest::default() };
-        let error = model.generate(request).await.expect_err("bad input");
-        assert_eq!((error.kind(), error.provider()), (&ErrorKind::BadRequest, "offline"));
-    }
-    let edit =
-        ImageRequest { prompt: "x".into(), images: vec![Data::from(vec![0])], ..ImageRequest::default() };
-    let images = model.generate(edit).await.expect("an image");
-    assert_eq!(images.warnings[0].what, "images");
 }
