@@ -36,7 +36,7 @@ pub(crate) fn run_all() -> Result<()> {
         // An empty folder of its own, so that an example neither finds nor leaves files.
         process::empty_folder(&folder)?;
         let mut command = Command::new(executable);
-        command.current_dir(folder).stdin(Stdio::null());
+        command.current_dir(folder).stdin(Stdio::null()).env(process::MODEL.0, process::MODEL.1);
         // As `cargo run` would set it; inherited, it would name the folder of xtask.
         command.env("CARGO_MANIFEST_DIR", program.package.folder());
         process::run_within(&mut command, TIME_LIMIT)

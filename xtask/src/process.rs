@@ -23,10 +23,13 @@ pub(crate) fn root() -> PathBuf {
     manifest.parent().map(Path::to_path_buf).expect("the manifest of xtask is one folder below the root")
 }
 
+/// Names the model of programs that ask for the one at hand: none of them shall use somebody's key.
+pub(crate) const MODEL: (&str, &str) = ("LOOMWORK_MODEL", "offline");
+
 /// Returns a command that runs this toolchain's cargo at the root.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
+    command.current_dir(root()).env(MODEL.0, MODEL.1);
     command
 }
 

@@ -144,17 +144,17 @@ impl<M: ?Sized> Fallback<M> {
         F: Future<Output = Result<T>>,
     {
         let mut failures: Vec<Error> = Vec::new();
-        let (awake, mut resting) = self.order();
-        let mut line = awake.into_iter();
-        while let Some(candidate) = line.next().or_else(|| resting.pop()) {
+        let mut line = self.line().into_iter();
+        while let Some(candidate) = line.next() {
             if !failures.is_empty() && !term.has_time_for(Duration::ZERO) {
                 break;
             }
             let settings = self.settings_for(candidate, term.settings(settings));
             let error = match term.wait(call(candidate.model.clone(), settings)).await? {
                 Ok(answer) => {
-                    let skipped = resting.iter().rev().filter_map(|candidate| candidate.rest.cause());
-                    let warnings = failures.iter().cloned().map(failed).chain(skipped.map(rests)).collect();
+                    let now = self.options.clock.now();
+                    let skipped = line.filter_map(|candidate| candidate.rest.cause(now)).map(rests);
+                    let warnings = failures.iter().map(failed).chain(skipped).collect();
                     return Ok(Outcome { answer, by: candidate.clone(), failures, warnings });
                 }
                 Err(error) => error,
@@ -169,13 +169,13 @@ impl<M: ?Sized> Fallback<M> {
         Err(all_failed(failures))
     }
 
-    /// Returns the models that are awake in their order, and those that rest, the last to wake up first.
-    fn order(&self) -> (Vec<&Arc<Candidate<M>>>, Vec<&Arc<Candidate<M>>>) {
+    /// Returns the models in the order in which they are asked now: those that are awake, then those that
+    /// rest, the first to wake up first.
+    fn line(&self) -> Vec<&Arc<Candidate<M>>> {
         let now = self.options.clock.now();
-        let all = std::iter::once(&self.first).chain(&self.others);
-        let (awake, mut resting): (Vec<_>, Vec<_>) = all.partition(|candidate| candidate.rest.until() <= now);
-        resting.sort_by_key(|candidate| std::cmp::Reverse(candidate.rest.until()));
-        (awake, resting)
+        let mut line: Vec<_> = std::iter::once(&self.first).chain(&self.others).collect();
+        line.sort_by_key(|candidate| Some(candidate.rest.until()).filter(|until| *until > now));
+        line
     }
 
     fn settings_for(&self, candidate: &Arc<Candidate<M>>, mut settings: Settings) -> Settings {
@@ -267,8 +267,8 @@ impl<M: ImageModel + ?Sized> ImageModel for Fallback<M> {
     }
 }
 
-fn failed(error: Error) -> Warning {
-    warning(&error, format!("it failed, so the next model was asked: {}", cause(&error)))
+fn failed(error: &Error) -> Warning {
+    warning(error, format!("it failed, so the next model was asked: {}", cause(error)))
 }
 
 fn rests((until, error): (Time, Error)) -> Warning {

@@ -10,6 +10,7 @@ mod anthropic;
 pub mod bench;
 mod cassette;
 mod content;
+mod detect;
 mod error;
 mod fallback;
 pub mod history;
@@ -39,6 +40,7 @@ pub use content::{
     ProviderData, Reasoning, ReasoningFile, RedactedReasoning, Role, Source, SourceKind, Text, ToolCall,
     ToolOutput, ToolResult, guess_media_type,
 };
+pub use detect::{Detected, Environment, detect, embeddings_from_str, from_str, images_from_str};
 pub use error::{Advice, Error, ErrorKind, Result};
 pub use fallback::{Fallback, FallbackOptions};
 pub use http::{HttpOptions, Proxy};

@@ -17,9 +17,9 @@ impl Rest {
         self.lock().as_ref().map_or(Time::MIN, |(until, _)| *until)
     }
 
-    /// Returns until when it lasts, and why.
-    pub(super) fn cause(&self) -> Option<(Time, Error)> {
-        self.lock().clone()
+    /// Returns until when it lasts, and why, unless it is over.
+    pub(super) fn cause(&self, now: Time) -> Option<(Time, Error)> {
+        self.lock().clone().filter(|(until, _)| *until > now)
     }
 
     /// Begins, or grows, after a failure that is the model's own.

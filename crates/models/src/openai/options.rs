@@ -99,7 +99,7 @@ impl OpenAiOptions {
     }
 
     /// Returns OpenAI as these variables describe it.
-    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let variable =
             |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let base_url = variable("OPENAI_BASE_URL").unwrap_or_else(|| OPENAI.to_owned());

@@ -24,19 +24,17 @@ mod tests {
 
     #[test]
     fn what_is_left_is_read_from_either_family_of_headers() {
-        let cases: [(&[(&str, &str)], Option<u64>); 7] = [
-            (&[("x-ratelimit-remaining-tokens", "150000")], Some(150_000)),
-            (&[("anthropic-ratelimit-tokens-remaining", "7")], Some(7)),
-            (&[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "6s")], Some(0)),
-            (&[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "0")], None),
-            (&[("x-ratelimit-remaining-tokens", "0")], None),
-            (&[("x-ratelimit-remaining-tokens", "-1")], None),
-            (&[("x-ratelimit-remaining-requests", "3")], None),
-        ];
-        for (headers, expected) in cases {
+        let check = |headers: &[(&str, &str)], expected: Option<u64>| {
             let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             let headers: BTreeMap<_, _> = headers.collect();
             assert_eq!(left(&headers, "tokens"), expected, "{headers:?}");
-        }
+        };
+        check(&[("x-ratelimit-remaining-tokens", "150000")], Some(150_000));
+        check(&[("anthropic-ratelimit-tokens-remaining", "7")], Some(7));
+        check(&[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "6s")], Some(0));
+        check(&[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "0")], None);
+        check(&[("x-ratelimit-remaining-tokens", "0")], None);
+        check(&[("x-ratelimit-remaining-tokens", "-1")], None);
+        check(&[("x-ratelimit-remaining-requests", "3")], None);
     }
 }
