@@ -4,6 +4,7 @@
 mod crash;
 mod machine;
 mod measure;
+mod models;
 mod report;
 mod store;
 mod workpool;
@@ -19,7 +20,8 @@ use report::Group;
 /// A group of rows, and the function that measures them.
 type Measure = fn(&Options) -> Result<Vec<Row>>;
 
-const GROUPS: &[(&str, Measure)] = &[("store", store::measure), ("workpool", workpool::measure)];
+const GROUPS: &[(&str, Measure)] =
+    &[("models", models::measure), ("store", store::measure), ("workpool", workpool::measure)];
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
