@@ -7,7 +7,7 @@ use std::error::Error;
 use std::io::Write as _;
 
 use futures_util::StreamExt as _;
-use loomwork_models::{Chunk, LanguageModel as _, Message, PartKind, Request};
+use loomwork_models::{Chunk, Message, PartKind, Request};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

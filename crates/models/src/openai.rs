@@ -5,6 +5,7 @@ mod dialect;
 mod embeddings;
 mod errors;
 mod images;
+mod list;
 mod ollama;
 mod options;
 pub(crate) mod responses;
@@ -117,7 +118,7 @@ impl Provider {
 }
 
 /// Returns the error for a provider that has no key.
-fn no_key(provider: &str, variable: &str) -> Error {
+pub(crate) fn no_key(provider: &str, variable: &str) -> Error {
     let text = format!("there is no key: set the variable {variable}, or give one to the constructor");
     Error::new(ErrorKind::Auth, provider, "*", text)
 }
