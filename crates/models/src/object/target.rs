@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::ObjectOptions;
-use crate::{Error, ErrorKind, LanguageModel, OutputSchema, Result};
+use crate::{Error, ErrorKind, LanguageModel, OutputSchema, Result, drop_filler_nulls};
 
 /// Providers want an object; other values are the field of this name of one.
 const WRAPPER: &str = "value";
@@ -70,7 +70,8 @@ impl Target {
         }
     }
 
-    /// Checks a value, and returns it without its wrapper; the error says all that is wrong.
+    /// Checks a value, and returns it without its wrapper and without the nulls that strict mode makes a
+    /// provider write; the error says what is wrong.
     pub(super) fn check(&self, mut value: Value) -> Result<Value, String> {
         if let (true, Value::Object(fields)) = (self.is_wrapped, &mut value)
             && fields.len() == 1
@@ -78,53 +79,24 @@ impl Target {
         {
             value = inner.take();
         }
-        if self.validator.is_valid(&value) {
+        drop_filler_nulls(&self.schema, &mut value);
+        let faults = self.faults(&value);
+        if faults.is_empty() {
             return Ok(value);
         }
-        let faults = self.faults(&value);
-        // Providers that hold a model to a schema make it write a null for what it leaves out.
-        let mut without_nulls = value;
-        if drop_nulls(&mut without_nulls, &faults) && self.validator.is_valid(&without_nulls) {
-            return Ok(without_nulls);
-        }
-        let shown = faults.iter().take(MAX_FAULTS).map(|fault| fault.text.as_str());
         let more = faults.len().saturating_sub(MAX_FAULTS);
         let more = (more > 0).then(|| format!("and {more} more"));
-        Err(shown.chain(more.as_deref()).collect::<Vec<_>>().join("; "))
+        Err(faults.into_iter().take(MAX_FAULTS).chain(more).collect::<Vec<_>>().join("; "))
     }
 
-    fn faults(&self, value: &Value) -> Vec<Fault> {
+    fn faults(&self, value: &Value) -> Vec<String> {
         let fault = |error: jsonschema::ValidationError<'_>| {
             let path = error.instance_path().to_string();
             let place = if path.is_empty() { "the value".to_owned() } else { format!("`{path}`") };
-            let text: String = format!("{place}: {error}").chars().take(MAX_FAULT_CHARS).collect();
-            Fault { path, text }
+            format!("{place}: {error}").chars().take(MAX_FAULT_CHARS).collect()
         };
         self.validator.iter_errors(value).map(fault).collect()
     }
-}
-
-/// What is wrong with a part of a value.
-struct Fault {
-    /// Where, as a JSON pointer.
-    path: String,
-    text: String,
-}
-
-/// Removes the fields at fault that are null; returns whether there were any.
-fn drop_nulls(value: &mut Value, faults: &[Fault]) -> bool {
-    let mut dropped = false;
-    for fault in faults {
-        let Some((outer, key)) = fault.path.rsplit_once('/') else { continue };
-        let key = key.replace("~1", "/").replace("~0", "~");
-        if let Some(Value::Object(fields)) = value.pointer_mut(outer)
-            && fields.get(&key).is_some_and(Value::is_null)
-        {
-            fields.shift_remove(&key);
-            dropped = true;
-        }
-    }
-    dropped
 }
 
 /// Returns the schema of an object whose one field is the value. Definitions stay at the root, where

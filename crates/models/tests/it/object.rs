@@ -21,8 +21,14 @@ struct Person {
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum Tree {
-    Leaf { value: i64 },
-    Branch { children: Vec<Tree> },
+    Leaf {
+        value: i64,
+        #[serde(default)]
+        colour: String,
+    },
+    Branch {
+        children: Vec<Tree>,
+    },
 }
 
 fn ada() -> Person {
@@ -151,7 +157,7 @@ async fn values_that_are_no_objects_are_wrapped_for_providers_and_unwrapped_agai
     let tree = json!({ "kind": "branch", "children": [{ "kind": "leaf", "value": 7 }] });
     let model = native([MockReply::from(json!({ "value": tree }).to_string())]);
     let tree = generate_object::<Tree>(&model, request(), &options()).await.expect("a tree");
-    assert_eq!(tree.value, Tree::Branch { children: vec![Tree::Leaf { value: 7 }] });
+    assert_eq!(tree.value, Tree::Branch { children: vec![Tree::Leaf { value: 7, colour: String::new() }] });
     let Format::Schema(output) = model.requests()[0].format.clone() else { panic!("no schema") };
     // The schema as it is sent has to be one in itself, its references included.
     let sent = jsonschema::validator_for(&output.schema).expect("a schema");
@@ -168,6 +174,10 @@ async fn a_null_for_what_may_be_left_out_is_left_out() {
     let model = native([MockReply::from(r#"{"name": "Ada", "age": 36, "nickname": null}"#)]);
     let person = generate_object::<Person>(&model, request(), &options()).await.expect("a person");
     assert_eq!((person.value, person.calls), (ada(), 1));
+
+    let leaf = r#"{"value": {"kind": "leaf", "value": 7, "colour": null}}"#;
+    let tree = generate_object::<Tree>(&native([MockReply::from(leaf)]), request(), &options()).await;
+    assert_eq!(tree.expect("a leaf").value, Tree::Leaf { value: 7, colour: String::new() });
 
     let model = native([MockReply::from(r#"{"name": null, "age": 36}"#)]);
     let options = ObjectOptions { max_repairs: 0, ..options() };
