@@ -79,7 +79,8 @@ fn said(shared: &Shared, request: &Recorded, content: &Content) -> Rendered {
         Some(Endpoint::Embeddings) => embeddings::render(&call),
         Some(Endpoint::Images | Endpoint::ImageEdits) => images::render(&call, shared),
         Some(Endpoint::Models | Endpoint::OllamaTags | Endpoint::KeptResponse) | None => {
-            let text = "a reply with content answers a call, and this is none; use `Reply::json` or `Reply::sse`";
+            let text =
+                "a reply with content answers a call, and this is none; use `Reply::json` or `Reply::sse`";
             failed(request, &Failure::status(400).kind("fake_provider_error").message(text))
         }
     }
