@@ -42,8 +42,6 @@ const EMBEDDERS: [&str; 4] = ["embed", "minilm", "bge-", "e5-"];
 /// model; `auth` that names the variable, for a provider whose key is missing.
 ///
 /// ```
-/// use loomwork_models::LanguageModel as _;
-///
 /// let model = loomwork_models::from_str("ollama/qwen3")?;
 /// assert_eq!(model.name().to_string(), "ollama/qwen3");
 ///
@@ -83,7 +81,7 @@ pub fn images_from_str(name: &str) -> Result<Arc<dyn ImageModel>> {
 /// If `LOOMWORK_MODEL` is set to what is no model; see [`from_str`].
 ///
 /// ```
-/// use loomwork_models::{Environment, LanguageModel as _};
+/// use loomwork_models::Environment;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> loomwork_models::Result<()> {

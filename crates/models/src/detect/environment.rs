@@ -22,7 +22,7 @@ const LM_STUDIO: &str = "http://127.0.0.1:1234";
 /// the same with any variables: with those of a configuration file, or of a test.
 ///
 /// ```
-/// use loomwork_models::{Environment, LanguageModel as _};
+/// use loomwork_models::Environment;
 ///
 /// let environment = Environment::new([("GROQ_API_KEY", "gsk_…")]);
 /// let model = environment.language_model("groq/llama-3.3-70b-versatile")?;
