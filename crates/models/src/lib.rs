@@ -3,6 +3,48 @@
 //!
 //! The crate owns messages and their parts, requests and answers, and everything that knows a provider's
 //! wire format. It stores nothing and runs no tool.
+//!
+//! # Example
+//!
+//! ```
+//! use loomwork_models::{Message, Request, from_str};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> loomwork_models::Result<()> {
+//! // Or "openai/gpt-4o-mini", "anthropic/claude-sonnet-4-5", "ollama/qwen3"; `detect` finds one by itself.
+//! let model = from_str("offline")?;
+//! let request = Request::new([Message::system("Be brief."), Message::user("Hello!")]);
+//! let reply = model.generate(request).await?;
+//! println!("{} ({} tokens)", reply.text(), reply.usage().total());
+//! # assert!(!reply.text().is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Tour
+//!
+//! - A [`LanguageModel`] takes a [`Request`] of [`Message`]s and answers with a stream of [`Chunk`]s, or with
+//!   a whole [`Reply`]. An [`EmbeddingModel`] gives vectors, an [`ImageModel`] images.
+//! - [`OpenAi`], [`Ollama`] and [`Anthropic`] are the providers; [`from_str`] gives their models by name, and
+//!   [`detect()`] the one that is at hand.
+//! - [`Retry`], [`Fallback`] and [`Paced`] are models made of models; so is a [`Cassette`].
+//! - [`generate_object`] and [`stream_object`] give values instead of text.
+//! - [`OfflineModel`], [`OfflineEmbedder`] and [`OfflineImages`] need no provider; [`MockModel`] follows a
+//!   script.
+//! - An [`Error`] names provider, model and cause, and [advises](Error::advice) what can help. [`Usage`]
+//!   counts each token once, whatever a provider's own report does.
+//!
+//! # Guarantees
+//!
+//! - Dropping an answer, or cancelling its request's token, closes the connection.
+//! - Nothing is asked again once a part of its answer was handed on.
+//! - What only one provider reads, such as signatures, goes back to that provider alone; fields that this
+//!   version does not know are kept.
+//! - Keys are never shown: not in `Debug`, not in errors, not in spans.
+//! - Time and randomness come from [`loomwork_core::Clock`] and [`loomwork_core::Random`], so tests own both.
+//!
+//! The features, both off by default: `tiktoken` counts tokens with the tables of OpenAI's models; `bench`
+//! is for the workspace's benchmarks.
 
 mod anthropic;
 #[cfg(feature = "bench")]
@@ -70,3 +112,7 @@ pub use usage::Usage;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/models.md")]
 struct Guide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

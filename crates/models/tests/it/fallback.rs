@@ -355,6 +355,33 @@ async fn what_only_one_provider_reads_does_not_reach_another_in_mid_conversation
 }
 
 #[tokio::test]
+async fn sealed_thoughts_go_back_to_their_own_provider_alone() {
+    let fake = FakeProvider::start().await;
+    fake.reply_to(Endpoint::Responses, provider::Reply::new().reasoning("of Rome").text("It is in Italy."))
+        .reply_to(Endpoint::Responses, Failure::status(500))
+        .reply_to(Endpoint::Messages, "It is in Switzerland.")
+        .reply_to(Endpoint::Responses, "It is in France.");
+    let openai = OpenAiOptions {
+        http: http(),
+        provider: "openai".to_owned(),
+        dialect: loomwork_models::Dialect::openai(),
+        ..OpenAiOptions::compatible(format!("{}/v1", fake.url()), "key")
+    };
+    let models = Models::new(OpenAi::with(openai).responses("gpt-5-mini")).or(providers(&fake).0);
+    let mut messages = Vec::new();
+
+    assert_eq!(say(&models, &mut messages, "Where is Rome?").await.info.provider, "openai");
+    assert_eq!(say(&models, &mut messages, "Where is Bern?").await.info.provider, "anthropic");
+    let seen = body(&fake).to_string();
+    assert!(seen.contains("It is in Italy.") && !seen.contains("encrypted"), "{seen}");
+
+    assert_eq!(say(&models, &mut messages, "Where is Lyon?").await.info.provider, "openai");
+    let seen = body(&fake).to_string();
+    assert!(seen.contains("\"encrypted_content\":\""), "{seen}");
+    assert_eq!((fake.refused(), fake.left_over()), (vec![], 0));
+}
+
+#[tokio::test]
 async fn images_come_from_the_next_model_too() {
     let image = |name: &str| Data::Url(format!("https://example.com/{name}.png"));
     let (paris, lyon) = (Arc::new(MockImages::new(image("paris"))), Arc::new(MockImages::new(image("lyon"))));
