@@ -45,7 +45,8 @@ pub(crate) fn measure(_: &Options) -> Result<Vec<Row>> {
     let linear = Row::measured(
         "one event of 16 MiB in packets; against one of 1 MiB",
         "MB/s",
-        Target::RatioAtLeast(0.8),
+        // Fresh pages of memory cost the large one; a quadratic reader would be at 0.06.
+        Target::RatioAtLeast(0.5),
         || large.speed(&runtime, PACKET),
         || small.speed(&runtime, PACKET),
     )?;

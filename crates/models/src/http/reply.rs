@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt as _;
+use loomwork_core::Sleep;
 
 use super::answer::{Answer, no_json};
 use super::retry::Attempts;
@@ -55,7 +57,7 @@ impl Http {
         loop {
             let failed = match self.send(&watch, call, ask, &body).await {
                 Ok(answer) => match Reading::begin(answer, reader()).await {
-                    Ok(reading) => return Ok(reading.into_stream()),
+                    Ok(reading) => return Ok(Box::pin(reading)),
                     Err(error) => error,
                 },
                 Err(error) => error,
@@ -72,6 +74,8 @@ struct Reading<R> {
     chunks: VecDeque<Chunk>,
     /// What goes wrong behind the chunks at hand.
     failure: Option<Error>,
+    /// Ends the wait for the end of the body.
+    enough: Option<Pin<Box<Sleep>>>,
     watch: Watch,
     state: State,
 }
@@ -87,7 +91,7 @@ enum State {
 impl<R: ReadEvents> Reading<R> {
     fn of(events: impl Stream<Item = Result<SseEvent>> + Send + 'static, reader: R, watch: Watch) -> Self {
         let (events, chunks) = (Box::pin(events), VecDeque::new());
-        Self { events, reader, chunks, failure: None, watch, state: State::Open }
+        Self { events, reader, chunks, failure: None, enough: None, watch, state: State::Open }
     }
 
     /// Reads up to the first part, or to the end of an answer without any.
@@ -103,12 +107,21 @@ impl<R: ReadEvents> Reading<R> {
                 .map_err(|error| no_json(&watch, &url, &body, &error))?;
             reader.whole(body, &mut chunks)?;
             let events = Box::pin(futures_util::stream::empty());
-            return Ok(Self { events, reader, chunks, failure: None, watch, state: State::Ended });
+            return Ok(Self {
+                events,
+                reader,
+                chunks,
+                failure: None,
+                enough: None,
+                watch,
+                state: State::Ended,
+            });
         }
         let mut reading = Self::of(answer.events(), reader, watch);
         let is_start = |chunk: &Chunk| matches!(chunk, Chunk::Start(_));
         while reading.state == State::Open && reading.chunks.iter().all(is_start) {
-            if let Err(error) = reading.read_event().await {
+            let event = reading.events.next().await;
+            if let Err(error) = reading.read(event) {
                 if reading.chunks.iter().all(is_start) {
                     return Err(error);
                 }
@@ -118,49 +131,19 @@ impl<R: ReadEvents> Reading<R> {
         Ok(reading)
     }
 
-    async fn read_event(&mut self) -> Result<()> {
-        match self.events.next().await {
+    /// Reads what came, an event or the end of the body, and notices the end of the answer.
+    fn read(&mut self, event: Option<Result<SseEvent>>) -> Result<()> {
+        match event {
             Some(event) => self.reader.event(event?, &mut self.chunks)?,
             None => {
                 self.state = State::Ended;
                 self.reader.end(&mut self.chunks)?;
             }
         }
-        if matches!(self.chunks.back(), Some(Chunk::Finish(_))) && self.state == State::Open {
+        if self.state == State::Open && matches!(self.chunks.back(), Some(Chunk::Finish(_))) {
             self.state = State::Finished;
         }
         Ok(())
-    }
-
-    fn into_stream(self) -> ReplyStream {
-        Box::pin(futures_util::stream::unfold(Some(self), |reading| async move {
-            let mut reading = reading?;
-            match reading.next().await? {
-                Ok(chunk) => Some((Ok(chunk), Some(reading))),
-                // What follows an error is no answer any more; dropping the reading closes the connection.
-                Err(error) => Some((Err(error), None)),
-            }
-        }))
-    }
-
-    async fn next(&mut self) -> Option<Result<Chunk>> {
-        loop {
-            if let Some(chunk) = self.chunks.pop_front() {
-                return Some(Ok(chunk));
-            }
-            match self.state {
-                State::Open => {
-                    if let Err(error) = self.read_event().await {
-                        self.fail(error);
-                    }
-                }
-                State::Finished => {
-                    self.drain().await;
-                    self.state = State::Ended;
-                }
-                State::Ended => return self.failure.take().map(Err),
-            }
-        }
     }
 
     /// Ends the answer with an error, behind the chunks that came before it.
@@ -173,10 +156,48 @@ impl<R: ReadEvents> Reading<R> {
         });
     }
 
-    async fn drain(&mut self) {
-        let rest = async { while let Some(Ok(_)) = self.events.next().await {} };
-        let enough = self.watch.clock.sleep(DRAIN);
-        futures_util::future::select(std::pin::pin!(rest), enough).await;
+    /// Waits for the end of the body, but not for long.
+    fn poll_drained(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.events.as_mut().poll_next(context) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        let clock = &self.watch.clock;
+        self.enough.get_or_insert_with(|| Box::pin(clock.sleep(DRAIN))).as_mut().poll(context)
+    }
+}
+
+/// A stream by hand: chunks are large, and a combinator would move the whole reading for each of them.
+impl<R: ReadEvents> Stream for Reading<R> {
+    type Item = Result<Chunk>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Chunk>>> {
+        let reading = &mut *self;
+        loop {
+            if let Some(chunk) = reading.chunks.pop_front() {
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+            match reading.state {
+                State::Open => {
+                    let event = ready!(reading.events.as_mut().poll_next(context));
+                    if let Err(error) = reading.read(event) {
+                        reading.fail(error);
+                    }
+                }
+                State::Finished => {
+                    ready!(reading.poll_drained(context));
+                    reading.state = State::Ended;
+                }
+                State::Ended => {
+                    // What follows an answer is not waited for: this closes its connection, or gives it back.
+                    reading.events = Box::pin(futures_util::stream::empty());
+                    return Poll::Ready(reading.failure.take().map(Err));
+                }
+            }
+        }
     }
 }
 
@@ -193,5 +214,5 @@ pub(crate) fn read_at_hand(body: Vec<Bytes>, reader: impl ReadEvents) -> ReplySt
     let watch = Watch::new("", &options, &call);
     let bytes = futures_util::stream::iter(body.into_iter().map(Ok));
     let events = super::events::decode(bytes, watch.clone(), options.max_event_bytes);
-    Reading::of(events, reader, watch).into_stream()
+    Box::pin(Reading::of(events, reader, watch))
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::calls::Calls;
 use super::details;
 use super::think::{Piece, ThinkSplitter};
-use super::wire::{self, CallDelta, Choice, Delta, Event};
+use super::wire::{self, CallDelta, Choice, Delta, Event, Words};
 use crate::content::from_base64;
 use crate::history::MADE_BY;
 use crate::http::{ReadEvents, SseEvent};
@@ -99,6 +99,13 @@ impl Reader {
     }
 
     fn read(&mut self, json: &str, chunks: &mut VecDeque<Chunk>) -> Result<()> {
+        if self.is_named
+            && self.open.is_some()
+            && let Some(words) = Words::alone(json)
+        {
+            self.words(words, chunks);
+            return Ok(());
+        }
         let event: Event<'_> = match serde_json::from_str(json) {
             Ok(event) => event,
             Err(error) => return Err(self.malformed(json, &error)),
@@ -186,7 +193,7 @@ impl Reader {
                 _ => {}
             }
         }
-        if let Some(delta) = choice.delta.or(choice.message) {
+        if let Some(delta) = choice.delta.or(choice.message.map(|message| *message)) {
             self.delta(delta, chunks);
         }
         if let Some(reason) = wire::word(choice.finish_reason) {
@@ -204,15 +211,7 @@ impl Reader {
             }
             details::merge(&mut self.reasoning_details, details);
         }
-        // Some servers send the same thoughts under both names.
-        if let Some(thoughts) = wire::text(delta.reasoning_content).or_else(|| wire::text(delta.reasoning)) {
-            self.grow(Grows::Thoughts, thoughts, chunks);
-        }
-        if let Some(text) = wire::text(delta.content) {
-            let mut pieces = Vec::new();
-            self.think.push(text, |piece| pieces.push(piece));
-            self.pieces(pieces, chunks);
-        }
+        self.words(Words::of(&delta), chunks);
         if let Some(refusal) = wire::text(delta.refusal) {
             self.is_refusal = true;
             self.grow(Grows::Refusal, refusal, chunks);
@@ -226,13 +225,25 @@ impl Reader {
         self.audio(delta.audio, chunks);
         let retired = delta.function_call.map(|function| CallDelta {
             index: Some(0),
-            function: Some(function),
+            function: Some(*function),
             ..CallDelta::default()
         });
         let calls: Vec<_> = delta.tool_calls.into_iter().flatten().chain(retired).collect();
         if !calls.is_empty() {
             self.end_open(chunks);
             self.calls.add(calls, &mut self.next_part, chunks);
+        }
+    }
+
+    fn words(&mut self, words: Words, chunks: &mut VecDeque<Chunk>) {
+        let (thoughts, text) = words.split();
+        if let Some(thoughts) = thoughts {
+            self.grow(Grows::Thoughts, thoughts, chunks);
+        }
+        if let Some(text) = text {
+            let mut pieces = Vec::new();
+            self.think.push(text, |piece| pieces.push(piece));
+            self.pieces(pieces, chunks);
         }
     }
 

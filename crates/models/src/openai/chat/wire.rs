@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -30,8 +31,8 @@ pub(super) struct Event<'a> {
 pub(super) struct Choice<'a> {
     pub(super) index: Option<u64>,
     pub(super) delta: Option<Delta<'a>>,
-    /// What a whole answer has instead of a delta.
-    pub(super) message: Option<Delta<'a>>,
+    /// What a whole answer has instead of a delta. Events have none, and are moved often: so it is boxed.
+    pub(super) message: Option<Box<Delta<'a>>>,
     pub(super) finish_reason: Option<&'a RawValue>,
     pub(super) native_finish_reason: Option<&'a RawValue>,
     pub(super) stop_reason: Option<&'a RawValue>,
@@ -49,7 +50,7 @@ pub(super) struct Delta<'a> {
     pub(super) reasoning: Option<&'a RawValue>,
     pub(super) reasoning_details: Option<&'a RawValue>,
     pub(super) tool_calls: Option<Vec<CallDelta<'a>>>,
-    pub(super) function_call: Option<Function<'a>>,
+    pub(super) function_call: Option<Box<Function<'a>>>,
     pub(super) annotations: Option<&'a RawValue>,
     pub(super) images: Option<&'a RawValue>,
     pub(super) audio: Option<&'a RawValue>,
@@ -72,6 +73,85 @@ pub(super) struct Function<'a> {
     pub(super) name: Option<Cow<'a, str>>,
     pub(super) arguments: Option<&'a RawValue>,
     pub(super) input: Option<&'a RawValue>,
+}
+
+/// An event that adds words and says nothing else that is new: nearly all events of a long answer. It is
+/// read several times as fast as one that may say anything.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plain {
+    #[serde(default, rename = "id")]
+    _id: IgnoredAny,
+    #[serde(default, rename = "object")]
+    _object: IgnoredAny,
+    #[serde(default, rename = "created")]
+    _created: IgnoredAny,
+    #[serde(default, rename = "model")]
+    _model: IgnoredAny,
+    #[serde(default, rename = "provider")]
+    _provider: IgnoredAny,
+    #[serde(default, rename = "service_tier")]
+    _service_tier: IgnoredAny,
+    #[serde(default, rename = "system_fingerprint")]
+    _system_fingerprint: IgnoredAny,
+    #[serde(default, rename = "obfuscation")]
+    _obfuscation: IgnoredAny,
+    #[serde(default, rename = "usage")]
+    _usage: (),
+    choices: [PlainChoice; 1],
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainChoice {
+    #[serde(default)]
+    index: u64,
+    delta: Words,
+    #[serde(default, rename = "logprobs")]
+    _logprobs: (),
+    #[serde(default, rename = "finish_reason")]
+    _finish_reason: (),
+    #[serde(default, rename = "native_finish_reason")]
+    _native_finish_reason: (),
+}
+
+/// What an event adds to an answer's thoughts and to its text.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Words {
+    #[serde(rename = "role")]
+    _role: IgnoredAny,
+    #[serde(rename = "refusal")]
+    _refusal: (),
+    #[serde(rename = "tool_calls")]
+    _tool_calls: (),
+    reasoning_content: Option<String>,
+    reasoning: Option<String>,
+    content: Option<String>,
+}
+
+impl Words {
+    /// Returns the words of an event that has nothing else; `None` if it may have more.
+    pub(super) fn alone(json: &str) -> Option<Self> {
+        let Plain { choices: [choice], .. } = serde_json::from_str(json).ok()?;
+        (choice.index == 0).then_some(choice.delta)
+    }
+
+    pub(super) fn of(delta: &Delta<'_>) -> Self {
+        Self {
+            reasoning_content: text(delta.reasoning_content),
+            reasoning: text(delta.reasoning),
+            content: text(delta.content),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the thoughts and the text. Some servers send the same thoughts under both names.
+    pub(super) fn split(self) -> (Option<String>, Option<String>) {
+        let some = |text: &String| !text.is_empty();
+        let thoughts = self.reasoning_content.filter(some).or(self.reasoning.filter(some));
+        (thoughts, self.content.filter(some))
+    }
 }
 
 /// Returns a text, or the texts of a list of parts; `None` if there is nothing to say.
