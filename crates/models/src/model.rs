@@ -86,13 +86,13 @@ pub trait LanguageModel: Send + Sync + fmt::Debug {
     async fn stream(&self, request: Request) -> Result<ReplyStream>;
 
     /// Asks the model, and returns its whole answer. An answer that breaks off is an error that holds
-    /// [what came](Error::partial).
+    /// [what came](crate::Error::partial).
     async fn generate(&self, request: Request) -> Result<Reply> {
         collect(self.stream(request).await?).await
     }
 }
 
-/// Returns the whole answer of a stream; an error holds [what came](Error::partial).
+/// Returns the whole answer of a stream; an error holds [what came](crate::Error::partial).
 pub async fn collect(mut stream: ReplyStream) -> Result<Reply> {
     let mut assembly = Assembly::default();
     while let Some(chunk) = stream.next().await {

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use loomwork_core::{Clock, Time};
-use tokio_util::sync::CancellationToken;
+use loomwork_core::Clock;
 
 use crate::mock::Gate;
-use crate::{Chunk, Error, ErrorKind, ModelName, ReplyStream, Request, Result};
+use crate::term::Term;
+use crate::{Chunk, Error, ModelName, ReplyStream, Request, Result};
 
 /// One step of an answer.
 #[derive(Clone, Debug)]
@@ -23,17 +23,15 @@ pub(crate) enum Step {
 /// What an answer is played on.
 #[derive(Debug)]
 pub(crate) struct Playback {
-    model: ModelName,
     clock: Clock,
-    cancel: CancellationToken,
-    deadline: Option<Time>,
+    term: Term,
 }
 
 impl Playback {
     /// Returns the playback of an answer to a request, whose time-out and token it obeys.
     pub(crate) fn new(model: &ModelName, clock: &Clock, request: &Request) -> Self {
-        let deadline = request.settings.timeout.map(|timeout| clock.now() + timeout);
-        Self { model: model.clone(), clock: clock.clone(), cancel: request.cancel.clone(), deadline }
+        let term = Term::new(model, clock, &request.settings, &request.cancel);
+        Self { clock: clock.clone(), term }
     }
 
     /// Plays the steps. `guard` lives as long as the stream, and is told when the steps have ended.
@@ -60,43 +58,15 @@ impl Playback {
         while let Some(step) = steps.pop_front() {
             match step {
                 Step::Chunk(chunk) => {
-                    self.check()?;
+                    self.term.wait(std::future::ready(())).await?;
                     return Ok(Some(chunk));
                 }
-                Step::Wait(wait) => self.wait(self.clock.sleep(wait)).await?,
-                Step::Gate(gate) => self.wait(gate.pass()).await?,
+                Step::Wait(wait) => self.term.wait(self.clock.sleep(wait)).await?,
+                Step::Gate(gate) => self.term.wait(gate.pass()).await?,
                 Step::Fail(error) => return Err(error),
             }
         }
         Ok(None)
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.cancel.is_cancelled() { Err(self.cancelled()) } else { Ok(()) }
-    }
-
-    /// Waits for what has to happen, unless the caller calls the answer off or its time is over.
-    pub(crate) async fn wait(&self, event: impl Future<Output = ()>) -> Result<()> {
-        let timeout = async {
-            match self.deadline {
-                Some(deadline) => self.clock.sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(self.cancelled()),
-            () = event => Ok(()),
-            () = timeout => Err(self.error(ErrorKind::Timeout, "the answer took longer than its time-out")),
-        }
-    }
-
-    fn cancelled(&self) -> Error {
-        self.error(ErrorKind::Cancelled, "the caller called the answer off")
-    }
-
-    fn error(&self, kind: ErrorKind, text: &str) -> Error {
-        Error::new(kind, &self.model.provider, &self.model.model, text)
     }
 }
 

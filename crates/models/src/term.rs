@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Error, ErrorKind, ModelName, Result, Settings};
 
-/// The term of one call that a model passes on to other models, perhaps several times.
+/// The term of one call, which may take several attempts and waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Term {
     model: ModelName,
@@ -20,7 +20,7 @@ pub(crate) struct Term {
 }
 
 impl Term {
-    /// Begins a call; its time runs from here.
+    /// Begins the term; a call's time runs from here.
     pub(crate) fn new(
         model: &ModelName,
         clock: &Clock,
