@@ -168,6 +168,7 @@ impl Builder {
             random: self.random.clone(),
             epoch: 0,
             shared: profile.shared,
+            left_out: Arc::default(),
         }
     }
 

@@ -81,6 +81,7 @@ pub struct Span<T, K = ()> {
     high: Option<Vec<u8>>,
     pub(crate) reverse: bool,
     pub(crate) limit: Option<usize>,
+    pub(crate) readable: bool,
     refused: Option<KeyError>,
     types: PhantomData<fn() -> (T, K)>,
 }
@@ -98,6 +99,7 @@ impl<T, K> Clone for Span<T, K> {
             high: self.high.clone(),
             reverse: self.reverse,
             limit: self.limit,
+            readable: self.readable,
             refused: self.refused.clone(),
             types: PhantomData,
         }
@@ -128,6 +130,7 @@ impl<T: Table, K> Span<T, K> {
             high: None,
             reverse: false,
             limit: None,
+            readable: false,
             refused: None,
             types: PhantomData,
         }
@@ -142,6 +145,14 @@ impl<T: Table, K> Span<T, K> {
     /// Reads `limit` rows at most.
     pub fn take(mut self, limit: usize) -> Self {
         self.limit = Some(self.limit.map_or(limit, |before| before.min(limit)));
+        self
+    }
+
+    /// Leaves out the rows that cannot be read, instead of failing at the first one: for loops that must
+    /// not stand still because of one damaged row. Each is logged as an error, once. A
+    /// [`count`](crate::Tx::count) reads no rows, so it counts these too.
+    pub fn readable(mut self) -> Self {
+        self.readable = true;
         self
     }
 
@@ -163,6 +174,7 @@ impl<T: Table, K> Span<T, K> {
             high: self.high,
             reverse: self.reverse,
             limit: self.limit,
+            readable: self.readable,
             refused: self.refused,
             types: PhantomData,
         }

@@ -1,5 +1,6 @@
 //! The transaction: what every function of every component takes.
 
+mod left_out;
 mod run;
 mod walk;
 mod write;
@@ -21,6 +22,7 @@ use crate::registry::Registry;
 use crate::span::Span;
 use crate::table::{Row, Table, decode};
 
+pub(crate) use left_out::LeftOut;
 pub(crate) use run::{panicked, run_caught};
 use walk::{BEHIND_ALL, Walk};
 
@@ -34,6 +36,7 @@ pub(crate) struct Context {
     pub(crate) epoch: u64,
     /// Whether other processes may write to the store.
     pub(crate) shared: bool,
+    pub(crate) left_out: Arc<LeftOut>,
 }
 
 /// One run of a query or mutation: a snapshot of the store, and over it what this mutation has
@@ -155,10 +158,35 @@ impl Tx {
         mut visit: impl FnMut(Row<T>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let (low, high) = bounds(span)?;
-        let walk = Walk { claim, ..self.walk_over(span, &low, &high)? };
+        let mut walk = Walk { claim, ..self.walk_over(span, &low, &high)? };
+        if !span.readable {
+            return self.walk(&walk, &mut |_, id, version, body| {
+                visit(Row { id: Id::from_raw(id), record: decode(id, version, body)? })
+            });
+        }
+        // The limit is one of rows that are shown, so it is counted here.
+        (walk.limit, walk.expect) = (None, span.limit);
+        let mut left = span.limit.unwrap_or(usize::MAX);
+        if left == 0 {
+            return Ok(());
+        }
         self.walk(&walk, &mut |_, id, version, body| {
-            visit(Row { id: Id::from_raw(id), record: decode(id, version, body)? })
+            let Some(row) = self.readable(id, version, body) else { return Ok(ControlFlow::Continue(())) };
+            left -= 1;
+            let flow = visit(row)?;
+            Ok(if left == 0 { ControlFlow::Break(()) } else { flow })
         })
+    }
+
+    /// Returns a row, or tells that it is left out because it cannot be read.
+    fn readable<T: Table>(&self, id: RawId, version: u32, body: &[u8]) -> Option<Row<T>> {
+        match decode(id, version, body) {
+            Ok(record) => Some(Row { id: Id::from_raw(id), record }),
+            Err(error) => {
+                self.context.left_out.tell(id, &error);
+                None
+            }
+        }
     }
 
     /// Returns how many rows a span has, without reading them.
@@ -211,13 +239,19 @@ impl Tx {
         let mut rows = Vec::new();
         let mut last = Vec::new();
         let mut more = false;
-        span.limit = Some(page.size.saturating_add(1));
-        self.walk(&self.walk_over(&span, &low, &high)?, &mut |key, id, version, body| {
+        let probe = page.size.saturating_add(1);
+        span.limit = if span.readable { None } else { Some(probe) };
+        let walk = Walk { expect: Some(probe), ..self.walk_over(&span, &low, &high)? };
+        self.walk(&walk, &mut |key, id, version, body| {
             if rows.len() == page.size {
                 more = true;
                 return Ok(ControlFlow::Break(()));
             }
-            rows.push(Row { id: Id::from_raw(id), record: decode(id, version, body)? });
+            if !span.readable {
+                rows.push(Row { id: Id::from_raw(id), record: decode(id, version, body)? });
+            } else if let Some(row) = self.readable(id, version, body) {
+                rows.push(row);
+            }
             last = key.to_vec();
             Ok(ControlFlow::Continue(()))
         })?;

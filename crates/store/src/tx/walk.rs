@@ -22,6 +22,8 @@ pub(super) struct Walk<'a> {
     pub(super) high: &'a [u8],
     pub(super) reverse: bool,
     pub(super) limit: Option<usize>,
+    /// How many rows are likely to be shown, where there is no limit.
+    pub(super) expect: Option<usize>,
     pub(super) bodies: bool,
     pub(super) claim: bool,
 }
@@ -32,7 +34,17 @@ pub(super) const BEHIND_ALL: &[u8] = &[0xff; 17];
 impl Walk<'_> {
     fn whole(table: TableNo, index: Option<usize>) -> Self {
         let (low, high) = (&[], BEHIND_ALL);
-        Self { table, index, low, high, reverse: false, limit: None, bodies: true, claim: false }
+        Self {
+            table,
+            index,
+            low,
+            high,
+            reverse: false,
+            limit: None,
+            expect: None,
+            bodies: true,
+            claim: false,
+        }
     }
 }
 
@@ -100,7 +112,7 @@ impl Tx {
             low: walk.low,
             high: walk.high,
             reverse: walk.reverse,
-            expect: walk.limit.map(|limit| limit.saturating_add(hidden())),
+            expect: walk.limit.or(walk.expect).map(|rows| rows.saturating_add(hidden())),
             bodies: walk.bodies,
             claim: walk.claim,
         };

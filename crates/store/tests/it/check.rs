@@ -7,7 +7,7 @@ use loomwork_core::RawId;
 use loomwork_store::engine::{
     Changes, Engine as _, EntryKey, Lane, Role, Scan, Session, Stored, TableNo, TxKind, Write,
 };
-use loomwork_store::{Key, MAX_MISMATCHES, Memory, Mismatch, Report, Store, Table as _};
+use loomwork_store::{Key, MAX_MISMATCHES, Memory, Mismatch, Page, Report, Row, Store, Table as _};
 use loomwork_testkit::store::Note;
 
 const BY_AUTHOR: usize = 0;
@@ -183,6 +183,25 @@ async fn a_row_in_a_partial_index_that_leaves_it_out_is_found() {
         (Some("starred"), ids[0], "the index holds (5), which the record does not make"),
     ];
     planted.check(&expected).await;
+}
+
+#[tokio::test]
+async fn a_readable_span_leaves_out_the_rows_that_cannot_be_read() {
+    let (planted, ids) = Planted::with(["a", "b", "c", "d"].map(starred)).await;
+    planted.plant(ids[0], |body, _| body.truncate(5));
+    planted.plant(ids[2], |body, _| body.truncate(5));
+    let read = planted.store.query(move |tx| {
+        let slugs = |rows: Vec<Row<Note>>| rows.into_iter().map(|row| row.record.slug).collect::<Vec<_>>();
+        let span = || Note::starred.all().readable();
+        tx.scan(Note::starred.all()).expect_err("another span stops at the first one");
+        let first = tx.page(span(), Page::first(1))?;
+        let second = tx.page(span(), Page::after(first.next.expect("there is another page"), 1))?;
+        assert_eq!((slugs(first.rows), slugs(second.rows)), (vec!["b".to_owned()], vec!["d".to_owned()]));
+        assert_eq!(second.next, None);
+        Ok((slugs(tx.scan(span())?), slugs(tx.scan(span().take(1))?), tx.scan(span().take(0))?.len()))
+    });
+    let (all, one, none) = read.await.expect("the query succeeds");
+    assert_eq!((all, one, none), (vec!["b".to_owned(), "d".to_owned()], vec!["b".to_owned()], 0));
 }
 
 #[tokio::test]
