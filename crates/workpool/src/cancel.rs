@@ -1,6 +1,5 @@
 //! Calling jobs off.
 
-use loomwork_core::Time;
 use loomwork_store::{Cursor, Page, Paged, Result, Store, Tx};
 
 use crate::conclude::{Completions, cancel_idle};
@@ -48,12 +47,13 @@ pub fn cancel(tx: &mut Tx, job: JobId) -> Result<bool> {
 /// # Errors
 /// When the store cannot be read or written; what was cancelled before stays so.
 pub async fn cancel_all(store: &Store, pool: &str) -> Result<usize> {
-    let started = store.clock().now();
+    let mut newest = None;
     let mut page = Page::first(CANCEL_STEP);
     let mut cancelled = 0;
     loop {
         let pool = pool.to_owned();
-        let step = store.mutate(move |tx| cancel_step(tx, &pool, started, page)).await?;
+        let step = store.mutate(move |tx| cancel_step(tx, &pool, newest, page)).await?;
+        newest = Some(step.newest);
         cancelled += step.cancelled;
         match step.next {
             Some(next) => page = Page::after(next, CANCEL_STEP),
@@ -64,14 +64,17 @@ pub async fn cancel_all(store: &Store, pool: &str) -> Result<usize> {
 
 struct Step {
     cancelled: usize,
+    /// Later jobs have greater ids, whatever their clock says.
+    newest: JobId,
     next: Option<Cursor>,
 }
 
-fn cancel_step(tx: &mut Tx, pool: &str, started: Time, page: Page) -> Result<Step> {
-    let Paged { rows, next } = tx.page(JobRow::pending.eq(pool).le(started).desc(), page)?;
+fn cancel_step(tx: &mut Tx, pool: &str, newest: Option<JobId>, page: Page) -> Result<Step> {
+    let newest = newest.unwrap_or_else(|| tx.new_id());
+    let Paged { rows, next } = tx.page(JobRow::pending.eq(pool).desc().readable(), page)?;
     let mut cancelled = 0;
-    for row in rows {
+    for row in rows.into_iter().filter(|row| row.id < newest) {
         cancelled += usize::from(cancel(tx, row.id)?);
     }
-    Ok(Step { cancelled, next })
+    Ok(Step { cancelled, newest, next })
 }

@@ -92,7 +92,7 @@ fn note_loan(tx: &mut Tx, lender: &str) -> Result<()> {
 fn ready_names(tx: &Tx, plan: &PoolPlan) -> Result<Vec<&'static str>> {
     let mut ready = Vec::new();
     for name in plan.names.iter() {
-        if tx.first(JobRow::ready.eq(plan.pool).eq(*name))?.is_some() {
+        if tx.first(JobRow::ready.eq(plan.pool).eq(*name).readable())?.is_some() {
             ready.push(*name);
         }
     }
@@ -172,7 +172,7 @@ impl Claim<'_> {
     fn next_key(&self, tx: &Tx, rank: u8, after: Option<&Key>) -> Result<Option<Key>> {
         let mut next: Option<Key> = None;
         for name in &self.ready {
-            let span = JobRow::ready.eq(self.plan.pool).eq(*name).eq(rank);
+            let span = JobRow::ready.eq(self.plan.pool).eq(*name).eq(rank).readable();
             let head = match after {
                 Some(after) => tx.first(span.gt(after))?,
                 None => tx.first(span)?,
@@ -194,7 +194,7 @@ impl Claim<'_> {
         }
         let mut oldest = Vec::new();
         for name in &self.ready {
-            let span = JobRow::ready.eq(self.plan.pool).eq(*name).eq(rank).eq(key);
+            let span = JobRow::ready.eq(self.plan.pool).eq(*name).eq(rank).eq(key).readable();
             tx.each_unclaimed(span.take(count), |job| {
                 oldest.push(job);
                 Ok(ControlFlow::Continue(()))

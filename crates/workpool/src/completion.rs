@@ -82,18 +82,24 @@ pub(crate) fn decode<T: DeserializeOwned>(job: &str, what: &str, json: &str) -> 
     })
 }
 
-/// Tells what is due, of the completions that this process has handlers for.
+/// Tells what is due, of the completions that this process has handlers for: one of each name in a step, so
+/// that many of one hold up no others.
 pub(crate) fn upkeep(completions: Arc<Completions>) -> Upkeep {
     Upkeep::new("workpool completions", move |tx| {
         let mut next: Option<Time> = None;
+        let mut told = false;
         for name in completions.0.keys() {
-            let due = tx.first(CompletionRow::due.eq(*name))?;
+            let due = tx.first(CompletionRow::due.eq(*name).readable())?;
             let Some(row) = due else { continue };
             if row.due <= tx.now() {
                 tell_again(tx, &completions, row)?;
-                return Ok(Next::More);
+                told = true;
+                continue;
             }
             next = Some(next.map_or(row.due, |next| next.min(row.due)));
+        }
+        if told {
+            return Ok(Next::More);
         }
         Ok(next.map_or(Next::Idle, Next::At))
     })
@@ -174,7 +180,7 @@ impl From<Row<CompletionRow>> for Untold {
 /// # Errors
 /// When the store cannot be read, or the page's cursor is another query's.
 pub fn dead_completions(tx: &Tx, page: Page) -> Result<(Vec<Untold>, Option<loomwork_store::Cursor>)> {
-    let Paged { rows, next } = tx.page(CompletionRow::dead.all(), page)?;
+    let Paged { rows, next } = tx.page(CompletionRow::dead.all().readable(), page)?;
     Ok((rows.into_iter().map(Untold::from).collect(), next))
 }
 
@@ -184,7 +190,7 @@ pub fn dead_completions(tx: &Tx, page: Page) -> Result<(Vec<Untold>, Option<loom
 /// # Errors
 /// When the store cannot be read.
 pub fn waiting_completions(tx: &Tx, count: usize) -> Result<Vec<Untold>> {
-    Ok(tx.scan(CompletionRow::due.all().take(count))?.into_iter().map(Untold::from).collect())
+    Ok(tx.scan(CompletionRow::due.all().readable().take(count))?.into_iter().map(Untold::from).collect())
 }
 
 /// Gives a completion up that is not told yet; says whether there was one of this id.

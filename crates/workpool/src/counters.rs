@@ -55,7 +55,8 @@ pub struct Counters {
     pub cancelled: u64,
     /// Attempts that were left to a call from outside; whichever process takes the call ends them.
     pub handed_over: u64,
-    /// Results that came too late: the job was no longer this worker's.
+    /// Attempts whose end was not recorded here: the job was no longer this worker's, or a shutdown aborted
+    /// them.
     pub dropped: u64,
     /// From due to start.
     pub waited: Histogram,

@@ -162,8 +162,15 @@ pub(crate) fn is_closed(error: &Error) -> bool {
     matches!(error.downcast_ref(), Some(Problem::Closed))
 }
 
-/// Renews the worker's lease; goes on under a new id when it was lost.
+/// Renews the worker's lease until the pool or its store ends. Whatever runs then is stopped: nobody would
+/// record how it ends, and others go on with it.
 pub(crate) async fn keep_alive(process: Arc<Process>, shutdown: Shutdown) {
+    keep_leased(&process, shutdown).await;
+    process.worker().lost.cancel();
+}
+
+/// Goes on under a new id when the lease was lost.
+async fn keep_leased(process: &Process, shutdown: Shutdown) {
     let clock = process.store.clock().clone();
     let mut renewed = clock.now();
     let mut beats = 0;
@@ -206,7 +213,7 @@ pub(crate) async fn watch_cancellations(process: Arc<Process>, shutdown: Shutdow
     loop {
         let worker = process.worker();
         let mut cancelled = process.store.watch(move |tx| {
-            let jobs = tx.scan(JobRow::cancelling.eq(worker.id))?;
+            let jobs = tx.scan(JobRow::cancelling.eq(worker.id).readable())?;
             Ok(jobs.into_iter().map(|row| (row.id, row.attempt)).collect::<HashSet<AttemptKey>>())
         });
         loop {

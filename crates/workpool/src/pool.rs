@@ -29,7 +29,7 @@ const LOOP_DEADLINE: Duration = Duration::from_secs(5);
 /// or another, share the work and the limits.
 ///
 /// [`shutdown`](Self::shutdown) ends it. When it is dropped instead, no further job is started, and what
-/// runs is taken over when the worker's lease ends, as after a crash.
+/// runs is stopped at its next await and taken over when the worker's lease ends, as after a crash.
 pub struct Workpool {
     process: Arc<Process>,
     pools: Vec<&'static str>,

@@ -115,6 +115,10 @@ impl Process {
     /// again, and nothing that they did is on record.
     pub(crate) async fn take(&self, plan: &PoolPlan) -> Result<Vec<Taken>> {
         let worker = self.worker();
+        if worker.lost.is_cancelled() {
+            // What it took would be stopped at once. Its successor has the takers look again.
+            return Ok(Vec::new());
+        }
         let id = worker.id;
         let mut taken = self.claim(plan, id).await?;
         // A clock that leaps, as after a machine's sleep, ends a lease before its heartbeat is due.
@@ -193,16 +197,12 @@ impl Process {
                 };
                 let span = tracing::info_span!("job", id = %row.id, name = row.name, attempt = number);
                 let only_once = row.retry.is_none();
-                let process = self.clone();
+                let entered = Entered { process: self.clone(), attempt: Some(attempt) };
                 // Boxed, since a task's future is moved several times before it runs.
                 let work = Box::pin(async move {
                     // Made inside, so that a panic before the first await is one of this job.
                     let work = async move { action(context, args).await };
-                    if let Some(end) = process.run(&attempt, only_once, run_limited(work, limits)).await {
-                        process.hand_in(ToSettle { attempt, work: Work::Ended(end) }).await;
-                    } else {
-                        process.leave(&attempt, None);
-                    }
+                    entered.run(only_once, run_limited(work, limits)).await;
                 });
                 attempts.spawn(format!("job {}", row.name), |_| work.instrument(span));
             }
@@ -231,7 +231,9 @@ impl Process {
 
     /// Gives an ended attempt to the settler. Where that has ended, the job is taken over from here.
     async fn hand_in(&self, item: ToSettle) {
-        let _ = self.settle.send(item).await;
+        if let Err(mpsc::error::SendError(item)) = self.settle.send(item).await {
+            self.leave(&item.attempt, None);
+        }
     }
 
     /// Enters a running attempt and returns what cancels it.
@@ -286,6 +288,31 @@ impl Process {
 
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().expect("nothing panics while it holds what runs")
+    }
+}
+
+/// A running attempt until it is handed in. One that is dropped before, as a shutdown does that aborts it,
+/// is struck off like one that was lost.
+struct Entered {
+    process: Arc<Process>,
+    attempt: Option<Attempt>,
+}
+
+impl Entered {
+    async fn run(mut self, only_once: bool, work: impl Future<Output = Option<AttemptEnd>> + Send) {
+        let Some(attempt) = &self.attempt else { return };
+        let Some(end) = self.process.run(attempt, only_once, work).await else { return };
+        if let Some(attempt) = self.attempt.take() {
+            self.process.hand_in(ToSettle { attempt, work: Work::Ended(end) }).await;
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(attempt) = &self.attempt {
+            self.process.leave(attempt, None);
+        }
     }
 }
 

@@ -113,12 +113,12 @@ pub enum Listed<'a> {
 /// As [`status`], and when the page's cursor is another list's.
 pub fn list(tx: &Tx, which: Listed<'_>, page: Page) -> Result<(Vec<Status>, Option<Cursor>)> {
     let Paged { rows, next } = match which {
-        Listed::Scheduled => tx.page(JobRow::scheduled.all(), page),
-        Listed::Ready(pool) => tx.page(JobRow::ready.eq(pool), page),
-        Listed::Running(pool) => tx.page(JobRow::running.eq(pool), page),
-        Listed::Pending(pool) => tx.page(JobRow::pending.eq(pool).desc(), page),
-        Listed::Ended => tx.page(JobRow::retained.all(), page),
-        Listed::Dead(pool) => tx.page(JobRow::dead.eq(pool).desc(), page),
+        Listed::Scheduled => tx.page(JobRow::scheduled.all().readable(), page),
+        Listed::Ready(pool) => tx.page(JobRow::ready.eq(pool).readable(), page),
+        Listed::Running(pool) => tx.page(JobRow::running.eq(pool).readable(), page),
+        Listed::Pending(pool) => tx.page(JobRow::pending.eq(pool).desc().readable(), page),
+        Listed::Ended => tx.page(JobRow::retained.all().readable(), page),
+        Listed::Dead(pool) => tx.page(JobRow::dead.eq(pool).desc().readable(), page),
     }?;
     let jobs = rows.into_iter().map(|row| status_of(tx, row)).collect::<Result<_>>()?;
     Ok((jobs, next))
@@ -163,12 +163,12 @@ pub struct Waiting {
 /// As [`status`].
 pub fn waiting(tx: &Tx) -> Result<Vec<Waiting>> {
     let mut found: Vec<Waiting> = Vec::new();
-    let mut head = tx.first(JobRow::ready.all())?;
+    let mut head = tx.first(JobRow::ready.all().readable())?;
     while let Some(row) = head {
         let (pool, name) = (row.record.pool, row.record.name);
-        head = match tx.first(JobRow::ready.eq(&pool).gt(&name))? {
+        head = match tx.first(JobRow::ready.eq(&pool).gt(&name).readable())? {
             Some(next) => Some(next),
-            None => tx.first(JobRow::ready.gt(&pool))?,
+            None => tx.first(JobRow::ready.gt(&pool).readable())?,
         };
         found.push(Waiting { pool, name });
     }

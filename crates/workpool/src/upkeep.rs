@@ -14,7 +14,7 @@ pub const UPKEEP_STEP: usize = 256;
 /// Makes scheduled jobs ready when they are due.
 pub(crate) fn promotion() -> Upkeep {
     Upkeep::new("workpool promotion", |tx| {
-        let due = tx.scan(JobRow::scheduled.le(tx.now()).take(UPKEEP_STEP))?;
+        let due = tx.scan(JobRow::scheduled.le(tx.now()).readable().take(UPKEEP_STEP))?;
         let more = due.len() == UPKEEP_STEP;
         for row in due {
             tx.update(row.id, |job| job.state = State::Ready)?;
@@ -22,14 +22,14 @@ pub(crate) fn promotion() -> Upkeep {
         if more {
             return Ok(Next::More);
         }
-        Ok(tx.first(JobRow::scheduled.all())?.map_or(Next::Idle, |row| Next::At(row.due)))
+        Ok(tx.first(JobRow::scheduled.all().readable())?.map_or(Next::Idle, |row| Next::At(row.due)))
     })
 }
 
 /// Ends jobs that nobody runs when their time is over.
 pub(crate) fn expiry(completions: Arc<Completions>) -> Upkeep {
     Upkeep::new("workpool expiry", move |tx| {
-        let over = tx.scan(JobRow::expiring.le(tx.now()).take(UPKEEP_STEP))?;
+        let over = tx.scan(JobRow::expiring.le(tx.now()).readable().take(UPKEEP_STEP))?;
         let more = over.len() == UPKEEP_STEP;
         for row in over {
             expire(tx, &completions, row)?;
@@ -37,7 +37,7 @@ pub(crate) fn expiry(completions: Arc<Completions>) -> Upkeep {
         if more {
             return Ok(Next::More);
         }
-        let next = tx.first(JobRow::expiring.all())?.and_then(|row| row.expires);
+        let next = tx.first(JobRow::expiring.all().readable())?.and_then(|row| row.expires);
         Ok(next.map_or(Next::Idle, Next::At))
     })
 }
@@ -48,7 +48,7 @@ pub(crate) fn retention() -> Upkeep {
 }
 
 fn forget(tx: &mut Tx) -> Result<Next> {
-    let over = tx.scan(JobRow::retained.le(tx.now()).take(UPKEEP_STEP))?;
+    let over = tx.scan(JobRow::retained.le(tx.now()).readable().take(UPKEEP_STEP))?;
     let more = over.len() == UPKEEP_STEP;
     for row in over {
         payload::drop_all(tx, row.id)?;
@@ -57,6 +57,6 @@ fn forget(tx: &mut Tx) -> Result<Next> {
     if more {
         return Ok(Next::More);
     }
-    let next = tx.first(JobRow::retained.all())?.and_then(|row| row.retained);
+    let next = tx.first(JobRow::retained.all().readable())?.and_then(|row| row.retained);
     Ok(next.map_or(Next::Idle, Next::At))
 }

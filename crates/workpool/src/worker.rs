@@ -65,7 +65,7 @@ pub(crate) fn recovery(
     Upkeep::new("workpool recovery", move |tx| {
         let own = own();
         let mut next: Option<Time> = None;
-        for worker in tx.scan(WorkerRow::all())? {
+        for worker in tx.scan(WorkerRow::all().readable())? {
             if worker.id == own {
                 continue;
             }
@@ -83,7 +83,7 @@ pub(crate) fn recovery(
 /// Ends the attempts of a worker as lost, some at a time, and then the worker; says whether it is gone.
 pub(crate) fn bury(tx: &mut Tx, completions: &Completions, id: Id<WorkerRow>) -> Result<bool> {
     let Some(worker) = tx.get(id)? else { return Ok(true) };
-    let jobs = tx.scan(JobRow::by_worker.eq(id).take(RECOVERY_STEP))?;
+    let jobs = tx.scan(JobRow::by_worker.eq(id).readable().take(RECOVERY_STEP))?;
     if jobs.is_empty() {
         let _ = lease::release(tx, &worker.lease);
         tx.delete(id)?;

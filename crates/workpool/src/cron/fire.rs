@@ -18,7 +18,7 @@ pub const HISTORY: usize = 100;
 /// Fires what is due, one cron in each step.
 pub(crate) fn upkeep() -> Upkeep {
     Upkeep::new("workpool crons", |tx| {
-        for row in tx.scan(CronRow::due.le(tx.now()))? {
+        for row in tx.scan(CronRow::due.le(tx.now()).readable())? {
             if row.overlap == Overlap::Queue && is_pending(tx, row.last_job)? {
                 // That job was read just now, so its end wakes this upkeep.
                 continue;
@@ -26,7 +26,7 @@ pub(crate) fn upkeep() -> Upkeep {
             fire(tx, row)?;
             return Ok(Next::More);
         }
-        let later = tx.first(CronRow::due.gt(tx.now()))?.and_then(|row| row.next);
+        let later = tx.first(CronRow::due.gt(tx.now()).readable())?.and_then(|row| row.next);
         Ok(later.map_or(Next::Idle, Next::At))
     })
 }

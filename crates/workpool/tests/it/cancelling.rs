@@ -160,6 +160,15 @@ async fn all_jobs_are_cancelled_in_pages_and_each_is_told_once() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_hides_no_job_from_being_cancelled() {
+    let yard = Yard::open().await;
+    let job = yard.commit(|tx| enqueue(tx, &WORK, "success".into(), ())).await;
+    yard.clock.set(START - Duration::from_secs(3600));
+    assert_eq!(cancel_all(&yard.store, "default").await.unwrap(), 1);
+    assert_eq!(yard.ends(job).await, OutcomeKind::Cancelled);
+}
+
+#[tokio::test]
 async fn progress_is_seen_while_the_job_runs() {
     const REPORT: Job<(), ()> = Job::new("report");
     let (yard, gate) = (Yard::open().await, Gate::closed());

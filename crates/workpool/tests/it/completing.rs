@@ -11,7 +11,7 @@ use loomwork_workpool::{
     dead_completions, enqueue, enqueue_all, forget_completion, retry_completion, status, waiting_completions,
 };
 
-use super::yard::{START, Yard, fault, mark, marks};
+use super::yard::{Log, START, Yard, fault, mark, marks};
 
 const WORK: Job<u32, u32> = Job::new("work");
 const TOLD: Completion<Option<String>, u32> = Completion::new("told");
@@ -86,6 +86,28 @@ async fn a_completion_that_nobody_wants_told_is_forgotten() {
     let id = yard.read(|tx| waiting_completions(tx, 9)).await[0].id;
     assert!(yard.commit(move |tx| forget_completion(tx, id)).await);
     assert_eq!(yard.read(|tx| waiting_completions(tx, 9)).await, []);
+}
+
+#[tokio::test]
+async fn completions_of_one_name_hold_up_no_others() {
+    const FIRST: Completion<u32, u32> = Completion::new("first");
+    const SECOND: Completion<u32, u32> = Completion::new("second");
+    let (yard, log) = (Yard::open().await, Log::default());
+    for number in 0..6 {
+        let done = if number < 3 { FIRST.with(number) } else { SECOND.with(number) };
+        let job = yard.commit(move |tx| enqueue(tx, &WORK, 2, done)).await;
+        yard.commit(move |tx| cancel(tx, job)).await;
+    }
+    let (first, second) = (log.clone(), log.clone());
+    let pool = yard
+        .pool()
+        .on_done(FIRST, move |_, _| { first.add("first"); Ok(()) })
+        .on_done(SECOND, move |_, _| { second.add("second"); Ok(()) });
+    let _pool = pool.start().await.unwrap();
+    yard.until(|tx| waiting_completions(tx, 9), Vec::is_empty).await;
+    for pair in log.read().chunks(2) {
+        assert_ne!(pair[0], pair[1], "{:?}", log.read());
+    }
 }
 
 #[tokio::test]
