@@ -125,7 +125,7 @@ impl Workpool {
     }
 
     /// Starts no further job, waits for those that run, and aborts after `deadline` (real time) those
-    /// that do not end; they count as a failed attempt, and others go on with them at once.
+    /// that do not end; that is a failed attempt, which others follow up as the job's retry policy says.
     ///
     /// # Cancel safety
     /// The request to end stays; call again to wait again.

@@ -19,16 +19,28 @@ pub const HISTORY: usize = 100;
 pub(crate) fn upkeep() -> Upkeep {
     Upkeep::new("workpool crons", |tx| {
         for row in tx.scan(CronRow::due.le(tx.now()).readable())? {
-            if row.overlap == Overlap::Queue && is_pending(tx, row.last_job)? {
-                // That job was read just now, so its end wakes this upkeep.
-                continue;
+            let name = row.name.clone();
+            match tx.nested(|tx| fire_unless_queued(tx, row)) {
+                Ok(true) => return Ok(Next::More),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(cron = name, %error, "a cron cannot fire; the others go on");
+                }
             }
-            fire(tx, row)?;
-            return Ok(Next::More);
         }
         let later = tx.first(CronRow::due.gt(tx.now()).readable())?.and_then(|row| row.next);
         Ok(later.map_or(Next::Idle, Next::At))
     })
+}
+
+/// Fires a cron, and says whether it did: one that queues its runs waits for the run before.
+fn fire_unless_queued(tx: &mut Tx, row: Row<CronRow>) -> Result<bool> {
+    if row.overlap == Overlap::Queue && is_pending(tx, row.last_job)? {
+        // That job was read just now, so its end wakes this upkeep.
+        return Ok(false);
+    }
+    fire(tx, row)?;
+    Ok(true)
 }
 
 /// Deals with the ticks that are due: runs one of them, or none, and moves on.

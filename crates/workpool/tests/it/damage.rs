@@ -14,8 +14,8 @@ use loomwork_workpool::{
     cancel, cancel_all, cron, enqueue, list, status, waiting,
 };
 
-use super::Bed;
-use super::yard::{START, Yard, mark};
+use super::memory::Bed;
+use super::memory::yard::{START, Yard, mark};
 
 const WORK: Job<(), ()> = Job::new("work");
 const AFTER: Job<(), ()> = Job::new("work that comes after it in the index");
@@ -158,6 +158,26 @@ async fn a_cron_holds_up_no_other() {
     let _pool = cellar.pool().start().await.expect("the pool starts");
     cellar.yard.turn_to(START + SECOND).await;
     cellar.yard.until(|tx| cron::history(tx, "good", 1), |runs| !runs.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_cron_whose_last_run_cannot_be_read_holds_up_no_other() {
+    let cellar = Cellar::open().await;
+    for name in ["bad", "good"] {
+        cellar.yard.commit(move |tx| cron::set(tx, name, &TICK, Schedule::every(SECOND), (), ())).await;
+    }
+    let pool = cellar.pool().start().await.expect("the pool starts");
+    cellar.yard.turn_to(START + SECOND).await;
+    for name in ["bad", "good"] {
+        let ran = move |tx: &Tx| cron::history(tx, name, 1);
+        let runs = cellar.yard.until(ran, |runs| !runs.is_empty()).await;
+        cellar.yard.ends(runs[0].job).await;
+    }
+    pool.shutdown(GUARD).await.expect("the pool ends");
+    cellar.damage("\"unique\":\"cron:bad:");
+    let _pool = cellar.pool().start().await.expect("the pool starts");
+    cellar.yard.turn_to(START + SECOND * 2).await;
+    cellar.yard.until(|tx| cron::history(tx, "good", 2), |runs| runs.len() == 2).await;
 }
 
 #[tokio::test]

@@ -31,10 +31,11 @@ macro_rules! behaviour {
         #[path = "steering.rs"]
         mod steering;
         #[path = "yard.rs"]
-        mod yard;
+        pub(crate) mod yard;
     };
 }
 
+mod damage;
 mod memory;
 mod model;
 mod moments;

@@ -4,9 +4,6 @@ use loomwork_store::Memory;
 
 behaviour!();
 
-#[path = "damage.rs"]
-mod damage;
-
 /// Rows that outlive the store over them.
 #[derive(Clone, Debug)]
 pub(crate) struct Bed(Memory);
