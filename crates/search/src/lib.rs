@@ -1,0 +1,16 @@
+//! Text, vector and hybrid search over the tables of a store. For programs that keep their rows in a
+//! Loomwork store and want what they find to be what is there: a search sees each write that was answered
+//! before it began, filters are exact, and whatever is derived can be deleted and comes back.
+//!
+//! The crate owns the rows of vectors, the structures that searching needs, and the pipeline that embeds.
+
+mod doc;
+mod error;
+mod filter;
+mod index;
+mod value;
+
+pub use error::{Error, Result};
+pub use filter::Filter;
+pub use index::{Index, Language, TextOptions};
+pub use value::{IntoValues, Value};
