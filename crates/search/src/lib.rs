@@ -7,10 +7,12 @@
 mod doc;
 mod error;
 mod filter;
+mod fusion;
 mod index;
 mod value;
 
 pub use error::{Error, Result};
 pub use filter::Filter;
+pub use fusion::{Fusion, RANK_CONSTANT, fuse_ranks};
 pub use index::{Index, Language, TextOptions};
 pub use value::{IntoValues, Value};
