@@ -4,6 +4,13 @@ use loomwork_core::RawId;
 
 use crate::Value;
 
+/// A row that was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Scored {
+    pub(crate) id: RawId,
+    pub(crate) score: f32,
+}
+
 /// A row as the search structures see it: texts and values in the order of the index's declaration.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Doc {

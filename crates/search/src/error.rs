@@ -16,6 +16,31 @@ pub enum Error {
         /// The fields that there are.
         known: String,
     },
+    /// A vector does not have the length of those in the index.
+    #[error(
+        "a vector of the index `{index}` has {expected} parts, as the model `{model}` gives them, not {found}"
+    )]
+    WrongDimension {
+        /// The index.
+        index: String,
+        /// The model whose vectors it holds.
+        model: String,
+        /// The length that its vectors have.
+        expected: usize,
+        /// The length that was given.
+        found: usize,
+    },
+    /// A part of a vector is no finite number.
+    #[error("part {place} of a vector for the index `{index}` is no finite number")]
+    NotANumber {
+        /// The index.
+        index: String,
+        /// Which part.
+        place: usize,
+    },
+    /// The files of an index cannot be read or written.
+    #[error("the files of an index cannot be used: {0}")]
+    Files(#[from] std::io::Error),
     /// A filter is nested too deep.
     #[error("a filter is nested more than {limit} deep; split it")]
     FilterTooDeep {
@@ -28,6 +53,8 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::UnknownField { .. } | Self::FilterTooDeep { .. } => Kind::Invalid,
+            Self::WrongDimension { .. } | Self::NotANumber { .. } => Kind::Invalid,
+            Self::Files(_) => Kind::Unavailable,
         }
     }
 }

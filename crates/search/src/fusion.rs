@@ -81,7 +81,8 @@ pub(crate) fn sum<T: Clone + Eq + Hash>(counted: impl Iterator<Item = (T, f64)>)
 impl Fusion {
     /// Merges the two rankings, best first.
     pub(crate) fn fuse<T: Clone + Eq + Hash>(&self, text: &[(T, f32)], vector: &[(T, f32)]) -> Vec<(T, f64)> {
-        let things = |ranking: &[(T, f32)]| ranking.iter().map(|(thing, _)| thing.clone()).collect::<Vec<_>>();
+        let things =
+            |ranking: &[(T, f32)]| ranking.iter().map(|(thing, _)| thing.clone()).collect::<Vec<_>>();
         match *self {
             Self::Ranks { k, text: text_weight, vector: vector_weight } => {
                 // Equals go by the vector's order first, as the weights are given.
@@ -90,7 +91,9 @@ impl Fusion {
             Self::Scores { vector: weight } => {
                 let best = text.iter().map(|(_, score)| f64::from(*score)).fold(0.0, f64::max);
                 let scale = if best > 0.0 { (1.0 - weight) / best } else { 0.0 };
-                let cosines = vector.iter().map(|(thing, score)| (thing.clone(), weight * (f64::from(*score) + 1.0) / 2.0));
+                let cosines = vector
+                    .iter()
+                    .map(|(thing, score)| (thing.clone(), weight * (f64::from(*score) + 1.0) / 2.0));
                 let scores = text.iter().map(|(thing, score)| (thing.clone(), scale * f64::from(*score)));
                 sum(cosines.chain(scores))
             }

@@ -4,12 +4,16 @@
 //!
 //! The crate owns the rows of vectors, the structures that searching needs, and the pipeline that embeds.
 
+mod columns;
 mod doc;
 mod error;
 mod filter;
 mod fusion;
 mod index;
+mod place;
+mod text;
 mod value;
+mod vector;
 
 pub use error::{Error, Result};
 pub use filter::Filter;

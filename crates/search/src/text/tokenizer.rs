@@ -162,7 +162,8 @@ fn script(letter: char) -> Script {
 /// Returns each pair of neighbouring letters; a letter alone is its own pair.
 fn pairs(run: &str) -> Vec<Range<usize>> {
     // A mark belongs to the letter before it.
-    let starts: Vec<_> = run.char_indices().filter(|(_, letter)| !is_combining_mark(*letter)).map(|(at, _)| at).collect();
+    let starts: Vec<_> =
+        run.char_indices().filter(|(_, letter)| !is_combining_mark(*letter)).map(|(at, _)| at).collect();
     let ends = starts.iter().skip(1).copied().chain([run.len()]);
     let letters: Vec<_> = starts.iter().copied().zip(ends).collect();
     match letters.as_slice() {
@@ -182,7 +183,10 @@ fn parts(word: &str) -> Vec<Range<usize>> {
         let separates = letter == '_' || is_joint(letter);
         let next_is_lower = letters.peek().is_some_and(|(_, next)| next.is_lowercase());
         // `camelCase` parts before its hump, `HTTPServer` before the last capital of a run.
-        let hump = letter.is_uppercase() && before.is_some_and(|before: char| before.is_lowercase() || (before.is_uppercase() && next_is_lower));
+        let hump = letter.is_uppercase()
+            && before.is_some_and(|before: char| {
+                before.is_lowercase() || (before.is_uppercase() && next_is_lower)
+            });
         if separates || hump {
             parts.push(start..at);
             start = if separates { at + letter.len_utf8() } else { at };

@@ -1,0 +1,3 @@
+//! Texts by their words.
+
+mod tokenizer;
