@@ -38,6 +38,33 @@ pub enum Error {
         /// Which part.
         place: usize,
     },
+    /// A query asks for nothing.
+    #[error("a query of the index `{index}` has no words; give it at least one, or a vector")]
+    EmptyQuery {
+        /// The index.
+        index: String,
+    },
+    /// A query is longer than anybody types.
+    #[error("a query text has at most {limit} bytes, not {found}; ask for a few words of it")]
+    QueryTooLong {
+        /// The limit.
+        limit: usize,
+        /// The length that was given.
+        found: usize,
+    },
+    /// A query with operators cannot be read.
+    #[error("the query {query:?} cannot be read: at letter {place}, {what}")]
+    Syntax {
+        /// The query.
+        query: String,
+        /// After how many letters it goes wrong.
+        place: usize,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The text index failed.
+    #[error("the text index cannot be used: {0}")]
+    Text(#[from] tantivy::TantivyError),
     /// The files of an index cannot be read or written.
     #[error("the files of an index cannot be used: {0}")]
     Files(#[from] std::io::Error),
@@ -54,7 +81,8 @@ impl Fault for Error {
         match self {
             Self::UnknownField { .. } | Self::FilterTooDeep { .. } => Kind::Invalid,
             Self::WrongDimension { .. } | Self::NotANumber { .. } => Kind::Invalid,
-            Self::Files(_) => Kind::Unavailable,
+            Self::EmptyQuery { .. } | Self::QueryTooLong { .. } | Self::Syntax { .. } => Kind::Invalid,
+            Self::Files(_) | Self::Text(_) => Kind::Unavailable,
         }
     }
 }

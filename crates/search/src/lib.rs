@@ -16,7 +16,8 @@ mod value;
 mod vector;
 
 pub use error::{Error, Result};
-pub use filter::Filter;
+pub use filter::{Filter, MAX_FILTER_DEPTH};
 pub use fusion::{Fusion, RANK_CONSTANT, fuse_ranks};
 pub use index::{Index, Language, TextOptions};
+pub use text::{MAX_QUERY_BYTES, MAX_QUERY_DEPTH, Snippet, SnippetOptions, Syntax, WRITER_MEMORY};
 pub use value::{IntoValues, Value};

@@ -1,3 +1,22 @@
 //! Texts by their words.
+//!
+//! What comes in is searchable at once in a tail in memory; what is committed is in tantivy. Both count
+//! the words of both, so that their scores are of one kind.
 
+mod index;
+mod query;
+mod sealed;
+mod snippet;
+mod tail;
 mod tokenizer;
+
+pub(crate) use index::{TextIndex, TextStats};
+pub(crate) use query::TextQuery;
+pub use query::{MAX_QUERY_BYTES, MAX_QUERY_DEPTH, Syntax};
+pub use sealed::WRITER_MEMORY;
+pub(crate) use snippet::snippet;
+pub use snippet::{Snippet, SnippetOptions};
+pub(crate) use tokenizer::{Tokenizer, Word};
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,9 @@ pub(crate) const VERSION: u32 = 1;
 /// The longest word, in bytes; what is longer is found by its beginning.
 pub(crate) const MAX_WORD_BYTES: usize = 128;
 
+/// How many letters of a beginning count.
+const MAX_PREFIX_LETTERS: usize = 32;
+
 /// A word as it is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word<'a> {
@@ -66,6 +69,25 @@ impl Tokenizer {
                 Script::None => {}
             }
         }
+    }
+
+    /// Returns the words of a text and their positions.
+    pub(crate) fn words(&self, text: &str) -> Vec<(String, u32)> {
+        let mut words = Vec::new();
+        self.each(text, |word| words.push((word.text.to_owned(), word.position)));
+        words
+    }
+
+    /// Returns the words of a text, one for each position: of a word with parts, the parts.
+    pub(crate) fn phrase(&self, text: &str) -> Vec<(String, u32)> {
+        let mut words: Vec<(String, u32)> = Vec::new();
+        for word in self.words(text) {
+            match words.last_mut() {
+                Some(last) if last.1 == word.1 => *last = word,
+                _ => words.push(word),
+            }
+        }
+        words
     }
 
     fn put(
@@ -199,6 +221,16 @@ fn parts(word: &str) -> Vec<Range<usize>> {
     parts.push(start..word.len());
     parts.retain(|part| !part.is_empty());
     parts
+}
+
+/// Returns how a word begins that is asked for by its beginning: the last run of letters, folded, and
+/// its ending kept. A script without spaces has pairs, which begin with any letter.
+pub(crate) fn prefix(text: &str) -> Option<String> {
+    let (_, span) = Runs::new(text).filter(|(script, _)| *script != Script::None).last()?;
+    let mut begin = String::new();
+    fold(&text[span], &mut begin);
+    let begin = begin.chars().take(MAX_PREFIX_LETTERS).collect::<String>();
+    (!begin.is_empty()).then_some(begin)
 }
 
 /// Writes a word in lower case, without accents and apostrophes.
