@@ -76,3 +76,27 @@ fn expect_no_arguments(command: &str, arguments: &[String]) -> Result<()> {
         Some(argument) => bail!("`cargo xtask {command}` takes no arguments, but was given `{argument}`"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_says_in_its_help_how_it_is_called() {
+        for command in &COMMANDS {
+            let usage = format!("Usage: cargo xtask {}", command.name);
+            assert!(command.help.starts_with(&usage), "{}: {}", command.name, command.help);
+            assert!(!command.summary.is_empty(), "{}", command.name);
+        }
+    }
+
+    #[test]
+    fn unknown_commands_and_arguments_are_named() {
+        let refused = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            dispatch(&words).expect_err("it is refused").to_string()
+        };
+        assert!(refused(&["tset"]).contains("no command `tset`"));
+        assert!(refused(&["tidy", "now"]).contains("given `now`"));
+    }
+}

@@ -3,6 +3,7 @@
 
 mod store;
 mod tally;
+mod workpool;
 
 use std::process::ExitCode;
 
@@ -28,7 +29,10 @@ struct Group {
     child: fn(&[String]) -> Result<()>,
 }
 
-const GROUPS: &[Group] = &[Group { name: "store", run: store::run, child: store::child }];
+const GROUPS: &[Group] = &[
+    Group { name: "store", run: store::run, child: store::child },
+    Group { name: "workpool", run: workpool::run, child: workpool::child },
+];
 
 /// What the command line asks for.
 #[derive(Debug)]

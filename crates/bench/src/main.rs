@@ -6,6 +6,7 @@ mod machine;
 mod measure;
 mod report;
 mod store;
+mod workpool;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use report::Group;
 /// A group of rows, and the function that measures them.
 type Measure = fn(&Options) -> Result<Vec<Row>>;
 
-const GROUPS: &[(&str, Measure)] = &[("store", store::measure)];
+const GROUPS: &[(&str, Measure)] = &[("store", store::measure), ("workpool", workpool::measure)];
 
 /// What the command line asks for.
 #[derive(Debug, Default)]

@@ -25,6 +25,8 @@ pub(crate) enum Target {
     RatioAtMost(f64),
     /// Our own value, at most.
     ValueAtMost(f64),
+    /// Our own value, at least.
+    ValueAtLeast(f64),
     /// Shown without a judgement.
     None,
 }
@@ -60,9 +62,10 @@ impl Row {
 
     pub(crate) fn target_value(&self) -> Option<f64> {
         match self.target {
-            Target::RatioAtLeast(target) | Target::RatioAtMost(target) | Target::ValueAtMost(target) => {
-                Some(target)
-            }
+            Target::RatioAtLeast(target)
+            | Target::RatioAtMost(target)
+            | Target::ValueAtMost(target)
+            | Target::ValueAtLeast(target) => Some(target),
             Target::None => None,
         }
     }
@@ -73,6 +76,7 @@ impl Row {
             Target::RatioAtLeast(target) => ratio >= target,
             Target::RatioAtMost(target) => ratio <= target,
             Target::ValueAtMost(target) => self.value() <= target,
+            Target::ValueAtLeast(target) => self.value() >= target,
             Target::None => true,
         }
     }

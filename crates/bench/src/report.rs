@@ -61,6 +61,7 @@ fn judgement(row: &Row) -> (String, &'static str) {
         Target::RatioAtLeast(target) => format!("≥ {target}x"),
         Target::RatioAtMost(target) => format!("≤ {target}x"),
         Target::ValueAtMost(target) => format!("≤ {target} {}", row.unit),
+        Target::ValueAtLeast(target) => format!("≥ {target} {}", row.unit),
         Target::None => return ("–".to_owned(), "–"),
     };
     (target, if row.is_met() { "yes" } else { "**no**" })

@@ -1,7 +1,7 @@
 //! What an index becomes: the definition that makes its keys, and the constant that names it.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Ident, Path, Type, Visibility};
@@ -36,7 +36,7 @@ impl Index {
 
     /// The `IndexDef` that makes the index's keys.
     pub(crate) fn definition(&self, krate: &Path) -> TokenStream {
-        let (name, version, unique) = (self.name(), self.version, self.unique);
+        let (name, version, declared, unique) = (self.name(), self.version, self.declared(), self.unique);
         let (record, out, included) = (local("record"), local("out"), local("included"));
         let when = self.when.as_ref().map(|when| {
             let answer = quote_spanned!(when.span()=> #when(#record));
@@ -52,6 +52,7 @@ impl Index {
             #krate::IndexDef {
                 name: #name,
                 version: #version,
+                declared: #declared,
                 unique: #unique,
                 key: |#record, #out| {
                     #when
@@ -60,6 +61,21 @@ impl Index {
                 },
             }
         }
+    }
+
+    /// How the key is made, as far as names tell:
+    /// `user: String, day: i64 = Visit::day; when Visit::is_human`.
+    fn declared(&self) -> String {
+        let part = |part: &Part| {
+            let function = match &part.source {
+                Source::Field(_) => String::new(),
+                Source::Computed(path) => format!(" = {}", text(path)),
+            };
+            format!("{}: {}{function}", part.name, text(&part.ty))
+        };
+        let parts: Vec<_> = self.parts.iter().map(part).collect();
+        let when = self.when.as_ref().map(|when| format!("; when {}", text(when)));
+        parts.join(", ") + &when.unwrap_or_default()
     }
 
     /// The constant by which code names the index.
@@ -94,6 +110,11 @@ impl Part {
             }
         }
     }
+}
+
+/// Code as text, whatever spaces the compiler puts in it.
+fn text(code: &impl ToTokens) -> String {
+    code.to_token_stream().to_string().split_whitespace().collect()
 }
 
 /// A variable of the expansion's own, which no path in an attribute can mean by accident.

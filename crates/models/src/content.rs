@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use data::Data;
+pub(crate) use data::from_base64;
 pub use media::guess_media_type;
 pub use output::{OutputItem, ToolOutput};
 pub use part::{
@@ -23,6 +24,11 @@ pub use part::{
 
 /// What concerns single providers: the provider's name, and what it wants or said.
 pub type ProviderData = Map<String, Value>;
+
+/// Returns whether a text has nothing to read in it.
+pub(crate) fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
 
 /// Who says a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

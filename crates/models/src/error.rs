@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use loomwork_core::{Fault, Kind};
 
-use crate::Reply;
+use crate::{Reply, Usage};
 
 /// The error of a call to a model: it names provider, model and cause, and says what can help.
 ///
@@ -29,6 +29,8 @@ struct Details {
     code: Option<String>,
     request_id: Option<String>,
     retryable: Option<bool>,
+    retry_after: Option<Duration>,
+    usage: Option<Usage>,
     partial: Option<Reply>,
 }
 
@@ -127,7 +129,8 @@ impl Error {
         message: impl Into<String>,
     ) -> Self {
         let (provider, model, message) = (provider.into(), model.into(), message.into());
-        let (status, code, request_id, retryable, partial) = (None, None, None, None, None);
+        let (status, code, request_id, retryable) = (None, None, None, None);
+        let (retry_after, usage, partial) = (None, None, None);
         Self(Box::new(Details {
             kind,
             provider,
@@ -137,6 +140,8 @@ impl Error {
             code,
             request_id,
             retryable,
+            retry_after,
+            usage,
             partial,
         }))
     }
@@ -144,6 +149,12 @@ impl Error {
     /// Returns an error about something that the protocol does not allow.
     pub fn protocol(provider: &str, model: &str, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Protocol, provider, model, message)
+    }
+
+    /// Replaces the cause in words.
+    pub(crate) fn with_message(mut self, message: String) -> Self {
+        self.0.message = message;
+        self
     }
 
     /// Adds the HTTP status.
@@ -167,6 +178,21 @@ impl Error {
     /// Adds the provider's own word on whether the same call may succeed later.
     pub fn with_retryable(mut self, retryable: bool) -> Self {
         self.0.retryable = Some(retryable);
+        self
+    }
+
+    /// Adds how long the provider asks to wait; in an error of kind `rate_limited` it stands in the kind.
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        match &mut self.0.kind {
+            ErrorKind::RateLimited { retry_after, .. } => *retry_after = Some(wait),
+            _ => self.0.retry_after = Some(wait),
+        }
+        self
+    }
+
+    /// Adds what the call had used when it failed.
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.0.usage = Some(usage);
         self
     }
 
@@ -225,8 +251,13 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match &self.0.kind {
             ErrorKind::RateLimited { retry_after, .. } => *retry_after,
-            _ => None,
+            _ => self.0.retry_after,
         }
+    }
+
+    /// Returns what the call had used when it failed, as far as the provider said.
+    pub fn usage(&self) -> Option<&Usage> {
+        self.0.usage.as_ref()
     }
 
     /// Returns what can help: the provider's own word on retrying decides before the kind.

@@ -9,7 +9,7 @@ use futures_core::Stream;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use crate::{Assembly, Chunk, Data, Error, ProviderData, Reply, Request, Result, Settings, Usage, Warning};
+use crate::{Assembly, Chunk, Data, ProviderData, Reply, Request, Result, Settings, Usage, Warning};
 
 /// An answer as it comes. Dropping it calls the answer off and closes the connection.
 pub type ReplyStream = Pin<Box<dyn Stream<Item = Result<Chunk>> + Send>>;
@@ -54,8 +54,8 @@ impl fmt::Display for ModelName {
     }
 }
 
-/// How a model gives an answer that fits a schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a model gives an answer that fits a schema: what a later way needs, each model has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SchemaSupport {
     /// It takes the schema with the request.
     Native,
@@ -99,16 +99,14 @@ pub async fn collect(mut stream: ReplyStream) -> Result<Reply> {
         match chunk {
             Ok(chunk) => assembly.push(chunk)?,
             Err(error) if assembly.is_empty() => return Err(error),
-            Err(error) => return Err(error.with_partial(assembly.into_reply())),
+            Err(error) => {
+                let mut partial = assembly.into_reply();
+                partial.finish.usage = error.usage().cloned().unwrap_or_default();
+                return Err(error.with_partial(partial));
+            }
         }
     }
-    if assembly.is_finished() {
-        return Ok(assembly.into_reply());
-    }
-    let partial = assembly.into_reply();
-    let text = "the answer ended without saying that it is complete";
-    let (provider, model) = (partial.info.provider.clone(), partial.info.model.clone());
-    Err(Error::new(crate::ErrorKind::Interrupted, provider, model, text).with_partial(partial))
+    assembly.finish()
 }
 
 /// What an embedding model is asked.

@@ -6,7 +6,7 @@ use loomwork_core::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, Extras, Part, ProviderData, Reasoning, Text, ToolCall, Usage};
+use crate::{Error, ErrorKind, Extras, Part, ProviderData, Reasoning, Text, ToolCall, Usage};
 
 /// The number of a part within one answer: 0, 1, 2, … in the order of their starts.
 pub type PartNumber = u32;
@@ -260,6 +260,17 @@ impl Assembly {
         self.finish.is_some()
     }
 
+    /// Returns the whole answer; one that never finished is an error that holds [what came](Error::partial).
+    pub fn finish(self) -> Result<Reply, Error> {
+        if self.is_finished() {
+            return Ok(self.into_reply());
+        }
+        let partial = self.into_reply();
+        let text = "the answer ended without saying that it is complete";
+        let (provider, model) = (partial.info.provider.clone(), partial.info.model.clone());
+        Err(Error::new(ErrorKind::Interrupted, provider, model, text).with_partial(partial))
+    }
+
     /// Returns the answer so far; one that never finished is `interrupted`.
     pub fn into_reply(mut self) -> Reply {
         for open in std::mem::take(&mut self.open).into_values() {
@@ -319,7 +330,7 @@ fn merge(bag: &mut ProviderData, more: ProviderData) {
 
 impl ReplyInfo {
     /// Adds what a later report says; what it leaves out stays.
-    fn add(&mut self, later: Self) {
+    pub(crate) fn add(&mut self, later: Self) {
         let Self { provider, model, id, created, headers, warnings, request_body } = later;
         if !provider.is_empty() {
             self.provider = provider;

@@ -105,6 +105,9 @@ pub struct Settings {
     /// How often a call that failed before its first part is made again; 2 where it is `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_retries: Option<u32>,
+    /// Whether the reply shall hold the body of the request as it was sent, for a log of raw exchanges.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_request_body: bool,
 }
 
 /// How long a model thinks before it answers.

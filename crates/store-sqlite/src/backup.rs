@@ -9,6 +9,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use crate::fault::{SqliteError, kind_of};
 use crate::sql::table_name;
+use crate::sqlite::folder_of;
 
 /// The table whose one row's id is the store's.
 const IDENTITY: &str = "loomwork_store";
@@ -27,6 +28,11 @@ pub(crate) fn backup(source: &Connection, to: &Path) -> Result<(), SqliteError> 
         return Err(SqliteError::Exists { path: unfinished });
     }
     let held = hold(&unfinished).map_err(refused)?;
+    // One that was under way may have been finished since, and given its name.
+    if to.exists() {
+        let _ = std::fs::remove_file(&unfinished);
+        return Err(SqliteError::Exists { path: to.to_owned() });
+    }
     let copied = copy(source, &unfinished, &held).and_then(|()| publish(&unfinished, to));
     copied.map_err(|failed| {
         // Nobody wants half a copy, least of all on a disk that is full.
@@ -56,15 +62,39 @@ impl From<rusqlite::Error> for Failed {
 /// Makes the file of the copy and keeps other backups of the same name from it. It is closed last:
 /// closing it would free SQLite's own locks on the file.
 fn hold(unfinished: &Path) -> Result<File, Failed> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(unfinished)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let source = "another backup to the same file is under way".into();
-            Err(Failed { kind: Kind::Unavailable, source })
+    loop {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(unfinished)?;
+        match file.try_lock() {
+            // Another backup may have renamed or removed the file before it let go of it.
+            Ok(()) if !is_at(&file, unfinished)? => {}
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                let source = "another backup to the same file is under way".into();
+                return Err(Failed { kind: Kind::Unavailable, source });
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        Err(TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+/// Whether `path` still leads to this open file.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    match path.metadata() {
+        Ok(found) => {
+            let open = file.metadata()?;
+            Ok((found.dev(), found.ino()) == (open.dev(), open.ino()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Elsewhere a file that is open keeps its name.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> std::io::Result<bool> {
+    Ok(true)
 }
 
 /// Writes the copy in place of one that was not finished.
@@ -91,8 +121,7 @@ fn give_new_id(path: &Path) -> rusqlite::Result<()> {
 fn publish(unfinished: &Path, to: &Path) -> Result<(), Failed> {
     crash_point("backup.synced");
     std::fs::rename(unfinished, to)?;
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(File::open(folder)?.sync_all()?)
+    Ok(File::open(folder_of(to))?.sync_all()?)
 }
 
 /// The copy's name until it is whole.

@@ -29,6 +29,12 @@ pub enum SqliteError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The options ask for pages of a size that SQLite does not have.
+    #[error("pages of {bytes} bytes are not possible; take a power of two from 512 to 65,536")]
+    PageSize {
+        /// The size asked for.
+        bytes: u32,
+    },
     /// A file that is not there, or is still empty, was to be opened for reading.
     #[error("{path} holds no store yet; a store is made by opening it for writing", path = .path.display())]
     Missing {
@@ -83,7 +89,7 @@ impl Fault for SqliteError {
             Self::Missing { .. } => Kind::NotFound,
             Self::NotADatabase { .. } => Kind::Corrupt,
             Self::Unopenable { kind, .. } | Self::Backup { kind, .. } => *kind,
-            Self::Exists { .. } | Self::Foreign { .. } => Kind::Invalid,
+            Self::Exists { .. } | Self::Foreign { .. } | Self::PageSize { .. } => Kind::Invalid,
         }
     }
 }

@@ -36,8 +36,8 @@
 //!   begins a new epoch, so what a dead process had claimed is free.
 //!
 //! # Limits
-//! The log of writes grows to about [`CHECKPOINT_PAGES`] pages between checkpoints, and to
-//! [`LARGEST_LOG`] bytes while readers hold old snapshots; it is emptied after [`IDLE`].
+//! The log of writes grows to about [`CHECKPOINT_PAGES`] pages between checkpoints, beyond
+//! [`LARGEST_LOG`] bytes only while a reader holds an old snapshot; it is emptied after [`IDLE`].
 
 mod backup;
 mod checkpoint;

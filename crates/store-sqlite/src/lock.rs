@@ -41,9 +41,12 @@ impl Lock {
         let program =
             std::env::current_exe().map_or("a program".to_owned(), |path| path.display().to_string());
         let holder = format!("process {} ({program})\n", std::process::id());
-        file.set_len(0).map_err(cannot)?;
-        file.rewind().map_err(cannot)?;
-        file.write_all(holder.as_bytes()).map_err(cannot)?;
+        // The name is for people. On a full disk there is no room for it, and the lock holds without.
+        let written =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
+        if let Err(error) = written {
+            tracing::warn!(%error, path = %lock.display(), "failed to write down who holds the store's file");
+        }
         Ok(Self { file })
     }
 }
@@ -62,4 +65,22 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lock;
+
+    #[test]
+    fn a_lock_is_freed_although_a_child_still_holds_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let lock = Lock::take(&path).unwrap();
+        // What a process has between its start and the moment it becomes another program.
+        let inherited = lock.file.try_clone().unwrap();
+        Lock::take(&path).unwrap_err();
+        drop(lock);
+        Lock::take(&path).unwrap();
+        drop(inherited);
+    }
 }

@@ -24,7 +24,8 @@ pub(crate) struct SqliteSession {
     /// Told of every commit; a reader has none to tell of.
     commits: Option<Arc<Commits>>,
     lane: Lane,
-    /// The end of the change log, once this transaction has asked for it.
+    /// The end of the change log, once this transaction has asked for it. Only the writer moves it,
+    /// so to the writer it holds for its next transactions too.
     log_end: Option<u64>,
     /// This transaction has written something.
     wrote: bool,
@@ -223,25 +224,28 @@ fn op_number(op: Op) -> u8 {
     }
 }
 
-fn op_of(number: u8) -> Op {
+fn op_of(number: u8) -> rusqlite::Result<Op> {
     match number {
-        0 => Op::Insert,
-        1 => Op::Update,
-        _ => Op::Delete,
+        0 => Ok(Op::Insert),
+        1 => Ok(Op::Update),
+        2 => Ok(Op::Delete),
+        _ => Err(damaged("the change log tells of no known change")),
     }
 }
 
 impl Session for SqliteSession {
     fn begin(&mut self, kind: TxKind, lane: Lane) -> Outcome<()> {
         let begin = match kind {
-            TxKind::Read => "BEGIN",
+            TxKind::Read => {
+                self.log_end = None;
+                "BEGIN"
+            }
             // There is one writer, so a claim is a mutation like any other.
             TxKind::Write | TxKind::Claim => {
                 self.set_lane(lane).map_err(stop("change the durability"))?;
                 "BEGIN IMMEDIATE"
             }
         };
-        self.log_end = None;
         self.wrote = false;
         self.prepared(begin).and_then(|mut begin| begin.execute([])).map_err(stop("begin a transaction"))?;
         let Some(schema) = self.schema else { return Ok(()) };
@@ -279,8 +283,9 @@ impl Session for SqliteSession {
     fn commit(&mut self) -> Outcome<Seq> {
         self.check_running()?;
         let end = self.log_end()?;
-        if self.lane == Lane::Durable && self.unsynced && !self.wrote {
-            // Its answer may tell of relaxed commits. SQLite syncs only what writes.
+        if self.lane == Lane::Durable && self.unsynced {
+            // Its answer may tell of relaxed commits, and SQLite syncs only what changes a page. A
+            // write does not always do that: it may put back the bytes that are there.
             self.prepared(sql::SYNC).and_then(|mut touch| touch.execute([])).map_err(stop("commit"))?;
         }
         self.prepared("COMMIT").and_then(|mut commit| commit.execute([])).map_err(stop("commit"))?;
@@ -292,6 +297,7 @@ impl Session for SqliteSession {
     }
 
     fn rollback(&mut self) {
+        self.log_end = None;
         // A failed COMMIT or a full disk may have rolled back already.
         if !self.connection.is_autocommit()
             && let Err(error) = self.prepared("ROLLBACK").and_then(|mut rollback| rollback.execute([]))
@@ -308,7 +314,7 @@ impl Session for SqliteSession {
                 let entry = LogEntry {
                     table: TableNo(row.get(1)?),
                     id: id_at_end(bytes(row.get_ref(2)?)?)?,
-                    op: op_of(row.get(3)?),
+                    op: op_of(row.get(3)?)?,
                 };
                 if visit(Logged { seq: Seq(row.get(0)?), entry }).is_break() {
                     break;

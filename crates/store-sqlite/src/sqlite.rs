@@ -1,11 +1,13 @@
 //! The engine: one file, one writer, a pool of snapshot readers.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use loomwork_core::Kind;
 use loomwork_store::engine::{Engine, Profile, Role, Session, Shape};
 use loomwork_store::{Builder, Result, Store};
 use rusqlite::{Connection, OpenFlags};
@@ -105,9 +107,10 @@ impl Sqlite {
     /// As [`open`](Self::open), with options.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// [`SqliteError::PageSize`] when there are no such pages; else as [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self> {
         let path = resolved(path.as_ref());
+        check(&options)?;
         let lock = Lock::take(&path)?;
         owner::look(&path, &options, Role::Writer)?;
         let first = connect(&path, &options, Role::Writer)?;
@@ -116,7 +119,11 @@ impl Sqlite {
         let thread = std::thread::Builder::new()
             .name("loomwork-checkpoint".to_owned())
             .spawn(move || empty_when_idle(&watched, &first))
-            .map_err(|source| SqliteError::Lock { path: path.clone(), source })?;
+            .map_err(|source| SqliteError::Unopenable {
+                path: path.clone(),
+                kind: Kind::Unavailable,
+                source: source.into(),
+            })?;
         let writing = Writing {
             commits,
             has_writer: AtomicBool::new(false),
@@ -248,18 +255,44 @@ impl Engine for Sqlite {
     }
 }
 
+/// SQLite ignores a page size that is none.
+fn check(options: &SqliteOptions) -> Result<(), SqliteError> {
+    let bytes = options.page_bytes;
+    if bytes.is_power_of_two() && PAGE_BYTES.contains(&bytes) {
+        return Ok(());
+    }
+    Err(SqliteError::PageSize { bytes })
+}
+
+/// The page sizes that SQLite knows, as far as they are powers of two.
+const PAGE_BYTES: RangeInclusive<u32> = 512..=65_536;
+
 /// Enough for every statement of a store with some dozens of tables.
 const CACHED_STATEMENTS: usize = 1024;
 
+/// How many links in a row are followed to a file that is not there yet.
+const MOST_LINKS: usize = 40;
+
 /// The one name of a file that may have several, so that it has one lock and one log.
 fn resolved(path: &Path) -> PathBuf {
-    let whole = path.canonicalize();
-    let in_folder = || {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
-        Some(folder.join(path.file_name()?))
-    };
-    whole.ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
+    if let Ok(whole) = path.canonicalize() {
+        return whole;
+    }
+    // It is not there yet, but a link to it may be.
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = path.read_link() else { break };
+        path = folder_of(&path).join(target);
+    }
+    match (folder_of(&path).canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path,
+    }
+}
+
+/// The folder that a file is in, or would be.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// On some network file systems SQLite keeps another journal, under which readers block the writer.
@@ -286,6 +319,9 @@ fn connect(path: &Path, options: &SqliteOptions, role: Role) -> Result<Connectio
             connection.pragma_update(None, "page_size", options.page_bytes)?;
             connection.pragma_update_and_check(None, "journal_mode", "WAL", check_wal)?;
             connection.pragma_update(None, "synchronous", "FULL")?;
+            // On macOS a sync ends in the disk's own cache unless it is asked to go further.
+            connection.pragma_update(None, "fullfsync", true)?;
+            connection.pragma_update(None, "checkpoint_fullfsync", true)?;
             connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         }
         connection.pragma_update(None, "cache_size", -i64::from(options.cache_kib))?;

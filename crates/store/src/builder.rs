@@ -18,7 +18,7 @@ use crate::store::{Inner, Store};
 use crate::table::{Table, TableDef};
 use crate::tx::{Context, Tx, run_caught};
 use crate::work::{Read, read_snapshot};
-use crate::writer::{Writer, run_guarded};
+use crate::writer::{Writer, back_off, run_guarded};
 
 /// How many mutations, and how many queries, may wait by default; more make their callers wait.
 pub const QUEUE: usize = 1024;
@@ -186,6 +186,7 @@ impl Builder {
         let committed = Arc::new(AtomicU64::new(log_end.0));
         let (mutations, mutation_queue) = async_channel::bounded(self.queue);
         let (reads, read_queue) = async_channel::bounded::<Read>(self.queue);
+        // Needs no bound: a watcher is in it once for each time that it has read.
         let (wakes, wake_queue) = async_channel::unbounded::<Hits>();
         let (running, ended) = async_channel::bounded::<()>(1);
         for number in 0..profile.writers {
@@ -253,10 +254,13 @@ const OPENING_ATTEMPTS: u32 = 100;
 impl Opening<'_> {
     /// Runs one mutation of the opening, durably.
     pub(crate) fn mutate<R>(&mut self, run: impl Fn(&mut Tx) -> Result<R>) -> Result<R> {
-        for _ in 0..OPENING_ATTEMPTS {
+        for attempt in 1..=OPENING_ATTEMPTS {
             match self.attempt(&run) {
                 Ok(result) => return Ok(result),
-                Err(Stop::Conflict) => self.tx.rollback(),
+                Err(Stop::Conflict) => {
+                    self.tx.rollback();
+                    back_off(attempt, self.tx.random());
+                }
                 Err(Stop::Failed(error)) => {
                     self.tx.rollback();
                     return Err(error);

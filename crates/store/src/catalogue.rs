@@ -21,7 +21,7 @@ const FORMAT: u32 = 1;
 const FIRST_TABLE: u32 = 16;
 
 /// The most indexes that a table may have.
-const MAX_INDEXES: usize = 64;
+pub const MAX_INDEXES: usize = 64;
 
 /// Names that begin so are the store's own.
 const OWN_PREFIX: &str = "loomwork_";
@@ -55,6 +55,10 @@ pub(crate) struct Catalogued {
 struct FilledIndex {
     name: String,
     version: u32,
+    /// How the key was declared when it was filled: other parts, or parts in another order, make other
+    /// keys, and a version is easily forgotten.
+    #[serde(default)]
+    declared: String,
     unique: bool,
 }
 
@@ -205,7 +209,12 @@ pub(crate) fn registry(tx: &Tx, plans: &[Plan]) -> Result<Registry> {
 
 impl FilledIndex {
     fn of(index: &IndexShape) -> Self {
-        Self { name: index.name.to_owned(), version: index.version, unique: index.unique }
+        Self {
+            name: index.name.to_owned(),
+            version: index.version,
+            declared: index.declared.to_owned(),
+            unique: index.unique,
+        }
     }
 }
 

@@ -50,10 +50,13 @@ impl Codec {
     }
 }
 
+/// The room that a record is given at first; most fit without growing it.
+const USUAL_RECORD_BYTES: usize = 512;
+
 /// JSON has no NaN and no infinity: serde_json writes null for them. So a record that wrote a null
 /// is looked through for such a float.
 fn encode_json<T: Serialize>(record: &T) -> Result<Vec<u8>, String> {
-    let mut body = Vec::with_capacity(128);
+    let mut body = Vec::with_capacity(USUAL_RECORD_BYTES);
     let seen = Cell::new(Seen::default());
     let mut json = serde_json::Serializer::with_formatter(&mut body, Watchful(&seen));
     record.serialize(&mut json).map_err(|error| error.to_string())?;

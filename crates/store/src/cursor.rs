@@ -8,6 +8,7 @@ use data_encoding::BASE64URL_NOPAD;
 use loomwork_core::{Fault, Kind};
 use serde::{Deserialize, Serialize};
 
+use crate::error::beginning;
 use crate::table::{Row, Table};
 
 /// Which part of a range to read: how many rows, and behind which cursor.
@@ -55,7 +56,7 @@ pub struct Cursor(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CursorError {
-    /// The text was not made by this store, or was cut.
+    /// The text, which begins so, was not made by this store, or was cut.
     #[error("{0:?} is not a cursor; pass on the `next` of the page before, unchanged")]
     Malformed(String),
     /// The cursor was given by another query.
@@ -111,7 +112,7 @@ impl Cursor {
     }
 
     fn parts(&self) -> Result<(u64, Vec<u8>), CursorError> {
-        let malformed = || CursorError::Malformed(self.0.clone());
+        let malformed = || CursorError::Malformed(beginning(&self.0));
         let mut bytes = BASE64URL_NOPAD.decode(self.0.as_bytes()).map_err(|_| malformed())?;
         let (mark, _) = bytes.split_first_chunk::<MARK>().ok_or_else(malformed)?;
         let mark = u64::from_be_bytes(*mark);

@@ -283,3 +283,11 @@ impl Fault for Problem {
         }
     }
 }
+
+/// The most characters of a text from outside that an error shows.
+const SHOWN: usize = 80;
+
+/// How a text from outside begins, which may be of any length.
+pub(crate) fn beginning(text: &str) -> String {
+    text.chars().take(SHOWN).collect()
+}

@@ -21,6 +21,12 @@
 //! }
 //! # Ok(()) }
 //! ```
+//!
+//! Who keeps a position outside the store compares it, when it begins, with
+//! [`Store::committed`](crate::Store::committed), and the store with [`Store::id`](crate::Store::id).
+//! A position beyond the end is that of a state which the store no longer has: a power failure took
+//! relaxed commits back, or an older copy was put in place. Build anew from the rows then. Positions
+//! are never given twice, so what comes later is told in any case.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

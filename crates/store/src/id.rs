@@ -10,6 +10,7 @@ use loomwork_core::{Fault, Kind, RawId, Time};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
+use crate::error::beginning;
 use crate::key::{Key, KeyError};
 use crate::table::Table;
 
@@ -29,7 +30,7 @@ pub enum IdError {
     /// The id belongs to another table.
     #[error("{text:?} is not an id of table `{table}`, whose ids begin with `{prefix}_`")]
     OtherTable {
-        /// What was given.
+        /// How what was given begins.
         text: String,
         /// The table that was meant.
         table: &'static str,
@@ -39,7 +40,7 @@ pub enum IdError {
     /// The part behind the prefix is not 26 characters of base32.
     #[error("{text:?} is not an id of table `{table}`: {reason}")]
     Malformed {
-        /// What was given.
+        /// How what was given begins.
         text: String,
         /// The table that was meant.
         table: &'static str,
@@ -124,9 +125,9 @@ impl<T: Table> FromStr for Id<T> {
         let bare = text
             .strip_prefix(T::ID)
             .and_then(|rest| rest.strip_prefix('_'))
-            .ok_or_else(|| IdError::OtherTable { text: text.to_owned(), table: T::NAME, prefix: T::ID })?;
+            .ok_or_else(|| IdError::OtherTable { text: beginning(text), table: T::NAME, prefix: T::ID })?;
         bare.parse().map(Self::from_raw).map_err(|error: loomwork_core::ParseIdError| IdError::Malformed {
-            text: text.to_owned(),
+            text: beginning(text),
             table: T::NAME,
             reason: error.to_string(),
         })

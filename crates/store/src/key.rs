@@ -210,9 +210,9 @@ impl Key for f32 {
 /// whatever part or id comes next.
 fn write_escaped(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
     out.push(tag);
-    for byte in bytes {
-        out.push(*byte);
-        if *byte == 0 {
+    for run in bytes.split_inclusive(|byte| *byte == 0) {
+        out.extend_from_slice(run);
+        if run.ends_with(&[0]) {
             out.push(0xff);
         }
     }

@@ -98,6 +98,7 @@ mod work;
 mod writer;
 
 pub use builder::{Builder, QUEUE};
+pub use catalogue::MAX_INDEXES;
 pub use check::{MAX_MISMATCHES, Mismatch, Report};
 pub use codec::{Codec, MAX_RECORD_DEPTH, Old};
 pub use cursor::{Cursor, CursorError, Page, Paged};

@@ -84,6 +84,9 @@ pub struct IndexDef<T> {
     pub name: &'static str,
     /// A higher version than the stored one makes the store fill the index anew when it opens.
     pub version: u32,
+    /// How the key is declared: its parts with their types, and the functions that make it. So does
+    /// another declaration than the stored one.
+    pub declared: &'static str,
     /// Whether two rows may not share a key.
     pub unique: bool,
     /// Appends the key's parts; `false` leaves the row out of the index.
@@ -95,6 +98,7 @@ impl<T> fmt::Debug for IndexDef<T> {
         f.debug_struct("IndexDef")
             .field("name", &self.name)
             .field("version", &self.version)
+            .field("declared", &self.declared)
             .field("unique", &self.unique)
             .finish_non_exhaustive()
     }
@@ -147,6 +151,7 @@ pub struct TableDef {
 pub(crate) struct IndexShape {
     pub(crate) name: &'static str,
     pub(crate) version: u32,
+    pub(crate) declared: &'static str,
     pub(crate) unique: bool,
 }
 
@@ -169,6 +174,7 @@ impl TableDef {
         let shape = |index: &IndexDef<T>| IndexShape {
             name: index.name,
             version: index.version,
+            declared: index.declared,
             unique: index.unique,
         };
         Self {

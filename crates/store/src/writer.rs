@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use loomwork_core::{Clock, Random, Stopwatch, crash_point};
 
-use crate::engine::{Outcome, Profile, Seq, Stop};
+use crate::engine::{Lane, Outcome, Profile, Seq, Stop, TxKind};
 use crate::error::{Error, Problem, Result};
 use crate::live::{Hits, Live};
 use crate::reads::Touch;
@@ -67,16 +67,41 @@ impl Writer {
             None => self.wait()?,
         };
         let kind = first.order().kind;
-        let mut batch = vec![first];
+        let mut batch: Vec<_> = self.started(first).into_iter().collect();
+        while self.take_further(&mut batch, kind, Lane::Durable) {}
+        Some(batch)
+    }
+
+    /// Adds the next mutation that waits and is still wanted to the batch, if it fits: a batch has
+    /// one kind and a lane that is settled when it begins.
+    fn take_further(&mut self, batch: &mut Vec<Box<dyn Work>>, kind: TxKind, lane: Lane) -> bool {
         while batch.len() < self.profile.batch {
             let Some(next) = self.waiting.pop_front().or_else(|| self.queue.try_recv().ok()) else { break };
-            if next.order().kind != kind {
+            if next.order().kind != kind || next.order().lane > lane {
                 self.waiting.push_front(next);
                 break;
             }
-            batch.push(next);
+            if let Some(next) = self.started(next) {
+                batch.push(next);
+                return true;
+            }
         }
-        Some(batch)
+        false
+    }
+
+    /// Starts a mutation that is still wanted; one given up or out of time never runs.
+    fn started(&self, work: Box<dyn Work>) -> Option<Box<dyn Work>> {
+        let order = work.order();
+        if order.deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
+            order.ticket.give_up();
+            answer(work, Err(Problem::DeadlinePassed.into()));
+            return None;
+        }
+        if work.is_awaited() && order.ticket.start() {
+            return Some(work);
+        }
+        run_guarded(|| drop(work));
+        None
     }
 
     /// Waits for work; `None` when the store is closed and nothing is left.
@@ -95,16 +120,15 @@ impl Writer {
     }
 
     fn write(&mut self, mut batch: Vec<Box<dyn Work>>) {
-        batch = self.start(batch);
+        if batch.is_empty() {
+            return;
+        }
         for attempt in 1..=MUTATION_ATTEMPTS {
-            if batch.is_empty() {
-                return;
-            }
             match self.attempt(&mut batch) {
                 Ok(committed) => return self.answer(batch, committed),
                 Err(Stop::Conflict) => {
                     self.tx.rollback();
-                    self.back_off(attempt);
+                    back_off(attempt, &self.random);
                 }
                 Err(Stop::Failed(error)) => {
                     self.tx.rollback();
@@ -116,28 +140,13 @@ impl Writer {
         batch.into_iter().for_each(|work| answer(work, Err(gave_up())));
     }
 
-    /// Starts the mutations that are still wanted; those given up or out of time never run.
-    fn start(&self, batch: Vec<Box<dyn Work>>) -> Vec<Box<dyn Work>> {
-        let mut started = Vec::with_capacity(batch.len());
-        for work in batch {
-            let order = work.order();
-            let late = order.deadline.is_some_and(|deadline| deadline <= self.clock.now());
-            if late {
-                order.ticket.give_up();
-                answer(work, Err(Problem::DeadlinePassed.into()));
-            } else if work.is_awaited() && order.ticket.start() {
-                started.push(work);
-            }
-        }
-        started
-    }
-
     /// Runs the batch in one engine transaction. Mutations that the batch has no time for are put back.
     fn attempt(&mut self, batch: &mut Vec<Box<dyn Work>>) -> Outcome<Committed> {
+        let kind = batch[0].order().kind;
         let lane = batch.iter().map(|work| work.order().lane).max().unwrap_or_default();
         let running = AssertUnwindSafe(|| {
-            self.tx.begin(batch[0].order().kind, lane)?;
-            let touches = self.run_batch(batch)?;
+            self.tx.begin(kind, lane)?;
+            let touches = self.run_batch(batch, kind, lane)?;
             crash_point("commit.before");
             let seq = self.tx.commit()?;
             crash_point("commit.after");
@@ -148,10 +157,18 @@ impl Writer {
         Ok(self.publish(touches, seq))
     }
 
-    fn run_batch(&mut self, batch: &mut Vec<Box<dyn Work>>) -> Outcome<Vec<Vec<Touch>>> {
+    /// Runs the batch, and what comes in meanwhile: callers who were answered together come back
+    /// one by one, and each that is taken along saves a commit.
+    fn run_batch(
+        &mut self,
+        batch: &mut Vec<Box<dyn Work>>,
+        kind: TxKind,
+        lane: Lane,
+    ) -> Outcome<Vec<Vec<Touch>>> {
         let batch_watch = Stopwatch::start();
         let mut touches = Vec::with_capacity(batch.len());
-        for at in 0..batch.len() {
+        while touches.len() < batch.len() || self.take_further(batch, kind, lane) {
+            let at = touches.len();
             if at > 0 && batch_watch.elapsed() > self.profile.batch_time {
                 for work in batch.drain(at..).rev() {
                     self.waiting.push_front(work);
@@ -189,16 +206,17 @@ impl Writer {
             unsent.into_inner().iter().for_each(|watcher| watcher.wake());
         }
     }
+}
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a writer thread waits out a conflict; no test depends on it"
-    )]
-    fn back_off(&self, attempt: u32) {
-        let longest =
-            LONGEST_BACK_OFF.min(Duration::from_micros(100) * 2_u32.saturating_pow(attempt.min(16)));
-        std::thread::sleep(longest.mul_f64(self.random.unit()));
-    }
+/// Waits before a run that conflicted is tried again: longer after each attempt, and spread, so that
+/// those who met do not meet again.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of the store waits out a conflict; no test depends on how long"
+)]
+pub(crate) fn back_off(attempt: u32, random: &Random) {
+    let longest = LONGEST_BACK_OFF.min(Duration::from_micros(100) * 2_u32.saturating_pow(attempt.min(16)));
+    std::thread::sleep(longest.mul_f64(random.unit()));
 }
 
 /// Answers one caller. Closures and results are the users': even dropping them may panic, which

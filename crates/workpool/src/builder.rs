@@ -16,7 +16,7 @@ use crate::context::JobContext;
 use crate::enqueue::MAX_TEXT_BYTES;
 use crate::job::{Completion, Job};
 use crate::pool::Workpool;
-use crate::run::{Handler, action, mutation};
+use crate::run::{Handler, action, external, mutation};
 
 /// The most jobs that one pool runs at once, unless it has no limit at all.
 pub const MAX_PARALLEL: u32 = 200;
@@ -33,13 +33,16 @@ pub struct PoolOptions {
     pub parallel: Option<u32>,
     /// How many jobs of one key run at once. Default: no limit but the pool's.
     pub per_key: Option<u32>,
+    /// Another pool, whose idle slots this one may use when its own are taken. They come back as the jobs
+    /// in them end. All processes of a store should say the same. Default: none.
+    pub borrows_from: Option<&'static str>,
     /// How long a job may go on after it was asked to stop. Default: 30 seconds.
     pub cancel_grace: Duration,
 }
 
 impl Default for PoolOptions {
     fn default() -> Self {
-        Self { parallel: Some(10), per_key: None, cancel_grace: Duration::from_secs(30) }
+        Self { parallel: Some(10), per_key: None, borrows_from: None, cancel_grace: Duration::from_secs(30) }
     }
 }
 
@@ -84,6 +87,16 @@ pub enum StartError {
         pool: &'static str,
         /// Its limit.
         parallel: u32,
+    },
+    /// A pool that would borrow where there is nothing to borrow.
+    #[error("pool {pool:?} cannot borrow from {lender:?}: {reason}")]
+    BadLender {
+        /// The pool.
+        pool: &'static str,
+        /// Whom it would borrow from.
+        lender: &'static str,
+        /// What is wrong with that.
+        reason: &'static str,
     },
     /// A key limit under which no job with a key could ever run.
     #[error("pool {pool:?} lets 0 jobs of a key run; give `per_key` at least 1, or `None`")]
@@ -165,6 +178,19 @@ impl Builder {
         self.bind(job.name, job.pool, action(job.name, handler))
     }
 
+    /// Binds a job to an action that only sets work in motion: it gives
+    /// [`token`](JobContext::token) to a service that will call back, and
+    /// [`complete`](crate::complete) ends the job with what that says. Until then the job runs and
+    /// keeps its slot, whatever happens to this process; a timeout or deadline ends the wait.
+    pub fn on_external<A, R, F, W>(self, job: Job<A, R>, handler: F) -> Self
+    where
+        A: DeserializeOwned + Send + 'static,
+        F: Fn(JobContext, A) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.bind(job.name, job.pool, external(job.name, handler))
+    }
+
     /// Binds a job to a mutation. It runs exactly once: what it writes commits together with the
     /// job's outcome, or not at all. Only errors whose kind says "later" are tried again.
     pub fn on_mutation<A, R, F>(self, job: Job<A, R>, handler: F) -> Self
@@ -203,6 +229,7 @@ impl Builder {
     /// [`StartError`] for what does not fit together; when the store cannot be written, or was
     /// opened without [`tables`](crate::tables()).
     pub async fn start(mut self) -> Result<Workpool> {
+        self.check_lenders();
         match self.mistake.take() {
             Some(mistake) => Err(mistake.into()),
             None => Workpool::start(self).await,
@@ -217,6 +244,25 @@ impl Builder {
             self.refuse(StartError::Twice { what: "job", name });
         }
         self
+    }
+
+    fn check_lenders(&mut self) {
+        let borrowers = self.pools.iter().filter_map(|(pool, options)| Some((*pool, options.borrows_from?)));
+        let bad = borrowers.filter_map(|(pool, lender)| {
+            let reason = match self.pools.get(lender) {
+                None => "this process does not run it; declare it with `pool` too",
+                Some(_) if pool == lender => "that is itself",
+                Some(options) if options.borrows_from.is_some() => {
+                    "it borrows itself, and loans do not chain"
+                }
+                Some(options) if options.parallel.is_none() => "it has no limit, so it needs no slots",
+                Some(_) => return None,
+            };
+            Some(StartError::BadLender { pool, lender, reason })
+        });
+        if let Some(mistake) = bad.collect::<Vec<_>>().pop() {
+            self.refuse(mistake);
+        }
     }
 
     fn check_name(&mut self, what: &'static str, name: &'static str) {

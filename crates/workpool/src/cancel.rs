@@ -3,7 +3,7 @@
 use loomwork_core::Time;
 use loomwork_store::{Cursor, Page, Paged, Result, Store, Tx};
 
-use crate::conclude::{Completions, cancel_waiting};
+use crate::conclude::{Completions, cancel_idle};
 use crate::tables::{JobId, JobRow, State};
 
 /// How many jobs one step of [`cancel_all`] cancels.
@@ -11,7 +11,8 @@ pub const CANCEL_STEP: usize = 64;
 
 /// Cancels a job, and says whether there was anything to cancel.
 ///
-/// A job that waits ends at once, as cancelled, and its completion is committed with that. A
+/// A job that waits, also for a call from outside, ends at once, as cancelled, and its completion is
+/// committed with that. A
 /// running one is asked to stop ([`JobContext::cancelled`]) and is not tried again: if it still
 /// succeeds, it succeeded; if it fails where another attempt would have followed, it is cancelled; if
 /// it fails for good, it failed. An unknown or ended job, and one that was asked before, stay as
@@ -26,13 +27,13 @@ pub fn cancel(tx: &mut Tx, job: JobId) -> Result<bool> {
     match row.state {
         State::Ended => Ok(false),
         State::Running if row.cancelled => Ok(false),
-        State::Running => {
+        State::Running if !row.external => {
             tx.update(job, |row| row.cancelled = true)?;
             Ok(true)
         }
         // The completion's handler is not at hand here: it is told by whoever has it.
-        State::Scheduled | State::Ready => {
-            cancel_waiting(tx, &Completions::default(), row)?;
+        State::Scheduled | State::Ready | State::Running => {
+            cancel_idle(tx, &Completions::default(), row)?;
             Ok(true)
         }
     }

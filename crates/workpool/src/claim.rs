@@ -1,13 +1,16 @@
 //! Taking ready jobs: within the limits, the most urgent first, fair between keys.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use loomwork_core::Time;
 use loomwork_store::{Id, Result, Row, Tx};
 
 use crate::builder::PoolOptions;
+use crate::operate::paused_keys;
 use crate::options::Priority;
-use crate::tables::{JobRow, PoolRow, Served, State, TurnRow, WorkerRow};
+use crate::slots::SlotPlan;
+use crate::tables::{JobRow, PausedKey, Served, State, TurnRow, WorkerRow};
 
 /// The most jobs that one claim takes.
 pub const CLAIM_STEP: usize = 64;
@@ -20,6 +23,7 @@ pub const PATIENT_SHARE: u64 = 8;
 pub(crate) struct PoolPlan {
     pub(crate) pool: &'static str,
     pub(crate) options: PoolOptions,
+    pub(crate) slots: SlotPlan,
     /// The jobs that the process has handlers for.
     pub(crate) names: std::sync::Arc<[&'static str]>,
 }
@@ -30,7 +34,9 @@ pub(crate) struct PoolPlan {
 pub(crate) fn is_claimable(tx: &Tx, plan: &PoolPlan) -> Result<bool> {
     for name in plan.names.iter() {
         if tx.first(JobRow::ready.eq(plan.pool).eq(*name))?.is_some() {
-            return Ok(free_slots(tx, plan)? > 0);
+            // What pauses a key, or stops to, is news too.
+            tx.count(PausedKey::by_key.eq(plan.pool))?;
+            return Ok(plan.slots.free(tx)?.count() > 0);
         }
     }
     Ok(false)
@@ -38,9 +44,9 @@ pub(crate) fn is_claimable(tx: &Tx, plan: &PoolPlan) -> Result<bool> {
 
 /// Takes ready jobs for a worker.
 pub(crate) fn claim(tx: &mut Tx, plan: &PoolPlan, worker: Id<WorkerRow>) -> Result<Vec<Row<JobRow>>> {
-    let slots = free_slots(tx, plan)?;
+    let slots = plan.slots.free(tx)?;
     let ready = ready_names(tx, plan)?;
-    if slots == 0 || ready.is_empty() {
+    if slots.count() == 0 || ready.is_empty() {
         return Ok(Vec::new());
     }
     let row = tx.first(TurnRow::by_pool.eq(plan.pool))?;
@@ -49,8 +55,11 @@ pub(crate) fn claim(tx: &mut Tx, plan: &PoolPlan, worker: Id<WorkerRow>) -> Resu
         None => TurnRow { pool: plan.pool.to_owned(), ..TurnRow::default() },
     };
     let mut claim =
-        Claim { plan, ready, worker, now: tx.now(), turn, running: HashMap::new(), taken: Vec::new() };
-    claim.take_up_to(tx, slots)?;
+        Claim { plan, ready, worker, now: tx.now(), turn, room: HashMap::new(), taken: Vec::new() };
+    for key in paused_keys(tx, plan.pool)? {
+        claim.room.insert(key, 0);
+    }
+    claim.take_up_to(tx, slots.count())?;
     let Claim { mut turn, taken, .. } = claim;
     if taken.is_empty() {
         return Ok(taken);
@@ -60,20 +69,19 @@ pub(crate) fn claim(tx: &mut Tx, plan: &PoolPlan, worker: Id<WorkerRow>) -> Resu
         Some(row) => tx.replace(row.id, turn)?,
         None => tx.insert(turn)?,
     };
+    if let Some(lender) = slots.lender_of(taken.len()) {
+        note_loan(tx, lender)?;
+    }
     Ok(taken)
 }
 
-/// How many jobs the pool may start now, as one claim sees it.
-fn free_slots(tx: &Tx, plan: &PoolPlan) -> Result<usize> {
-    let set = tx.first(PoolRow::by_name.eq(plan.pool))?;
-    if set.as_ref().is_some_and(|set| set.paused) {
-        return Ok(0);
-    }
-    let limit = set.and_then(|set| set.parallel).or(plan.options.parallel);
-    let Some(limit) = limit else { return Ok(CLAIM_STEP) };
-    let limit = limit as usize;
-    let running = tx.count(JobRow::running.eq(plan.pool).take(limit))?;
-    Ok(limit.saturating_sub(running).min(CLAIM_STEP))
+/// Writes the turn of the pool that lends, so that its own claims count the slot as taken.
+fn note_loan(tx: &mut Tx, lender: &str) -> Result<()> {
+    match tx.first(TurnRow::by_pool.eq(lender))? {
+        Some(row) => tx.update(row.id, |turn| turn.lent += 1)?,
+        None => tx.insert(TurnRow { pool: lender.to_owned(), lent: 1, ..TurnRow::default() })?,
+    };
+    Ok(())
 }
 
 /// The names among the plan's that have a ready job.
@@ -101,8 +109,8 @@ struct Claim<'a> {
     worker: Id<WorkerRow>,
     now: Time,
     turn: TurnRow,
-    /// How many jobs of a key run, as far as it was asked.
-    running: HashMap<String, usize>,
+    /// How many more jobs of a key may run, as far as it was asked.
+    room: HashMap<String, usize>,
     taken: Vec<Row<JobRow>>,
 }
 
@@ -183,7 +191,10 @@ impl Claim<'_> {
         let mut oldest = Vec::new();
         for name in &self.ready {
             let span = JobRow::ready.eq(self.plan.pool).eq(*name).eq(rank).eq(key);
-            oldest.extend(tx.scan(span.take(count))?);
+            tx.each_unclaimed(span.take(count), |job| {
+                oldest.push(job);
+                Ok(ControlFlow::Continue(()))
+            })?;
         }
         oldest.sort_by_key(|job| (job.due, job.id));
         oldest.truncate(count);
@@ -194,20 +205,24 @@ impl Claim<'_> {
             job.started = Some(self.now);
             self.taken.push(tx.replace(job.id, job.record)?);
         }
-        if let Some(key) = key {
-            *self.running.entry(key.clone()).or_default() += count;
+        if let Some(room) = key.as_ref().and_then(|key| self.room.get_mut(key)) {
+            *room -= count;
         }
         Ok(count)
     }
 
     /// How many more jobs of a key may run.
     fn room(&mut self, tx: &Tx, key: &Key) -> Result<usize> {
-        let (Some(limit), Some(key)) = (self.plan.options.per_key, key) else { return Ok(usize::MAX) };
-        if !self.running.contains_key(key) {
-            let running = tx.count(JobRow::running.eq(self.plan.pool).eq(key.as_str()))?;
-            self.running.insert(key.clone(), running);
+        let Some(key) = key else { return Ok(usize::MAX) };
+        if let Some(room) = self.room.get(key) {
+            return Ok(*room);
         }
-        Ok((limit as usize).saturating_sub(self.running[key]))
+        let Some(limit) = self.plan.options.per_key else { return Ok(usize::MAX) };
+        let limit = limit as usize;
+        let running = tx.count(JobRow::running.eq(self.plan.pool).eq(key.as_str()).take(limit))?;
+        let room = limit - running;
+        self.room.insert(key.clone(), room);
+        Ok(room)
     }
 }
 

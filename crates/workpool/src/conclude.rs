@@ -9,7 +9,7 @@ use loomwork_core::{RetryPolicy, Time};
 use loomwork_store::{Result, Row, Tx};
 use serde_json::value::RawValue;
 
-use crate::failure::{AttemptEnd, with_sources};
+use crate::failure::{Again, AttemptEnd, with_sources};
 use crate::judge::{Verdict, judge};
 use crate::options::OutcomeKind;
 use crate::payload;
@@ -54,8 +54,16 @@ impl fmt::Debug for Completions {
 /// What became of a job, for counters and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {
-    Ended { kind: OutcomeKind, error: Option<String> },
-    Retried { due: Time, error: String },
+    Ended {
+        kind: OutcomeKind,
+        error: Option<String>,
+    },
+    Retried {
+        due: Time,
+        error: String,
+    },
+    /// A call from outside will end the attempt, or has done so already.
+    HandedOver,
 }
 
 /// Judges an ended attempt and records what comes of it.
@@ -67,6 +75,7 @@ pub(crate) fn conclude(
 ) -> Result<Settled> {
     match judge(&job, end, tx.now(), tx.random()) {
         Verdict::Retry { due, error } => retry(tx, job, due, error),
+        Verdict::HandOver => hand_over(tx, job),
         verdict => finish(tx, completions, job, verdict),
     }
 }
@@ -78,15 +87,40 @@ fn retry(tx: &mut Tx, job: Row<JobRow>, due: Time, error: String) -> Result<Sett
     job.state = if due <= tx.now() { State::Ready } else { State::Scheduled };
     job.due = due;
     job.worker = None;
+    job.external = false;
+    job.expires = job.deadline;
     job.confirmed = false;
     job.last_error = Some(error.clone());
     tx.replace(id, job)?;
     Ok(Settled::Retried { due, error })
 }
 
-/// Ends a job that waits, as cancelled.
-pub(crate) fn cancel_waiting(tx: &mut Tx, completions: &Completions, job: Row<JobRow>) -> Result<()> {
+/// Ends a job that nobody runs, as cancelled.
+pub(crate) fn cancel_idle(tx: &mut Tx, completions: &Completions, job: Row<JobRow>) -> Result<()> {
     finish(tx, completions, job, Verdict::Cancelled).map(drop)
+}
+
+/// Ends a job whose time is over while nobody runs it.
+pub(crate) fn expire(tx: &mut Tx, completions: &Completions, job: Row<JobRow>) -> Result<()> {
+    if job.external {
+        let end = AttemptEnd::failed("no call from outside has ended it in time", Again::Soon);
+        return conclude(tx, completions, job, end).map(drop);
+    }
+    let error = match &job.last_error {
+        Some(error) => format!("its deadline passed before a further attempt; the last one failed: {error}"),
+        None => "its deadline passed before it could start".to_owned(),
+    };
+    finish(tx, completions, job, Verdict::Failed(error)).map(drop)
+}
+
+/// Leaves an attempt to a call from outside, which keeps the job's slot.
+fn hand_over(tx: &mut Tx, job: Row<JobRow>) -> Result<Settled> {
+    let Row { id, record: mut job } = job;
+    job.external = true;
+    job.worker = None;
+    job.expires = job.attempt_ends();
+    tx.replace(id, job)?;
+    Ok(Settled::HandedOver)
 }
 
 fn finish(tx: &mut Tx, completions: &Completions, job: Row<JobRow>, verdict: Verdict) -> Result<Settled> {
@@ -95,10 +129,22 @@ fn finish(tx: &mut Tx, completions: &Completions, job: Row<JobRow>, verdict: Ver
         Verdict::Success(result) => (Some(result), None, OutcomeKind::Success),
         Verdict::Failed(error) => (None, Some(error), OutcomeKind::Failed),
         Verdict::Interrupted => (None, None, OutcomeKind::Interrupted),
-        Verdict::Cancelled | Verdict::Retry { .. } => (None, None, OutcomeKind::Cancelled),
+        Verdict::Cancelled | Verdict::Retry { .. } | Verdict::HandOver => {
+            (None, None, OutcomeKind::Cancelled)
+        }
     };
-    let told = told(tx, id, &job, kind, result.clone(), error.clone())?;
-    if !kind.is_dead() {
+    let callback = job.on_done.as_ref().filter(|callback| !callback.except.contains(&kind));
+    let told = match callback {
+        Some(callback) => {
+            let context = payload::read(tx, id, &callback.context, |payload| payload.context)?;
+            let attempts = job.attempt + u32::from(job.state == State::Running);
+            let (job_name, result, error) = (job.name.clone(), result.clone(), error.clone());
+            let told = Told { job: id, job_name, attempts, context, kind, result, error };
+            Some((callback.name.clone(), told))
+        }
+        None => None,
+    };
+    if !kind.is_dead() && job.has_payload() {
         // A dead job keeps its inputs: a person may want to run it again.
         payload::drop_inputs(tx, id)?;
     }
@@ -117,33 +163,17 @@ fn finish(tx: &mut Tx, completions: &Completions, job: Row<JobRow>, verdict: Ver
     let keep = keep.unwrap_or(if kind.is_dead() { KEEP_FAILED } else { KEEP_SUCCEEDED });
     job.state = State::Ended;
     job.worker = None;
+    job.external = false;
     job.finished = Some(now);
     job.retained = Some(now + keep);
     if error.is_some() {
         job.last_error.clone_from(&error);
     }
-    let callback = job.on_done.clone();
     tx.replace(id, job)?;
-    if let Some(callback) = callback.filter(|callback| !callback.except.contains(&kind)) {
-        tell(tx, completions, &callback.name, told)?;
+    if let Some((name, told)) = told {
+        tell(tx, completions, &name, told)?;
     }
     Ok(Settled::Ended { kind, error })
-}
-
-fn told(
-    tx: &Tx,
-    id: JobId,
-    job: &JobRow,
-    kind: OutcomeKind,
-    result: Option<Box<RawValue>>,
-    error: Option<String>,
-) -> Result<Told> {
-    let context = match &job.on_done {
-        Some(callback) => payload::read(tx, id, &callback.context, |payload| payload.context)?,
-        None => None,
-    };
-    let attempts = job.attempt + u32::from(job.state == State::Running);
-    Ok(Told { job: id, job_name: job.name.clone(), attempts, context, kind, result, error })
 }
 
 /// Runs a completion in this transaction. If that fails, only its own writes are undone, and it

@@ -4,6 +4,7 @@ use loomwork_core::Time;
 use loomwork_store::{Id, Result, Store, Tx};
 use tokio_util::sync::CancellationToken;
 
+use crate::external::Token;
 use crate::payload::progress_of;
 use crate::tables::{JobId, JobRow, Progress, ProgressRow, State, WorkerRow};
 
@@ -16,6 +17,7 @@ pub struct JobContext {
     /// How many attempts have ended: the fence.
     pub(crate) ended: u32,
     pub(crate) scheduled: Time,
+    pub(crate) deadline: Option<Time>,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -39,6 +41,16 @@ impl JobContext {
     /// Returns the time for which the job was enqueued; retries do not move it.
     pub fn scheduled(&self) -> Time {
         self.scheduled
+    }
+
+    /// Returns when this attempt is aborted, by the job's timeout or its deadline.
+    pub fn deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    /// Returns what [`complete`](crate::complete) ends this attempt by.
+    pub fn token(&self) -> Token {
+        Token { job: self.job, ended: self.ended }
     }
 
     /// Returns the store that the job is in.

@@ -22,6 +22,16 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// Returns what was counted since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = Self { sum_ms: self.sum_ms - earlier.sum_ms, ..*self };
+        for (count, before) in since.counts.iter_mut().zip(earlier.counts) {
+            *count -= before;
+        }
+        since
+    }
+
     /// Returns how many there were.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
@@ -43,6 +53,8 @@ pub struct Counters {
     pub failed: u64,
     /// Jobs that were cancelled while they ran.
     pub cancelled: u64,
+    /// Attempts that were left to a call from outside; whichever process takes the call ends them.
+    pub handed_over: u64,
     /// Results that came too late: the job was no longer this worker's.
     pub dropped: u64,
     /// From due to start.
@@ -52,6 +64,23 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Returns what was counted since `earlier`; what runs now stays as it is.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            running: self.running,
+            started: self.started - earlier.started,
+            succeeded: self.succeeded - earlier.succeeded,
+            retried: self.retried - earlier.retried,
+            failed: self.failed - earlier.failed,
+            cancelled: self.cancelled - earlier.cancelled,
+            handed_over: self.handed_over - earlier.handed_over,
+            dropped: self.dropped - earlier.dropped,
+            waited: self.waited.since(&earlier.waited),
+            ran: self.ran.since(&earlier.ran),
+        }
+    }
+
     /// Returns how many attempts ended.
     pub fn completed(&self) -> u64 {
         self.succeeded + self.failed + self.cancelled + self.retried
@@ -105,6 +134,7 @@ pub(crate) struct Counting {
     retried: AtomicU64,
     failed: AtomicU64,
     cancelled: AtomicU64,
+    handed_over: AtomicU64,
     dropped: AtomicU64,
     waited: Buckets,
     ran: Buckets,
@@ -126,6 +156,7 @@ impl Counting {
     pub(crate) fn settle(&self, settled: Option<&Settled>) {
         let counter = match settled {
             None => &self.dropped,
+            Some(Settled::HandedOver) => &self.handed_over,
             Some(Settled::Retried { .. }) => &self.retried,
             Some(Settled::Ended { kind, .. }) => match kind {
                 OutcomeKind::Success => &self.succeeded,
@@ -145,6 +176,7 @@ impl Counting {
             retried: read(&self.retried),
             failed: read(&self.failed),
             cancelled: read(&self.cancelled),
+            handed_over: read(&self.handed_over),
             dropped: read(&self.dropped),
             waited: self.waited.read(),
             ran: self.ran.read(),

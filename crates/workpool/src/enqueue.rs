@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use loomwork_core::{Fault, Kind, PolicyError, RetryPolicy, Time};
-use loomwork_store::{Result, Tx};
+use loomwork_store::{Result, Row, Tx};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::job::Job;
-use crate::options::{Due, Options};
+use crate::options::{Due, Options, Repeat};
 use crate::payload;
-use crate::tables::{JobId, JobRow, State, StoredCallback};
+use crate::tables::{JobId, JobRow, Payload, State, StoredCallback};
 
 /// The most bytes that a job's arguments may take as JSON.
 pub const MAX_ARGS_BYTES: usize = 1_000_000;
@@ -86,6 +86,16 @@ pub enum EnqueueError {
         /// The timeout.
         timeout: Duration,
     },
+    /// A job whose deadline comes before it may start.
+    #[error("job {job:?} has a deadline of {deadline:?} from now, but starts at {due}; end it later")]
+    BadDeadline {
+        /// The job's name.
+        job: &'static str,
+        /// The deadline.
+        deadline: Duration,
+        /// When it may start.
+        due: Time,
+    },
     /// A retry policy that makes no sense.
     #[error("the retry policy of job {job:?} cannot be kept")]
     BadRetry {
@@ -120,8 +130,8 @@ impl Fault for EnqueueError {
 
 /// Enqueues a job: it will run if and only if the caller's transaction commits.
 ///
-/// While a job of this name with the same [`unique`](Options::unique) text is pending, nothing is
-/// written and its id is returned.
+/// While a job of this name with the same [`unique`](Options::unique) text is pending, its
+/// [`Repeat`] says what becomes of the two.
 ///
 /// # Errors
 /// [`EnqueueError`], and when the store cannot be read or written.
@@ -131,12 +141,11 @@ pub fn enqueue<A: Serialize, R>(
     args: A,
     options: impl Into<Options<R>>,
 ) -> Result<JobId> {
-    let draft = draft(tx, job, options.into())?;
+    let options = options.into();
+    let repeat = options.repeat;
+    let draft = draft(tx, job, options)?;
     let args = encode_args(job.name, &args)?;
-    if let Some(pending) = find_pending(tx, &draft)? {
-        return Ok(pending);
-    }
-    insert(tx, draft, args)
+    insert_unless_pending(tx, draft, args, repeat)
 }
 
 /// Enqueues a job for each of `args`, with the same options, and returns the ids in their order.
@@ -151,7 +160,9 @@ pub fn enqueue_all<A: Serialize, R>(
     args: impl IntoIterator<Item = A>,
     options: impl Into<Options<R>>,
 ) -> Result<Vec<JobId>> {
-    let draft = draft(tx, job, options.into())?;
+    let options = options.into();
+    let repeat = options.repeat;
+    let draft = draft(tx, job, options)?;
     let args: Vec<_> =
         args.into_iter().map(|args| encode_args(job.name, &args)).collect::<Result<_, EnqueueError>>()?;
     let bytes = args.iter().map(|args| args.get().len()).sum();
@@ -159,10 +170,7 @@ pub fn enqueue_all<A: Serialize, R>(
     if draft.row.unique.is_some() && args.len() > 1 {
         return Err(EnqueueError::UniqueBatch { job: job.name, count: args.len() }.into());
     }
-    if let Some(pending) = find_pending(tx, &draft)? {
-        return Ok(vec![pending]);
-    }
-    args.into_iter().map(|args| insert(tx, draft.clone(), args)).collect()
+    args.into_iter().map(|args| insert_unless_pending(tx, draft.clone(), args, repeat)).collect()
 }
 
 /// A job that lacks only its arguments.
@@ -177,6 +185,8 @@ fn draft<A, R>(tx: &Tx, job: &Job<A, R>, options: Options<R>) -> Result<Draft, E
     check_texts(job, &options)?;
     let due = due_time(job.name, options.due, now)?;
     let retry = retry_policy(job, options.retry)?;
+    let deadline =
+        options.deadline.map(|deadline| deadline_time(job.name, deadline, due, now)).transpose()?;
     let timeout_ms = options.timeout.map(|timeout| timeout_millis(job.name, timeout)).transpose()?;
     let (on_done, context) = match options.on_done {
         None => (None, None),
@@ -209,6 +219,9 @@ fn draft<A, R>(tx: &Tx, job: &Job<A, R>, options: Options<R>) -> Result<Draft, E
         args: crate::tables::Held::Aside,
         retry,
         timeout_ms,
+        deadline,
+        expires: deadline,
+        external: false,
         on_done,
         keep_ms: options.keep.map(|keep| keep.as_millis().try_into().unwrap_or(u64::MAX)),
         cancelled: false,
@@ -224,8 +237,42 @@ fn draft<A, R>(tx: &Tx, job: &Job<A, R>, options: Options<R>) -> Result<Draft, E
     Ok(Draft { row, context })
 }
 
-fn insert(tx: &mut Tx, draft: Draft, args: Box<RawValue>) -> Result<JobId> {
-    insert_row(tx, draft.row, draft.context, args)
+fn insert_unless_pending(tx: &mut Tx, draft: Draft, args: Box<RawValue>, repeat: Repeat) -> Result<JobId> {
+    match (find_pending(tx, &draft)?, repeat) {
+        (None, _) => insert_row(tx, draft.row, draft.context, args),
+        (Some(pending), Repeat::Keep) => Ok(pending.id),
+        (Some(pending), Repeat::Replace { within }) if pending.state != State::Running => {
+            replace(tx, pending, draft, args, within)
+        }
+        (Some(pending), Repeat::Replace { .. }) => {
+            // What runs is too late for these arguments: the next one is the one that waits.
+            tx.update(pending.id, |running| running.unique = None)?;
+            insert_row(tx, draft.row, draft.context, args)
+        }
+    }
+}
+
+/// Puts a new job in the place of one that waits.
+fn replace(
+    tx: &mut Tx,
+    pending: Row<JobRow>,
+    draft: Draft,
+    args: Box<RawValue>,
+    within: Option<Duration>,
+) -> Result<JobId> {
+    let Row { id, record: before } = pending;
+    let latest = within.map(|within| before.enqueued + within);
+    let due = latest.map_or(draft.row.due, |latest| latest.max(tx.now()).min(draft.row.due));
+    let state = if due <= tx.now() { State::Ready } else { State::Scheduled };
+    let (attempt, enqueued) = (before.attempt, before.enqueued);
+    let row = JobRow { due, scheduled: due, state, attempt, enqueued, ..draft.row };
+    if before.has_payload() {
+        payload::drop_inputs(tx, id)?;
+    }
+    let (row, payload) = with_inputs(row, draft.context, args);
+    tx.replace(id, row)?;
+    payload::insert(tx, id, payload)?;
+    Ok(id)
 }
 
 /// Returns the row of a job without its arguments, for whoever enqueues it later.
@@ -236,24 +283,29 @@ pub(crate) fn draft_row<A, R>(tx: &Tx, job: &Job<A, R>, options: Options<R>) -> 
 /// Stores a job with its arguments.
 pub(crate) fn insert_row(
     tx: &mut Tx,
-    mut row: JobRow,
+    row: JobRow,
     context: Option<Box<RawValue>>,
     args: Box<RawValue>,
 ) -> Result<JobId> {
+    let (row, payload) = with_inputs(row, context, args);
+    let row = tx.insert(row)?;
+    payload::insert(tx, row.id, payload)?;
+    tracing::debug!(job = %row.id, name = row.name, pool = row.pool, due = %row.due, "a job is enqueued");
+    Ok(row.id)
+}
+
+fn with_inputs(mut row: JobRow, context: Option<Box<RawValue>>, args: Box<RawValue>) -> (JobRow, Payload) {
     let (args, context, payload) = payload::split(args, context);
     row.args = args;
     if let (Some(callback), Some(context)) = (&mut row.on_done, context) {
         callback.context = context;
     }
-    let id = tx.insert(row)?.id;
-    payload::insert(tx, id, payload)?;
-    Ok(id)
+    (row, payload)
 }
 
-fn find_pending(tx: &Tx, draft: &Draft) -> Result<Option<JobId>> {
+fn find_pending(tx: &Tx, draft: &Draft) -> Result<Option<Row<JobRow>>> {
     let Some(unique) = &draft.row.unique else { return Ok(None) };
-    let pending = tx.first(JobRow::by_unique.eq(draft.row.name.as_str()).eq(unique.as_str()))?;
-    Ok(pending.map(|row| row.id))
+    tx.first(JobRow::by_unique.eq(draft.row.name.as_str()).eq(unique.as_str()))
 }
 
 pub(crate) fn encode_args<A: Serialize>(job: &'static str, args: &A) -> Result<Box<RawValue>, EnqueueError> {
@@ -311,6 +363,12 @@ fn retry_policy<A, R>(
         return Err(EnqueueError::TooManyAttempts { job: job.name, attempts: policy.attempts });
     }
     Ok(Some(policy))
+}
+
+/// A deadline before the first attempt would be no job at all.
+fn deadline_time(job: &'static str, deadline: Duration, due: Time, now: Time) -> Result<Time, EnqueueError> {
+    let end = now + deadline;
+    if end <= due { Err(EnqueueError::BadDeadline { job, deadline, due }) } else { Ok(end) }
 }
 
 fn timeout_millis(job: &'static str, timeout: Duration) -> Result<u64, EnqueueError> {

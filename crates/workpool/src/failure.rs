@@ -84,6 +84,8 @@ pub(crate) enum AttemptEnd {
         /// The handler says that it stopped because it was asked to.
         yielded: bool,
     },
+    /// The handler has returned, and a call from outside will end the attempt.
+    External,
     /// It ignored its cancellation until it was aborted.
     Aborted,
     /// Its worker died, so nobody knows how far it got.

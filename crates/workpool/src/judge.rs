@@ -16,7 +16,12 @@ pub(crate) enum Verdict {
     Failed(String),
     Cancelled,
     Interrupted,
-    Retry { due: Time, error: String },
+    Retry {
+        due: Time,
+        error: String,
+    },
+    /// A call from outside will end the attempt.
+    HandOver,
 }
 
 /// Judges an ended attempt. A cancellation that was asked for while the attempt ran wins over a
@@ -24,6 +29,8 @@ pub(crate) enum Verdict {
 pub(crate) fn judge(job: &JobRow, end: AttemptEnd, now: Time, random: &Random) -> Verdict {
     let (message, again) = match end {
         AttemptEnd::Success(result) => return Verdict::Success(result),
+        AttemptEnd::External if job.cancelled => return Verdict::Cancelled,
+        AttemptEnd::External => return Verdict::HandOver,
         AttemptEnd::Aborted => return Verdict::Cancelled,
         AttemptEnd::Failure { yielded: true, .. } if job.cancelled => return Verdict::Cancelled,
         AttemptEnd::Lost if job.retry.is_none() => return Verdict::Interrupted,
@@ -38,8 +45,12 @@ pub(crate) fn judge(job: &JobRow, end: AttemptEnd, now: Time, random: &Random) -
         }
         _ => return Verdict::Failed(message),
     };
+    let due = now + wait;
+    if job.deadline.is_some_and(|deadline| due >= deadline) {
+        return Verdict::Failed(format!("{message}; its deadline leaves no time for another attempt"));
+    }
     if job.cancelled {
         return Verdict::Cancelled;
     }
-    Verdict::Retry { due: now + wait, error: message }
+    Verdict::Retry { due, error: message }
 }

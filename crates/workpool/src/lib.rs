@@ -60,7 +60,9 @@
 //! - A [`Completion`] is told [how it ended](Done), in the transaction that records it. What fails there is
 //!   tried again by itself, and ends among the [`dead_completions`].
 //! - [`status`], [`outcome`], [`list`] and [`waiting`] look at jobs; under `watch` they are live.
-//! - [`cancel`], [`cancel_all`], [`retry_dead`], [`pause`], [`resume`] and [`set_parallel`] steer them.
+//! - [`cancel`], [`cancel_all`], [`retry_dead`], [`pause`], [`pause_key`] and [`set_parallel`] steer them.
+//! - [`on_external`](Builder::on_external) is for work that another service does: the job runs until that
+//!   calls back and [`complete`] ends it.
 //! - [`cron`] enqueues jobs by a [`Schedule`]: at an interval, at times of the calendar in any time zone, or
 //!   as a cron expression says. A schedule is pure and serves without any of this.
 //!
@@ -99,6 +101,7 @@ mod context;
 mod counters;
 pub mod cron;
 mod enqueue;
+mod external;
 mod failure;
 mod job;
 mod judge;
@@ -108,9 +111,11 @@ mod options;
 mod payload;
 mod pool;
 mod process;
+mod report;
 mod run;
 mod schedule;
 mod settle;
+mod slots;
 mod status;
 mod tables;
 mod upkeep;
@@ -127,12 +132,16 @@ pub use enqueue::{
     EnqueueError, MAX_AHEAD, MAX_ARGS_BYTES, MAX_ATTEMPTS, MAX_BATCH_BYTES, MAX_CONTEXT_BYTES,
     MAX_TEXT_BYTES, enqueue, enqueue_all,
 };
+pub use external::{BadToken, Token, complete};
 pub use failure::JobError;
 pub use job::{Completion, DEFAULT_POOL, Job};
-pub use operate::{OperateError, is_paused, pause, resume, retry_dead, set_parallel};
-pub use options::{Callback, Due, Options, OutcomeKind, Priority};
+pub use operate::{
+    OperateError, is_paused, pause, pause_key, paused_keys, resume, resume_key, retry_dead, set_parallel,
+};
+pub use options::{Callback, Due, Options, OutcomeKind, Priority, Repeat};
 pub use payload::INLINE_BYTES;
 pub use pool::Workpool;
+pub use report::{REPORT_EVERY, REPORTED_BACKLOG};
 pub use schedule::{Schedule, ScheduleError, Weekday};
 pub use settle::SETTLE_STEP;
 pub use status::{Backlog, Listed, Status, Waiting, backlog, list, outcome, status, status_all, waiting};

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use loomwork_core::{Shutdown, Tasks, crash_point};
-use loomwork_store::{Error, Problem};
+use loomwork_store::{Error, Problem, Result};
 use tokio::sync::mpsc;
 
 use crate::claim::{CLAIM_STEP, PoolPlan, is_claimable};
-use crate::process::Process;
+use crate::failure::{Again, with_sources};
+use crate::process::{AttemptKey, Process};
 use crate::settle::{SETTLE_STEP, ToSettle, settle_all};
-use crate::tables::{JobId, JobRow};
+use crate::tables::JobRow;
 use crate::worker::{HEARTBEAT, LEASE, beat, register};
 
 /// How long a loop waits after the store failed.
@@ -69,7 +70,7 @@ async fn take_all(
     attempts: &Tasks,
     plan: &PoolPlan,
     shutdown: &Shutdown,
-) -> loomwork_store::Result<()> {
+) -> Result<()> {
     while !shutdown.is_requested() {
         let taken = process.take(plan).await?;
         crash_point("workpool.taken");
@@ -111,6 +112,26 @@ pub(crate) async fn settle_attempts(
 
 /// Tries until the batch is recorded: the outcomes are nowhere else. `false` when it is given up.
 async fn settle_batch(process: &Process, batch: Arc<[ToSettle]>, shutdown: &Shutdown) -> bool {
+    let Err(error) = try_settle(process, batch.clone(), shutdown).await else { return true };
+    if is_closed(&error) || shutdown.is_requested() {
+        return false;
+    }
+    // One damaged row must not keep the others from their outcomes.
+    for item in batch.iter() {
+        if let Err(error) = try_settle(process, [item.clone()].into(), shutdown).await {
+            if is_closed(&error) || shutdown.is_requested() {
+                return false;
+            }
+            let (job, error) = (item.attempt.job, with_sources(&error));
+            tracing::error!(%job, error, "the outcome of a job can never be recorded and is dropped");
+            process.leave(&item.attempt, None);
+        }
+    }
+    true
+}
+
+/// Tries until the batch is recorded, or for an error that stays.
+async fn try_settle(process: &Process, batch: Arc<[ToSettle]>, shutdown: &Shutdown) -> Result<()> {
     loop {
         crash_point("workpool.ended");
         let (items, completions) = (batch.clone(), process.completions.clone());
@@ -120,14 +141,18 @@ async fn settle_batch(process: &Process, batch: Arc<[ToSettle]>, shutdown: &Shut
                 for (item, settled) in batch.iter().zip(&settled) {
                     process.leave(&item.attempt, settled.as_ref());
                 }
-                return true;
+                return Ok(());
             }
-            Err(error) if is_closed(&error) => return false,
-            Err(error) => tracing::error!(%error, "outcomes cannot be recorded and will be tried again"),
-        }
-        tokio::select! {
-            () = shutdown.requested() => return false,
-            () = process.store.clock().sleep(FAILURE_PAUSE) => {}
+            Err(error) if is_closed(&error) || Again::of_action(error.kind()) == Again::Never => {
+                return Err(error);
+            }
+            Err(error) => {
+                tracing::error!(%error, "outcomes cannot be recorded and will be tried again");
+                tokio::select! {
+                    () = shutdown.requested() => return Err(error),
+                    () = process.store.clock().sleep(FAILURE_PAUSE) => {}
+                }
+            }
         }
     }
 }
@@ -182,7 +207,7 @@ pub(crate) async fn watch_cancellations(process: Arc<Process>, shutdown: Shutdow
         let worker = process.worker();
         let mut cancelled = process.store.watch(move |tx| {
             let jobs = tx.scan(JobRow::cancelling.eq(worker.id))?;
-            Ok(jobs.into_iter().map(|row| row.id).collect::<HashSet<JobId>>())
+            Ok(jobs.into_iter().map(|row| (row.id, row.attempt)).collect::<HashSet<AttemptKey>>())
         });
         loop {
             let jobs = tokio::select! {

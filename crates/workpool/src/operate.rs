@@ -4,7 +4,8 @@ use loomwork_core::{Fault, Kind};
 use loomwork_store::{Result, Tx};
 
 use crate::builder::MAX_PARALLEL;
-use crate::tables::{JobId, JobRow, PoolRow, State};
+use crate::enqueue::MAX_TEXT_BYTES;
+use crate::tables::{JobId, JobRow, PausedKey, PoolRow, State};
 
 /// What an operator cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +18,12 @@ pub enum OperateError {
         pool: String,
         /// The limit that was asked for.
         parallel: u32,
+    },
+    /// A key that no job can have.
+    #[error("the key has {bytes} bytes; it must have 1 to {MAX_TEXT_BYTES}")]
+    BadKey {
+        /// What it takes.
+        bytes: usize,
     },
     /// A job that is not dead.
     #[error("{job} is not dead, so there is nothing to retry; only failed and interrupted jobs are")]
@@ -46,6 +53,39 @@ pub fn pause(tx: &mut Tx, pool: &str) -> Result<()> {
 /// As [`pause`].
 pub fn resume(tx: &mut Tx, pool: &str) -> Result<()> {
     set(tx, pool, |row| row.paused = false)
+}
+
+/// Starts no further job of a key in a pool until [`resume_key`]; what runs goes on.
+///
+/// # Errors
+/// [`OperateError::BadKey`] for a key that no job can have.
+pub fn pause_key(tx: &mut Tx, pool: &str, key: &str) -> Result<()> {
+    if key.is_empty() || key.len() > MAX_TEXT_BYTES {
+        return Err(OperateError::BadKey { bytes: key.len() }.into());
+    }
+    if tx.first(PausedKey::by_key.eq(pool).eq(key))?.is_none() {
+        tx.insert(PausedKey { pool: pool.to_owned(), key: key.to_owned() })?;
+    }
+    Ok(())
+}
+
+/// Ends a [`pause_key`].
+///
+/// # Errors
+/// As [`pause`].
+pub fn resume_key(tx: &mut Tx, pool: &str, key: &str) -> Result<()> {
+    match tx.first(PausedKey::by_key.eq(pool).eq(key))? {
+        Some(row) => tx.delete(row.id).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Returns the paused keys of a pool, in their order.
+///
+/// # Errors
+/// As [`pause`].
+pub fn paused_keys(tx: &Tx, pool: &str) -> Result<Vec<String>> {
+    Ok(tx.scan(PausedKey::by_key.eq(pool))?.into_iter().map(|row| row.record.key).collect())
 }
 
 /// Sets how many jobs of a pool run at once, whatever the code says; `None` goes back to that.
@@ -102,5 +142,8 @@ pub fn retry_dead(tx: &mut Tx, job: JobId) -> Result<()> {
     job.ended = None;
     job.finished = None;
     job.retained = None;
+    // Its deadline was that of its first life.
+    job.deadline = None;
+    job.expires = None;
     tx.replace(row.id, job).map(drop)
 }

@@ -19,6 +19,23 @@ pub enum Due {
     At(Time),
 }
 
+/// What becomes of a job that is enqueued while one with the same [`unique`](Options::unique) text is
+/// pending.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeat {
+    /// Nothing: the pending one stays as it is.
+    #[default]
+    Keep,
+    /// It takes the place of one that waits, with its own arguments, options and time: with a delay, a
+    /// burst of them ends in one run of the last (debouncing). One that runs already goes on, and this one
+    /// waits beside it.
+    Replace {
+        /// The job starts no later than so long after the first of the burst. Default: however often
+        /// it is put off.
+        within: Option<Duration>,
+    },
+}
+
 /// Which of a pool's waiting jobs start first.
 ///
 /// One of eight starts goes to the less urgent ones in turn, so that none of them starves.
@@ -88,11 +105,17 @@ pub struct Options<R> {
     /// Jobs of one key share the pool's limit per key and take turns with those of other keys: a
     /// tenant, a thread. Default: none, which is a key of its own without a limit.
     pub key: Option<String>,
-    /// While a job of this name with the same text is pending, enqueuing returns that one. Default:
-    /// none.
+    /// While a job of this name with the same text is pending, there is no second one that waits: see
+    /// [`Repeat`]. Default: none.
     pub unique: Option<String>,
+    /// What becomes of this job and the pending one of the same `unique` text. Default: the pending one
+    /// stays.
+    pub repeat: Repeat,
     /// How long one attempt may take. Default: as long as it wants.
     pub timeout: Option<Duration>,
+    /// How long it may take in all, from now on: waiting, all attempts and the pauses between them. Then
+    /// it fails. Default: as long as it wants.
+    pub deadline: Option<Duration>,
     /// Overrides the job's retry policy.
     pub retry: Option<RetryPolicy>,
     /// Whom to call when it has ended. Default: nobody.
@@ -109,7 +132,9 @@ impl<R> Default for Options<R> {
             priority: Priority::default(),
             key: None,
             unique: None,
+            repeat: Repeat::default(),
             timeout: None,
+            deadline: None,
             retry: None,
             on_done: None,
             keep: None,
@@ -124,7 +149,9 @@ impl<R> fmt::Debug for Options<R> {
             .field("priority", &self.priority)
             .field("key", &self.key)
             .field("unique", &self.unique)
+            .field("repeat", &self.repeat)
             .field("timeout", &self.timeout)
+            .field("deadline", &self.deadline)
             .field("retry", &self.retry)
             .field("on_done", &self.on_done)
             .field("keep", &self.keep)

@@ -16,6 +16,8 @@ use crate::claim::PoolPlan;
 use crate::counters::Counters;
 use crate::loops::{keep_alive, settle_attempts, take_jobs, watch_cancellations};
 use crate::process::{Process, SETTLE_QUEUE};
+use crate::report::report;
+use crate::slots::SlotPlan;
 use crate::status::{Waiting, waiting};
 use crate::worker::{bury, recovery, register};
 use crate::{completion, cron, upkeep};
@@ -68,8 +70,9 @@ impl Workpool {
             loops: Tasks::new(),
         };
         pool.start_loops(ended);
-        for (name, options) in pools {
-            let plan = PoolPlan { pool: name, options, names: names.clone() };
+        for (name, options) in &pools {
+            let slots = SlotPlan::of(name, &pools);
+            let plan = PoolPlan { pool: name, options: *options, slots, names: names.clone() };
             let (process, attempts) = (pool.process.clone(), pool.attempts.clone());
             pool.takers
                 .spawn(format!("workpool {name}"), |shutdown| take_jobs(process, attempts, plan, shutdown));
@@ -85,10 +88,13 @@ impl Workpool {
         self.loops.spawn(name, |shutdown| keep_alive(process, shutdown));
         let (name, process) = spawn("workpool cancellation");
         self.loops.spawn(name, |shutdown| watch_cancellations(process, shutdown));
+        let ((name, process), pools) = (spawn("workpool report"), self.pools.clone());
+        self.loops.spawn(name, |shutdown| report(process, pools, shutdown));
         let own = self.process.clone();
         let completions = self.process.completions.clone();
         let upkeeps = [
             upkeep::promotion(),
+            upkeep::expiry(completions.clone()),
             upkeep::retention(),
             cron::upkeep(),
             completion::upkeep(completions.clone()),

@@ -20,6 +20,7 @@ use crate::completion::decode;
 use crate::conclude::MAX_RESULT_BYTES;
 use crate::context::JobContext;
 use crate::failure::{Again, AttemptEnd, JobError};
+use crate::process::AttemptKey;
 use crate::tables::{JobId, WorkerRow};
 
 type Action =
@@ -49,8 +50,19 @@ where
     F: Fn(JobContext, A) -> W + Send + Sync + 'static,
     W: Future<Output = Result<R>> + Send + 'static,
 {
+    Handler::Action(with_json(job, handler))
+}
+
+/// An action between the JSON of its arguments and that of its result.
+fn with_json<A, R, F, W>(job: &'static str, handler: F) -> Arc<Action>
+where
+    A: DeserializeOwned + Send + 'static,
+    R: Serialize + 'static,
+    F: Fn(JobContext, A) -> W + Send + Sync + 'static,
+    W: Future<Output = Result<R>> + Send + 'static,
+{
     let handler = Arc::new(handler);
-    Handler::Action(Arc::new(move |context, args| {
+    Arc::new(move |context, args| {
         let handler = handler.clone();
         Box::pin(async move {
             let args = match decode::<A>(job, "arguments", args.get()) {
@@ -62,6 +74,25 @@ where
             match ended.and_then(|result| encode(job, &result)) {
                 Ok(result) => AttemptEnd::Success(result),
                 Err(error) => AttemptEnd::of_error(&error, Again::of_action),
+            }
+        })
+    })
+}
+
+/// An action whose result comes from outside.
+pub(crate) fn external<A, F, W>(job: &'static str, handler: F) -> Handler
+where
+    A: DeserializeOwned + Send + 'static,
+    F: Fn(JobContext, A) -> W + Send + Sync + 'static,
+    W: Future<Output = Result<()>> + Send + 'static,
+{
+    let set_in_motion = with_json(job, handler);
+    Handler::Action(Arc::new(move |context, args| {
+        let started = set_in_motion(context, args);
+        Box::pin(async move {
+            match started.await {
+                AttemptEnd::Success(_) => AttemptEnd::External,
+                failed => failed,
             }
         })
     }))
@@ -79,7 +110,7 @@ where
     }))
 }
 
-fn encode<R: Serialize>(job: &str, result: &R) -> Result<Box<RawValue>> {
+pub(crate) fn encode<R: Serialize>(job: &str, result: &R) -> Result<Box<RawValue>> {
     let json = serde_json::value::to_raw_value(result).map_err(|error| {
         JobError::last(format!("the result of job {job:?} cannot be written as JSON: {error}"))
     })?;
@@ -103,11 +134,23 @@ pub(crate) struct Attempt {
     pub(crate) started: Time,
 }
 
+impl Attempt {
+    pub(crate) fn key(&self) -> AttemptKey {
+        (self.job, self.ended)
+    }
+
+    /// Who must still have the job when the attempt ends.
+    pub(crate) fn fence(&self) -> (Id<WorkerRow>, u32) {
+        (self.worker, self.ended)
+    }
+}
+
 /// What may end an attempt before its handler does.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) clock: Clock,
-    pub(crate) timeout: Option<Duration>,
+    /// How long it may take, and what says so.
+    pub(crate) time: Option<(Duration, &'static str)>,
     pub(crate) cancel: CancellationToken,
     pub(crate) cancel_grace: Duration,
     /// The worker lost its lease: the job is another one's.
@@ -119,10 +162,13 @@ pub(crate) async fn run_limited(
     work: impl Future<Output = AttemptEnd> + Send,
     limits: Limits,
 ) -> Option<AttemptEnd> {
-    let Limits { clock, timeout, cancel, cancel_grace, lost } = limits;
+    let Limits { clock, time, cancel, cancel_grace, lost } = limits;
     let too_long = async {
-        match timeout {
-            Some(timeout) => clock.sleep(timeout).await,
+        match time {
+            Some((time, of)) => {
+                clock.sleep(time).await;
+                format!("it took longer than {of} {time:?}")
+            }
             None => pending().await,
         }
     };
@@ -135,10 +181,7 @@ pub(crate) async fn run_limited(
         ended = catch_panic(work) => Some(ended),
         () = lost.cancelled() => None,
         () = cancelled_for_good => Some(AttemptEnd::Aborted),
-        () = too_long => {
-            let message = format!("it took longer than its timeout of {:?}", timeout.unwrap_or_default());
-            Some(AttemptEnd::failed(message, Again::Soon))
-        }
+        message = too_long => Some(AttemptEnd::failed(message, Again::Soon)),
     }
 }
 

@@ -51,8 +51,12 @@ fn try_settle(
     item: &ToSettle,
     instead: Option<AttemptEnd>,
 ) -> Result<Option<Settled>> {
-    let Attempt { job, worker, ended, .. } = item.attempt;
-    let Some(row) = tx.get(job)?.filter(|row| has_job(row, (worker, ended))) else { return Ok(None) };
+    let Attempt { job, .. } = item.attempt;
+    let Some(row) = tx.get(job)?.filter(|row| has_job(row, item.attempt.fence())) else {
+        // The call from outside may come before its handler has returned.
+        let is_external = matches!(item.work, Work::Ended(AttemptEnd::External));
+        return Ok(is_external.then_some(Settled::HandedOver));
+    };
     let end = match instead {
         Some(end) => end,
         None => end_of(tx, &item.work),

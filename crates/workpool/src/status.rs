@@ -29,6 +29,10 @@ pub struct Status {
     pub attempts: u32,
     /// Whether it was asked to stop.
     pub is_cancelling: bool,
+    /// Whether its attempt waits for a call from outside.
+    pub is_external: bool,
+    /// By when it must have ended.
+    pub deadline: Option<Time>,
     /// When it was enqueued.
     pub enqueued: Time,
     /// When it may start, or could have.
@@ -183,6 +187,8 @@ fn status_of(tx: &Tx, row: Row<JobRow>) -> Result<Status> {
         key: job.key,
         attempts: job.attempt,
         is_cancelling: job.cancelled && job.state == State::Running,
+        is_external: job.external,
+        deadline: job.deadline,
         enqueued: job.enqueued,
         due: job.due,
         started: job.started,

@@ -1,5 +1,7 @@
 //! The pool's records.
 
+use std::time::Duration;
+
 use loomwork_core::{RetryPolicy, Time};
 use loomwork_store::lease::Lease;
 use loomwork_store::{Id, Key, Table, TableDef};
@@ -42,6 +44,7 @@ pub type JobId = Id<JobRow>;
 #[index(unique by_unique(name, unique), when = JobRow::is_pending_unique)]
 #[index(pending(pool, enqueued), when = JobRow::is_pending)]
 #[index(dead(pool, finished), when = JobRow::is_dead)]
+#[index(expiring(expires), when = JobRow::is_expiring)]
 #[index(retained(retained), when = JobRow::has_ended)]
 pub struct JobRow {
     pub(crate) pool: String,
@@ -72,11 +75,20 @@ pub struct JobRow {
     pub(crate) on_done: Option<StoredCallback>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) keep_ms: Option<u64>,
+    /// By when it must have ended, whatever its attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deadline: Option<Time>,
+    /// When an upkeep ends what nobody runs: the deadline, or the end of an external attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<Time>,
+    /// Its handler has returned, and a call from outside will end the attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) external: bool,
     /// Somebody asked to cancel it while it ran.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) cancelled: bool,
     /// The start of a job that may start only once has reached stable storage.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) confirmed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) worker: Option<Id<WorkerRow>>,
@@ -123,8 +135,30 @@ impl JobRow {
         self.unique.is_some() && self.is_pending()
     }
 
+    fn is_expiring(&self) -> bool {
+        self.expires.is_some()
+            && match self.state {
+                State::Scheduled | State::Ready => true,
+                State::Running => self.external,
+                State::Ended => false,
+            }
+    }
+
     fn is_dead(&self) -> bool {
         matches!(self.ended, Some(Ended::Failed(_) | Ended::Interrupted))
+    }
+
+    /// When the attempt that runs is over at the latest.
+    pub(crate) fn attempt_ends(&self) -> Option<Time> {
+        let timeout = self.timeout_ms.map(Duration::from_millis);
+        let timed_out = timeout.zip(self.started).map(|(timeout, started)| started + timeout);
+        timed_out.into_iter().chain(self.deadline).min()
+    }
+
+    /// Whether something lies beside the row.
+    pub(crate) fn has_payload(&self) -> bool {
+        let context = self.on_done.as_ref().map(|callback| &callback.context);
+        [Some(&self.args), context].into_iter().flatten().any(|held| matches!(held, Held::Aside))
     }
 }
 
@@ -215,6 +249,15 @@ pub(crate) struct PoolRow {
     pub(crate) parallel: Option<u32>,
 }
 
+/// A key whose jobs do not start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[table(name = "paused_keys", id = "pausedkey")]
+#[index(unique by_key(pool, key))]
+pub(crate) struct PausedKey {
+    pub(crate) pool: String,
+    pub(crate) key: String,
+}
+
 /// Whose turn it is in a pool. Every claim that takes something writes it, so no two claims go by
 /// the same count of running jobs, on engines that run several at once too.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, Table)]
@@ -224,6 +267,9 @@ pub(crate) struct TurnRow {
     pub(crate) pool: String,
     /// How many jobs the pool has started.
     pub(crate) starts: u64,
+    /// How often another pool has started jobs in its slots.
+    #[serde(default)]
+    pub(crate) lent: u64,
     /// The key served last, by rank.
     pub(crate) last: [Option<Served>; 4],
 }
@@ -265,13 +311,14 @@ impl CompletionRow {
 }
 
 /// The crate's tables, for [`Store::builder`](loomwork_store::Store::builder).
-pub fn tables() -> [TableDef; 9] {
+pub fn tables() -> [TableDef; 10] {
     [
         JobRow::table(),
         Payload::table(),
         ProgressRow::table(),
         WorkerRow::table(),
         PoolRow::table(),
+        PausedKey::table(),
         TurnRow::table(),
         CompletionRow::table(),
         CronRow::table(),

@@ -3,6 +3,7 @@
 //! Each rule is a file of its own that reads the [`Tree`] and writes to the [`Report`].
 
 mod clocks;
+mod contracts;
 mod coverage;
 mod crate_table;
 mod deny;
@@ -42,6 +43,7 @@ Usage: cargo xtask tidy
   versions    every dependency is declared in the root manifest
   rooms       every crate has its README.md and the workspace's lints, and an example from floor 1 on
   test files  every file in tests/it is a module of its main.rs
+  contracts   every promise of the engine contract is one that every engine runs
   sizes       no Rust file is above 1,000 lines; those above 600 are noted
   coverage    every row of docs/coverage/*.md names a test that exists, or says `open: why`
   clocks      no wall clock, timer or randomness but core's
@@ -56,11 +58,12 @@ Prints each finding as `path:line: what is wrong; what would be right`.",
 /// One promise about the tree. Adds what breaks it to the report; an error means that it could not look.
 type Rule = fn(&Tree, &mut Report) -> Result<()>;
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     edges::check,
     versions::check,
     rooms::check,
     test_files::check,
+    contracts::check,
     sizes::check,
     coverage::check,
     clocks::check,

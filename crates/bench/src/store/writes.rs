@@ -73,7 +73,8 @@ pub(super) fn measure() -> Result<Vec<Row>> {
 async fn insert_alone(store: &Store) -> Result<f64> {
     let watch = Stopwatch::start();
     for position in 0..ALONE {
-        store.mutate(move |tx| tx.insert(Message::new(position % THREADS, position))).await?;
+        let message = Message::new(position % THREADS, position);
+        store.mutate(move |tx| tx.insert(message)).await?;
     }
     Ok(ALONE as f64 / watch.elapsed().as_secs_f64())
 }
@@ -88,7 +89,8 @@ async fn insert_together(store: &Store) -> Result<(f64, f64)> {
             let mut longest: f64 = 0.0;
             for position in 0..EACH {
                 let watch = Stopwatch::start();
-                store.mutate(move |tx| tx.insert(Message::new(caller, position))).await?;
+                let message = Message::new(caller, position);
+                store.mutate(move |tx| tx.insert(message)).await?;
                 longest = longest.max(watch.elapsed().as_secs_f64() * 1e3);
             }
             anyhow::Ok(longest)

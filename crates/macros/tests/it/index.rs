@@ -79,6 +79,14 @@ fn definitions_say_what_the_attributes_do() {
 }
 
 #[test]
+fn a_definition_tells_how_its_key_is_made() {
+    let declared: Vec<_> = Job::INDEXES.iter().map(|index| index.declared).collect();
+    assert_eq!(declared[0], "key: String");
+    assert_eq!(declared[1], "queue: String, due: i64; when Self::is_waiting");
+    assert_eq!(declared[2], "day: i64 = Job::day, type: Option<String>");
+}
+
+#[test]
 fn each_constant_is_the_index_of_its_name() {
     let shown = [
         format!("{:?}", Job::by_key),

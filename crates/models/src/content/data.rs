@@ -63,10 +63,25 @@ impl Data {
             Self::Bytes(bytes) => Some(bytes.clone()),
             Self::Url(url) => {
                 let (head, body) = url.strip_prefix("data:")?.split_once(',')?;
-                head.ends_with(";base64").then(|| from_base64(body))?.map(Bytes::from)
+                let bytes = if head.ends_with(";base64") { from_base64(body)? } else { from_percent(body)? };
+                Some(bytes.into())
             }
             Self::Reference(_) => None,
         }
+    }
+
+    /// Returns the text that the bytes are, if their media type says so and they are at hand.
+    pub(crate) fn as_text(&self, media_type: &str) -> Option<String> {
+        let is_text = media_type.starts_with("text/")
+            || ["application/json", "application/xml", "application/yaml"].contains(&media_type);
+        is_text.then(|| self.bytes())?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Returns the media type that a `data:` URL names.
+    pub fn media_type(&self) -> Option<&str> {
+        let Self::Url(url) = self else { return None };
+        let (head, _) = url.strip_prefix("data:")?.split_once(',')?;
+        head.split(';').next().filter(|media_type| !media_type.is_empty())
     }
 
     /// Returns an address that any reader understands: the one at hand, or a `data:` URL of the bytes.
@@ -111,6 +126,28 @@ pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     [BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD]
         .iter()
         .find_map(|form| form.decode(text.as_bytes()).ok())
+}
+
+/// Reads the text of a URL, in which `%41` stands for a byte.
+fn from_percent(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = match (first, tail) {
+            (b'%', [high, low, tail @ ..]) => {
+                let digit =
+                    |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                bytes.push(digit(high)? << 4 | digit(low)?);
+                tail
+            }
+            (b'%', _) => return None,
+            (byte, tail) => {
+                bytes.push(*byte);
+                tail
+            }
+        };
+    }
+    Some(bytes)
 }
 
 fn into_string(value: Value) -> Option<String> {

@@ -174,6 +174,7 @@ async fn of_two_backups_to_one_file_one_is_made() {
         );
         raw::intact(&to);
         sound(&place::open(&to).await, 500).await;
+        assert!(!names(file.folder()).iter().any(|name| name.contains("unfinished")), "nothing is left");
     }
 }
 

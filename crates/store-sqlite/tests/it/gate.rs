@@ -54,15 +54,15 @@ pub(crate) fn queued<T>(mutation: impl IntoFuture<Output = T, IntoFuture: Send +
 }
 
 /// Holds up the writer: what is handed in before the gate opens waits in the order in which it came.
+///
+/// It waits in a claim, which shares its batch with claims only.
 pub(crate) async fn hold(store: &Store) -> (Gate, Queued<Result<()>>) {
     let gate = Gate::default();
     let inside = gate.clone();
-    let held = store.mutate(move |_| {
+    let held = queued(store.claim_with(move |_| {
         inside.pass();
         Ok(())
-    });
-    let mut held: Queued<_> = held.into_future();
-    let _ = held.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }));
     gate.reached().await;
     (gate, held)
 }

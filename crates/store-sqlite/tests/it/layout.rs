@@ -3,9 +3,10 @@
 use std::process::Command;
 
 use loomwork_core::{Clock, Ids, Random, RawId, Time};
-use loomwork_store::{Id, Row, Store};
-use loomwork_store_sqlite::{OpenSqlite as _, Sqlite, SqliteOptions};
+use loomwork_store::{Id, Row, Store, Table};
+use loomwork_store_sqlite::{OpenSqlite as _, Sqlite, SqliteError, SqliteOptions};
 use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
 
 use crate::place::{self, TempFile};
 use crate::raw::{self, number, texts};
@@ -129,6 +130,53 @@ async fn a_clustered_table_lies_in_the_order_of_its_index() {
     assert_eq!(rows, ordered);
 }
 
+/// A row of a clustered table, which only one of its indexes has to hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[table(name = "marks", id = "mark", clustered = by_place)]
+#[index(by_place(place))]
+#[index(open(place), when = Mark::is_open)]
+struct Mark {
+    place: u32,
+    open: bool,
+}
+
+impl Mark {
+    fn is_open(&self) -> bool {
+        self.open
+    }
+}
+
+#[tokio::test]
+async fn a_clustered_table_leaves_rows_out_of_its_other_indexes() {
+    let file = TempFile::new();
+    let store = Store::open(file.path()).unwrap().tables([Mark::table()]).open().await.unwrap();
+    let is_sound = async |expected: [u32; 5]| {
+        let open = store.query(|tx| tx.scan(Mark::open.all())).await.unwrap();
+        assert_eq!(open.iter().map(|mark| mark.place).collect::<Vec<_>>(), expected);
+        assert_eq!(store.query(|tx| tx.count(Mark::by_place.all())).await.unwrap(), 10);
+        let connection = raw::look(&file.path());
+        assert_eq!(number(&connection, "SELECT count(*) FROM _marks WHERE key_open IS NULL"), 5);
+        assert!(store.check().await.unwrap().is_clean());
+    };
+    store
+        .mutate(|tx| (0..10).try_for_each(|place| tx.insert(Mark { place, open: place < 5 }).map(drop)))
+        .await
+        .unwrap();
+    is_sound([0, 1, 2, 3, 4]).await;
+    // Rows go in and out of the index while they stay where they lie.
+    store
+        .mutate(|tx| {
+            for (place, open) in [(0, false), (9, true)] {
+                let mark = tx.first(Mark::by_place.eq(place))?.expect("it was added");
+                tx.update(mark.id, |mark| mark.open = open)?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    is_sound([1, 2, 3, 4, 9]).await;
+}
+
 fn hex(id: RawId) -> String {
     id.as_bytes().iter().map(|byte| format!("{byte:02X}")).collect()
 }
@@ -169,6 +217,18 @@ async fn a_new_file_has_the_pages_asked_for() {
         store.mutate(add).await.unwrap();
         assert_eq!(number(&raw::look(&file.path()), "PRAGMA page_size"), i64::from(page_bytes));
         tables::sound(&store, 2).await;
+    }
+}
+
+#[test]
+fn pages_that_sqlite_does_not_have_are_refused() {
+    let file = TempFile::new();
+    for page_bytes in [0, 256, 1000, 131_072] {
+        let options = SqliteOptions { page_bytes, ..SqliteOptions::default() };
+        let refused = Sqlite::open_with(file.path(), options).unwrap_err();
+        assert!(matches!(refused.downcast_ref(), Some(SqliteError::PageSize { .. })), "{refused:?}");
+        assert!(refused.to_string().contains(&page_bytes.to_string()), "{refused}");
+        assert!(!file.path().exists(), "nothing is made");
     }
 }
 

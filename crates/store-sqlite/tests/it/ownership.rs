@@ -71,6 +71,21 @@ async fn a_second_writer_cannot_come_by_another_name() {
 }
 
 #[tokio::test]
+async fn a_link_to_a_file_that_is_not_there_yet_is_no_other_name() {
+    let file = TempFile::new();
+    let (link, next) = (file.folder().join("link.db"), file.folder().join("next.db"));
+    std::os::unix::fs::symlink("next.db", &link).unwrap();
+    std::os::unix::fs::symlink(file.path(), &next).unwrap();
+    let store = place::open(&link).await;
+    for path in [&file.path(), &next, &link] {
+        holder(Sqlite::open(path).unwrap_err());
+    }
+    store.close().await;
+    std::os::unix::fs::symlink("circle.db", file.folder().join("circle.db")).unwrap();
+    Sqlite::open(file.folder().join("circle.db")).unwrap_err();
+}
+
+#[tokio::test]
 async fn closing_the_store_frees_its_file() {
     let file = TempFile::new();
     for count in 1..=3 {

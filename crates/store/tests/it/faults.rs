@@ -235,6 +235,41 @@ async fn a_mutation_that_conflicts_for_ever_is_given_up() {
 }
 
 #[tokio::test]
+async fn an_opening_runs_again_after_conflicts_and_is_given_up_if_they_do_not_end() {
+    let (memory, fault) = (Memory::new(), Fault::default());
+    let open = || {
+        let engine = Faulty { memory: memory.clone(), fault: fault.clone() };
+        Store::builder(engine).tables([Note::table()]).open()
+    };
+    fault.plan(Call::Commit, End::Conflict, 5);
+    open().await.expect("the conflicts end").close().await;
+    fault.plan(Call::Commit, End::Conflict, u32::MAX);
+    let error = open().await.expect_err("it conflicts for ever");
+    assert!(
+        matches!(error.downcast_ref(), Some(Problem::GaveUp { what: "opening of the store", .. })),
+        "{error:?}"
+    );
+    assert_eq!(error.kind(), Kind::Conflict);
+}
+
+/// What an error was made from may have been overtaken: it is an answer like any other.
+#[tokio::test]
+async fn an_error_is_an_answer_only_once_its_commit_succeeds() {
+    let (store, fault, id) = open().await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = runs.clone();
+    fault.plan(Call::Commit, End::Conflict, 2);
+    let refused = store.mutate(move |tx| -> Result<()> {
+        let stars = tx.require(id)?.stars;
+        let run = counted.fetch_add(1, Ordering::Relaxed) + 1;
+        Err(Error::message(Kind::Denied, format!("run {run} found {stars} stars")))
+    });
+    let error = refused.await.expect_err("the closure refuses");
+    assert_eq!(error.to_string(), "run 3 found 0 stars");
+    assert_eq!(runs.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
 async fn all_who_share_a_failed_commit_are_told() {
     let (store, fault, _) = open().await;
     fault.plan(Call::Commit, End::Failure, 1);

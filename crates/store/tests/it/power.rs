@@ -76,6 +76,7 @@ async fn a_position_that_was_lost_is_not_given_again() {
     let at = seen[0].seq;
 
     let left = open(memory.after_power_failure()).await;
+    assert!(left.committed() < at, "who kept {at:?} sees that the store has gone back");
     insert(&left, 2, true).await;
     let later = left.query(move |tx| feed::changes(tx, at, 10)).await.expect("the log reaches back");
     assert_eq!(later.len(), 1, "who kept {at:?} outside the store hears of the next row");

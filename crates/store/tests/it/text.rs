@@ -64,6 +64,8 @@ fn a_malformed_id_is_refused_with_the_reason() {
         let error = text.parse::<Id<Shelf>>().unwrap_err();
         assert!(matches!(error, IdError::OtherTable { .. }), "{error:?}");
     }
+    let long = format!("shelf_{}", "a".repeat(10_000)).parse::<Id<Shelf>>().unwrap_err().to_string();
+    assert!(long.starts_with("\"shelf_aaa") && long.len() < 200, "{long}");
     assert!(serde_json::from_str::<Id<Shelf>>("7").is_err());
     assert!(postcard::from_bytes::<Id<Shelf>>(&[7; 15]).is_err());
 }
@@ -82,6 +84,8 @@ async fn a_cursor_that_is_none_is_refused_with_a_hint() {
         let Some(Problem::Cursor(CursorError::Malformed(named))) = problem else { panic!("{error:?}") };
         assert_eq!(named, text);
     }
+    let long = "no cursor ".repeat(1000).parse::<Cursor>().unwrap_err().to_string();
+    assert!(long.starts_with("\"no cursor") && long.len() < 250, "{long}");
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ macro_rules! engine_contract {
             }
             $crate::engine_contract! { @group rows, $place;
                 rows_are_inserted_once
+                a_new_row_is_not_looked_for
                 a_deleted_id_is_free_again
                 rows_are_changed_in_place
                 rows_are_deleted_once
@@ -90,6 +91,7 @@ macro_rules! engine_contract {
                 a_table_of_another_program_stays_untouched
                 a_new_index_is_filled
                 a_changed_index_is_filled_anew
+                a_redeclared_index_is_filled_anew
                 a_changed_clustering_index_is_filled_anew
                 an_index_that_comes_back_is_right
                 older_record_versions_are_upgraded

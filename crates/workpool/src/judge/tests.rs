@@ -26,6 +26,9 @@ fn job(retry: Option<RetryPolicy>, failures: u32, cancelled: bool) -> JobRow {
         timeout_ms: None,
         on_done: None,
         keep_ms: None,
+        deadline: None,
+        expires: None,
+        external: false,
         cancelled,
         confirmed: false,
         worker: None,
@@ -46,6 +49,7 @@ fn check(job: &JobRow, end: AttemptEnd, expected: &str) {
         Verdict::Cancelled => "cancelled".to_owned(),
         Verdict::Interrupted => "interrupted".to_owned(),
         Verdict::Retry { due, .. } => format!("retry in {:?}", due.since(NOW)),
+        Verdict::HandOver => "hand over".to_owned(),
     };
     assert_eq!(verdict, expected, "{end:?} of {job:?}");
 }
@@ -81,6 +85,22 @@ fn every_end_meets_every_policy() {
             check(&job(policy, 4, cancelled), end.clone(), last);
         }
     }
+}
+
+#[test]
+fn what_is_left_to_a_call_from_outside_goes_on_unless_it_was_cancelled() {
+    check(&job(None, 0, false), AttemptEnd::External, "hand over");
+    check(&job(None, 0, true), AttemptEnd::External, "cancelled");
+}
+
+#[test]
+fn no_attempt_follows_that_would_begin_at_the_deadline() {
+    let policy = Some(RetryPolicy::default().with_jitter(false));
+    let ending =
+        |millis| JobRow { deadline: Some(NOW + Duration::from_millis(millis)), ..job(policy, 0, false) };
+    check(&ending(251), failure(Again::Soon), "retry in 250ms");
+    check(&ending(250), failure(Again::Soon), "failed");
+    check(&JobRow { cancelled: true, ..ending(250) }, failure(Again::Soon), "failed");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use loomwork_workpool::{
     cancel_all, enqueue, enqueue_all, list, status,
 };
 
-use crate::yard::{Gate, START, Yard, fault, mark, marks};
+use super::yard::{Gate, START, Yard, fault, mark, marks};
 
 const WORK: Job<String, ()> = Job::new("work");
 const ONCE: Job<String, ()> = Job::new("work once").once();

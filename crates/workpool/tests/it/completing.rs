@@ -11,7 +11,7 @@ use loomwork_workpool::{
     dead_completions, enqueue, enqueue_all, retry_completion, status, waiting_completions,
 };
 
-use crate::yard::{START, Yard, fault, mark, marks};
+use super::yard::{START, Yard, fault, mark, marks};
 
 const WORK: Job<u32, u32> = Job::new("work");
 const TOLD: Completion<Option<String>, u32> = Completion::new("told");

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use loomwork_core::{Clock, Time};
-use loomwork_store::Memory;
 use loomwork_workpool::cron::{self, CronError, CronOptions, Misfire, Overlap, Tick};
 use loomwork_workpool::{Job, JobContext, OutcomeKind, Schedule};
 
-use crate::yard::{Gate, Log, START, Yard};
+use super::bed::Bed;
+use super::yard::{Gate, Log, START, Yard};
 
 const RUN: Job<Tick<u32>, ()> = Job::new("run");
 
@@ -63,12 +63,12 @@ async fn each_tick_runs_once_with_its_scheduled_time() {
 
 /// Sets a cron, sleeps over its ticks, and sees what is run for them.
 async fn check_outage(misfire: Misfire, minutes: u32, expected: &[&str]) {
-    let (memory, log) = (Memory::new(), Log::default());
-    let yard = Yard::open_over(memory.clone(), Clock::manual(START)).await;
+    let (bed, log) = (Bed::new(), Log::default());
+    let yard = Yard::open_over(&bed, Clock::manual(START)).await;
     set(&yard, CronOptions { misfire, overlap: Overlap::Allow, ..CronOptions::default() }).await;
     yard.store.close().await;
     let up = START + MINUTE * minutes + MINUTE / 2 * 3;
-    let yard = Yard::open_over(memory, Clock::manual(up)).await;
+    let yard = Yard::open_over(&bed, Clock::manual(up)).await;
     // A program sets its crons at each start.
     set(&yard, CronOptions { misfire, overlap: Overlap::Allow, ..CronOptions::default() }).await;
     let _pool = pool(&yard, &log, None).start().await.expect("the pool starts");
@@ -92,13 +92,13 @@ async fn missed_ticks_are_run_as_the_cron_says() {
 
 #[tokio::test]
 async fn a_tick_that_is_long_over_is_left_out_by_skip() {
-    let (memory, log) = (Memory::new(), Log::default());
-    let yard = Yard::open_over(memory.clone(), Clock::manual(START)).await;
+    let (bed, log) = (Bed::new(), Log::default());
+    let yard = Yard::open_over(&bed, Clock::manual(START)).await;
     let daily =
         |tx: &mut loomwork_store::Tx| cron::set(tx, "daily", &RUN, Schedule::every(DAY), 7, Misfire::Skip);
     yard.commit(daily).await;
     yard.store.close().await;
-    let yard = Yard::open_over(memory, Clock::manual(START + DAY + DAY / 2)).await;
+    let yard = Yard::open_over(&bed, Clock::manual(START + DAY + DAY / 2)).await;
     let _pool = pool(&yard, &log, None).start().await.unwrap();
     let cron = yard.until(|tx| cron::get(tx, "daily"), |cron| cron.as_ref().unwrap().skipped == 1).await;
     let cron = cron.unwrap();
@@ -209,7 +209,7 @@ async fn jitter_moves_the_start_and_not_the_scheduled_time() {
 /// Turns thirty days of a daily and an hourly cron in a zone, over a change of its clocks.
 async fn check_month(zone: &str, start: &str, expected_hourly: usize) {
     let from = crate::moments::time(start);
-    let (yard, log) = (Yard::open_over(Memory::new(), Clock::manual(from)).await, Log::default());
+    let (yard, log) = (Yard::open_over(&Bed::new(), Clock::manual(from)).await, Log::default());
     let entries = log.clone();
     let pool = yard.pool().on(RUN, move |_: JobContext, tick: Tick<u32>| {
         entries.add(format!("{} {}", tick.args, tick.scheduled));

@@ -10,7 +10,7 @@ use loomwork_workpool::{
     StartError, State, cancel, enqueue, enqueue_all, list, outcome, pause, resume, status,
 };
 
-use crate::yard::{START, Yard, mark};
+use super::yard::{START, Yard, mark};
 
 const COPY: Job<String, String> = Job::new("copy");
 const COUNT: Job<u32, ()> = Job::new("count");
@@ -81,6 +81,8 @@ async fn bad_input_is_refused_before_anything_is_written() {
         priority: Priority::Normal,
         key: None,
         unique: None,
+        repeat: loomwork_workpool::Repeat::Keep,
+        deadline: None,
         timeout: None,
         retry: None,
         on_done: None,

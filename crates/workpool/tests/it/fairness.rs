@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use loomwork_workpool::{Job, Options, PATIENT_SHARE, PoolOptions, Priority, enqueue, enqueue_all};
 use proptest::prelude::*;
 
-use crate::yard::{Log, Yard};
+use super::yard::{Log, Yard};
 
 const WORK: Job<(usize, u32), ()> = Job::new("work");
 const OTHER: Job<(usize, u32), ()> = Job::new("other work");

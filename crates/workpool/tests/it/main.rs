@@ -1,14 +1,8 @@
 //! What loomwork-workpool promises, through its public API: one module per concept.
+#![expect(clippy::duplicate_mod, reason = "the behaviour of jobs is tested over each engine")]
 
-mod cancelling;
-mod completing;
-mod crons;
-mod enqueuing;
-mod fairness;
 mod model;
 mod moments;
-mod retrying;
-mod running;
 mod schedule;
 mod schedule_cron;
 mod schedule_errors;
@@ -16,5 +10,31 @@ mod schedule_far;
 mod schedule_properties;
 mod schedule_stored;
 mod schedule_zones;
-mod sharing;
-mod yard;
+
+/// The behaviour of jobs, over each engine.
+macro_rules! over {
+    ($engine:ident, $bed:literal) => {
+        #[path = "."]
+        mod $engine {
+            #[path = $bed]
+            mod bed;
+            mod cancelling;
+            mod completing;
+            mod crons;
+            mod enqueuing;
+            mod external;
+            mod fairness;
+            mod idling;
+            mod lending;
+            mod observing;
+            mod retrying;
+            mod running;
+            mod sharing;
+            mod steering;
+            mod yard;
+        }
+    };
+}
+
+over!(memory, "memory.rs");
+over!(sqlite, "sqlite.rs");

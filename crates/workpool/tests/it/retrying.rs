@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use loomwork_core::{Kind, RetryPolicy};
-use loomwork_store::{Memory, Page};
+use loomwork_store::Page;
 use loomwork_workpool::{
     Completion, Done, Job, JobError, Listed, OperateError, Options, OutcomeKind, State, backlog, enqueue,
     enqueue_all, list, retry_dead,
 };
 
-use crate::yard::{Gate, START, Yard, counted, fault, mark};
+use super::bed::Bed;
+use super::yard::{Gate, START, Yard, counted, fault, mark};
 
 /// Fails as often as its argument says.
 const FLAKY: Job<u32, u32> = Job::new("flaky").retry(SECONDS);
@@ -175,8 +176,8 @@ async fn a_dead_job_gets_another_life_by_hand() {
 async fn work_of_a_dead_process_is_taken_over_when_the_store_opens_again() {
     const HELD: Job<(), u32> = Job::new("held");
     const ONCE: Job<(), u32> = Job::new("at most once").once();
-    let (memory, gate) = (Memory::new(), Gate::closed());
-    let yard = Yard::open_over(memory.clone(), loomwork_core::Clock::manual(START)).await;
+    let (bed, gate) = (Bed::new(), Gate::closed());
+    let yard = Yard::open_over(&bed, loomwork_core::Clock::manual(START)).await;
     let bind = |yard: &Yard| {
         let (first, second) = (gate.clone(), gate.clone());
         let held = move |context: loomwork_workpool::JobContext, ()| {
@@ -204,7 +205,7 @@ async fn work_of_a_dead_process_is_taken_over_when_the_store_opens_again() {
     yard.reaches(once, State::Running).await;
     yard.store.close().await;
 
-    let yard = Yard::open_over(memory, loomwork_core::Clock::manual(START)).await;
+    let yard = Yard::open_over(&bed, loomwork_core::Clock::manual(START)).await;
     let pool = bind(&yard).start().await.unwrap();
     assert_eq!(yard.ends(once).await, OutcomeKind::Interrupted);
     let waiting = yard.reaches(held, State::Scheduled).await;

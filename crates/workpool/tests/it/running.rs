@@ -7,7 +7,7 @@ use loomwork_workpool::{
     Completion, Done, Job, JobError, Outcome, OutcomeKind, State, backlog, enqueue, enqueue_all, outcome,
 };
 
-use crate::yard::{Gate, START, Yard, counted, fault, mark, marks};
+use super::yard::{Gate, START, Yard, counted, fault, mark, marks};
 
 const DOUBLE: Job<u32, u32> = Job::new("double");
 const HELD: Job<u32, ()> = Job::new("held");

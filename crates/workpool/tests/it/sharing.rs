@@ -9,7 +9,7 @@ use loomwork_workpool::{
     enqueue_all, outcome, set_parallel, status,
 };
 
-use crate::yard::{Gate, Log, START, Yard, counted, mark};
+use super::yard::{Gate, Log, START, Yard, counted, mark};
 
 const HELD: Job<u32, u32> = Job::new("held");
 const TOLD: Completion<(), u32> = Completion::new("told");

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use loomwork_core::{Clock, Kind, ManualClock, Random, Time};
-use loomwork_store::{Error, Memory, Result, Store, Table, Tx};
-use loomwork_testkit::{GUARD, soon};
+use loomwork_store::{Error, Result, Store, Table, Tx};
+use loomwork_testkit::{Begun, GUARD, Tallied, soon};
 use loomwork_workpool::{Builder, Counters, JobId, OutcomeKind, State, Status, Workpool, status};
 use serde::{Deserialize, Serialize};
+
+use super::bed::Bed;
 
 /// When the clocks of these tests start.
 pub(crate) const START: Time = Time::from_millis(1_700_000_000_000);
@@ -34,23 +36,31 @@ pub(crate) fn fault(kind: Kind, text: &str) -> Error {
     Error::message(kind, text)
 }
 
+/// How many commits [`Yard::rests`] makes.
+pub(crate) const RESTS: u64 = 5;
+
 /// A store and the hand on its clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Yard {
     pub(crate) store: Store,
     pub(crate) clock: ManualClock,
+    /// Counts the transactions.
+    pub(crate) begun: Arc<Begun>,
+    _bed: Bed,
 }
 
 impl Yard {
     pub(crate) async fn open() -> Self {
-        Self::open_over(Memory::new(), Clock::manual(START)).await
+        Self::open_over(&Bed::new(), Clock::manual(START)).await
     }
 
     /// Opens a store over rows that may be there already.
-    pub(crate) async fn open_over(memory: Memory, clock: ManualClock) -> Self {
-        let builder = Store::builder(memory).clock(clock.clock()).random(Random::seeded(1));
+    pub(crate) async fn open_over(bed: &Bed, clock: ManualClock) -> Self {
+        let (engine, begun) = Tallied::over(bed.engine());
+        let builder = Store::builder(engine).clock(clock.clock()).random(Random::seeded(1));
         let tables = builder.tables(loomwork_workpool::tables()).tables([Mark::table()]);
-        Self { store: tables.open().await.expect("the store opens"), clock }
+        let store = tables.open().await.expect("the store opens");
+        Self { store, clock, begun, _bed: bed.clone() }
     }
 
     /// Describes a pool over this store.
@@ -126,7 +136,7 @@ impl Yard {
 
     /// Gives what runs in the background every chance to go on.
     pub(crate) async fn rests(&self) {
-        for _ in 0..5 {
+        for _ in 0..RESTS {
             self.commit(|_| Ok(())).await;
             tokio::task::yield_now().await;
         }

@@ -1,8 +1,9 @@
 //! What inserting, changing and deleting rows does.
 
 use loomwork_core::Kind;
-use loomwork_store::{Id, Problem, Result, Table as _, Tx};
+use loomwork_store::{Id, Problem, Result, Store, Table as _, Tx};
 
+use crate::store::counted::{Asked, Counted};
 use crate::store::{Account, Bench, Note, Place};
 
 /// The slugs of all notes in the order of their ids.
@@ -29,6 +30,21 @@ pub async fn rows_are_inserted_once(place: &dyn Place) {
     assert!(matches!(problem, Some(Problem::Exists { id: taken, .. }) if *taken == id.raw()), "{error:?}");
     assert_eq!(error.kind(), Kind::Invalid);
     assert_eq!(store.query(slugs).await.expect("the query runs"), ["earlier", "later"]);
+}
+
+/// A row under a new id is not looked for: nobody else can have it, and engines with several writers
+/// would take the look for a conflict. Only its unique key is.
+pub async fn a_new_row_is_not_looked_for(place: &dyn Place) {
+    let engine = Counted::over(place.engine());
+    let builder = Store::builder(engine.clone()).tables([Note::table()]);
+    let store = builder.open().await.expect("the store opens");
+    let inserted = store.mutate(|tx| {
+        let id = tx.insert(Note::new("new"))?.id;
+        tx.update(id, |note| note.text = "changed".to_owned())?;
+        tx.require(id)
+    });
+    assert_eq!(inserted.await.expect("the mutation commits").text, "changed");
+    assert_eq!(engine.newest(), Asked { gets: 0, scans: 1, applies: 1, rows: 1 });
 }
 
 /// An id that was deleted may be used again, in the same mutation and in a later one.

@@ -9,7 +9,7 @@ use crate::store::{Account, Bench, Note, Place};
 
 use people::{
     clustered, clustered_backwards, compact, detailed, folded, indexed, initials, initials_only, plain,
-    two_names, unique, unique_and_raised,
+    redeclared, two_names, unique, unique_and_raised,
 };
 
 async fn open(place: &dyn Place, tables: impl IntoIterator<Item = TableDef>) -> Store {
@@ -127,6 +127,26 @@ pub async fn a_changed_index_is_filled_anew(place: &dyn Place) {
         Ok((all.collect::<Vec<_>>(), tx.count(folded::Person::by_name.eq("Zoe"))?))
     });
     assert_eq!(found.await, (["ann", "Ben", "Zoe"].map(str::to_owned).to_vec(), 0));
+    close(store).await;
+}
+
+/// An index that is declared over other parts, or for other rows, is filled anew, also where its
+/// version was forgotten.
+pub async fn a_redeclared_index_is_filled_anew(place: &dyn Place) {
+    let store = open(place, [indexed::Person::table()]).await;
+    let ids = insert(&store, ["ba", "ab", "a long name"].map(indexed)).await;
+    close(store).await;
+    let store = open(place, [redeclared::Person::table()]).await;
+    let names = |tx: &Tx| {
+        let people = tx.scan(redeclared::Person::by_name.all())?;
+        Ok(people.into_iter().map(|person| person.record.name).collect::<Vec<_>>())
+    };
+    assert_eq!(read(&store, names).await, ["ba", "ab", "a long name"]);
+    assert_eq!(read(&store, |tx| tx.count(redeclared::Person::long.all())).await, 0);
+    let id = Id::<redeclared::Person>::from_raw(ids[0].raw());
+    let moved = store.mutate(move |tx| tx.update(id, |person| person.name = "bz".to_owned()));
+    moved.await.expect("the mutation commits");
+    assert_eq!(read(&store, names).await, ["ab", "a long name", "bz"]);
     close(store).await;
 }
 

@@ -51,6 +51,29 @@ pub(super) mod folded {
     }
 }
 
+/// As [`indexed`], by the other end of the name and without the short ones, under the same version.
+pub(super) mod redeclared {
+    use super::{Deserialize, Serialize, Table};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    #[table(name = "people", id = "person")]
+    #[index(by_name(backwards: String = Person::backwards))]
+    #[index(long(name), when = Person::is_longer)]
+    pub(crate) struct Person {
+        pub(crate) name: String,
+    }
+
+    impl Person {
+        fn backwards(&self) -> String {
+            self.name.chars().rev().collect()
+        }
+
+        fn is_longer(&self) -> bool {
+            self.name.len() > 20
+        }
+    }
+}
+
 /// Lets each name be there once.
 pub(super) mod unique {
     use super::{Deserialize, Serialize, Table};

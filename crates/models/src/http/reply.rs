@@ -1,0 +1,197 @@
+//! Language models' answers: from events to chunks, with new attempts until the first part.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::StreamExt as _;
+
+use super::answer::{Answer, no_json};
+use super::retry::Attempts;
+use super::watch::Watch;
+use super::{Ask, Call, Http, SseEvent};
+use crate::{Chunk, Error, ReplyStream, Result, Usage};
+
+/// How long the end of a body is waited for behind the end of its answer, so that the connection can
+/// serve again.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// Turns the events of one protocol into chunks: a plain state machine that knows no network.
+///
+/// It pushes [`Chunk::Finish`] once the answer is complete; what comes behind is not read.
+pub(crate) trait ReadEvents: Send + Unpin + 'static {
+    /// Reads the head of the answer, before its events.
+    fn head(&mut self, headers: BTreeMap<String, String>);
+
+    /// Reads one event.
+    fn event(&mut self, event: SseEvent, chunks: &mut VecDeque<Chunk>) -> Result<()>;
+
+    /// Reads the end of the body; an answer that is not complete here is an error.
+    fn end(&mut self, chunks: &mut VecDeque<Chunk>) -> Result<()>;
+
+    /// Reads an answer that came as one JSON text, since some servers don't stream.
+    fn whole(&mut self, body: Bytes, chunks: &mut VecDeque<Chunk>) -> Result<()>;
+
+    /// Returns what the call has used so far, as far as it is known, for an answer that breaks off.
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
+}
+
+impl Http {
+    /// Asks for a streamed answer and reads it. Until its first part, a failure is followed by another
+    /// attempt, each with a reader of its own.
+    pub(crate) async fn stream<R: ReadEvents>(
+        &self,
+        call: &Call<'_>,
+        ask: &Ask<'_>,
+        reader: impl Fn() -> R,
+    ) -> Result<ReplyStream> {
+        let watch = self.watch(call);
+        let body = ask.body.encode(&watch)?;
+        let mut attempts = Attempts::new(&watch, &self.options.random, call.retries());
+        loop {
+            let failed = match self.send(&watch, call, ask, &body).await {
+                Ok(answer) => match Reading::begin(answer, reader()).await {
+                    Ok(reading) => return Ok(reading.into_stream()),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            attempts.after(failed).await?;
+        }
+    }
+}
+
+/// An answer that is being read.
+struct Reading<R> {
+    events: Pin<Box<dyn Stream<Item = Result<SseEvent>> + Send>>,
+    reader: R,
+    chunks: VecDeque<Chunk>,
+    /// What goes wrong behind the chunks at hand.
+    failure: Option<Error>,
+    watch: Watch,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The answer is complete, the body may not be.
+    Finished,
+    Ended,
+}
+
+impl<R: ReadEvents> Reading<R> {
+    fn of(events: impl Stream<Item = Result<SseEvent>> + Send + 'static, reader: R, watch: Watch) -> Self {
+        let (events, chunks) = (Box::pin(events), VecDeque::new());
+        Self { events, reader, chunks, failure: None, watch, state: State::Open }
+    }
+
+    /// Reads up to the first part, or to the end of an answer without any.
+    async fn begin(answer: Answer, mut reader: R) -> Result<Self> {
+        reader.head(answer.telling_headers());
+        let watch = answer.watch.clone();
+        let mut chunks = VecDeque::new();
+        // Servers that don't stream answer with JSON, and proxies with web pages, at any wish for events.
+        if answer.is("application/json") || answer.is("text/html") {
+            let url = answer.url.clone();
+            let body = answer.bytes().await?;
+            serde_json::from_slice::<serde::de::IgnoredAny>(&body)
+                .map_err(|error| no_json(&watch, &url, &body, &error))?;
+            reader.whole(body, &mut chunks)?;
+            let events = Box::pin(futures_util::stream::empty());
+            return Ok(Self { events, reader, chunks, failure: None, watch, state: State::Ended });
+        }
+        let mut reading = Self::of(answer.events(), reader, watch);
+        let is_start = |chunk: &Chunk| matches!(chunk, Chunk::Start(_));
+        while reading.state == State::Open && reading.chunks.iter().all(is_start) {
+            if let Err(error) = reading.read_event().await {
+                if reading.chunks.iter().all(is_start) {
+                    return Err(error);
+                }
+                reading.fail(error);
+            }
+        }
+        Ok(reading)
+    }
+
+    async fn read_event(&mut self) -> Result<()> {
+        match self.events.next().await {
+            Some(event) => self.reader.event(event?, &mut self.chunks)?,
+            None => {
+                self.state = State::Ended;
+                self.reader.end(&mut self.chunks)?;
+            }
+        }
+        if matches!(self.chunks.back(), Some(Chunk::Finish(_))) && self.state == State::Open {
+            self.state = State::Finished;
+        }
+        Ok(())
+    }
+
+    fn into_stream(self) -> ReplyStream {
+        Box::pin(futures_util::stream::unfold(Some(self), |reading| async move {
+            let mut reading = reading?;
+            match reading.next().await? {
+                Ok(chunk) => Some((Ok(chunk), Some(reading))),
+                // What follows an error is no answer any more; dropping the reading closes the connection.
+                Err(error) => Some((Err(error), None)),
+            }
+        }))
+    }
+
+    async fn next(&mut self) -> Option<Result<Chunk>> {
+        loop {
+            if let Some(chunk) = self.chunks.pop_front() {
+                return Some(Ok(chunk));
+            }
+            match self.state {
+                State::Open => {
+                    if let Err(error) = self.read_event().await {
+                        self.fail(error);
+                    }
+                }
+                State::Finished => {
+                    self.drain().await;
+                    self.state = State::Ended;
+                }
+                State::Ended => return self.failure.take().map(Err),
+            }
+        }
+    }
+
+    /// Ends the answer with an error, behind the chunks that came before it.
+    fn fail(&mut self, error: Error) {
+        self.state = State::Ended;
+        let usage = self.reader.usage().filter(|_| error.usage().is_none());
+        self.failure = Some(match usage {
+            Some(usage) => error.with_usage(usage),
+            None => error,
+        });
+    }
+
+    async fn drain(&mut self) {
+        let rest = async { while let Some(Ok(_)) = self.events.next().await {} };
+        let enough = self.watch.clock.sleep(DRAIN);
+        futures_util::future::select(std::pin::pin!(rest), enough).await;
+    }
+}
+
+/// Reads an answer that is at hand, as it would be read from a connection.
+#[cfg(any(test, feature = "bench"))]
+pub(crate) fn read_at_hand(body: Vec<Bytes>, reader: impl ReadEvents) -> ReplyStream {
+    let call = Call {
+        model: "",
+        settings: &crate::Settings::default(),
+        cancel: &tokio_util::sync::CancellationToken::new(),
+        read_error: |_, _| super::Said::default(),
+    };
+    let options = super::HttpOptions::default();
+    let watch = Watch::new("", &options, &call);
+    let bytes = futures_util::stream::iter(body.into_iter().map(Ok));
+    let events = super::events::decode(bytes, watch.clone(), options.max_event_bytes);
+    Reading::of(events, reader, watch).into_stream()
+}

@@ -1,0 +1,163 @@
+//! Asking for a value until the answer fits.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Object, ObjectOptions, find, target::Target};
+use crate::{
+    Error, ErrorKind, FinishReason, Format, LanguageModel, Message, Part, Reply, Request, Result, Role,
+    SchemaSupport, ToolChoice, ToolOutput, ToolResult, ToolSpec, Usage,
+};
+
+/// The conversation about one value.
+#[derive(Debug)]
+pub(super) struct Exchange<'model> {
+    pub(super) model: &'model dyn LanguageModel,
+    pub(super) request: Request,
+    pub(super) target: Target,
+    pub(super) support: SchemaSupport,
+    repairs_left: u32,
+    calls: u32,
+    usage: Usage,
+}
+
+impl<'model> Exchange<'model> {
+    pub(super) fn new(
+        model: &'model dyn LanguageModel,
+        request: Request,
+        target: Target,
+        options: &ObjectOptions,
+    ) -> Self {
+        let support = options.support.unwrap_or_else(|| model.schema_support());
+        let request = prepare(request, &target, support);
+        let repairs_left = options.max_repairs;
+        Self { model, request, target, support, repairs_left, calls: 0, usage: Usage::default() }
+    }
+
+    /// Asks until an answer fits or no repairs are left.
+    pub(super) async fn run<T: DeserializeOwned>(mut self) -> Result<Object<T>> {
+        loop {
+            let reply = self.model.generate(self.request.clone()).await?;
+            if let Some(object) = self.take(reply)? {
+                return Ok(object);
+            }
+        }
+    }
+
+    /// Takes an answer: returns its value, or prepares to ask again.
+    pub(super) fn take<T: DeserializeOwned>(&mut self, reply: Reply) -> Result<Option<Object<T>>> {
+        self.count(&reply);
+        if let Some(error) = self.hopeless(&reply) {
+            return Err(error.with_partial(reply));
+        }
+        let read = self.read(&reply).and_then(|value| {
+            T::deserialize(value).map_err(|error| format!("the value does not fit its type: {error}"))
+        });
+        match read {
+            Ok(value) => {
+                let (usage, calls) = (self.usage.clone(), self.calls);
+                Ok(Some(Object { value, reply, usage, calls }))
+            }
+            Err(wrong) if self.repairs_left == 0 => {
+                let calls = self.calls;
+                let text = format!("the answer does not fit its schema, after {calls} calls: {wrong}");
+                Err(self.error(ErrorKind::InvalidOutput, text).with_partial(reply))
+            }
+            Err(wrong) => {
+                self.repairs_left -= 1;
+                self.tell(reply, &wrong);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Returns the value of an answer, or what is wrong with it.
+    pub(super) fn read(&self, reply: &Reply) -> Result<Value, String> {
+        let call = reply.tool_calls().find(|call| call.name == self.target.output.name);
+        match call {
+            Some(call) => match &call.invalid {
+                Some(why) => Err(why.clone()),
+                None => self.target.check(call.input.clone()),
+            },
+            None => find::find(&reply.text(), |value| self.target.check(value)),
+        }
+    }
+
+    pub(super) fn error(&self, kind: ErrorKind, text: impl Into<String>) -> Error {
+        let name = self.model.name();
+        Error::new(kind, &name.provider, &name.model, text)
+    }
+
+    /// Returns the error of an answer that asking again would not mend.
+    pub(super) fn hopeless(&self, reply: &Reply) -> Option<Error> {
+        let limit = self.request.settings.max_output_tokens;
+        let limit = limit.map_or_else(String::new, |limit| format!(" of {limit} tokens"));
+        Some(match reply.finish.reason {
+            FinishReason::Length => {
+                let text =
+                    format!("the answer was cut off at the limit{limit}; `max_output_tokens` is too low");
+                self.error(ErrorKind::InvalidOutput, text)
+            }
+            FinishReason::Refusal => {
+                self.error(ErrorKind::ContentPolicy, format!("the model refused: {}", reply.text()))
+            }
+            FinishReason::ContentFilter => {
+                self.error(ErrorKind::ContentPolicy, "a filter of the provider stopped the answer")
+            }
+            _ => return None,
+        })
+    }
+
+    pub(super) fn count(&mut self, reply: &Reply) {
+        self.calls += 1;
+        self.usage += reply.usage();
+    }
+
+    /// Adds an answer and what is wrong with it to the conversation.
+    fn tell(&mut self, reply: Reply, wrong: &str) {
+        let text = format!(
+            "That answer can't be used: {wrong}. Answer again with the whole value, so that it fits the schema."
+        );
+        let refused = ToolOutput::error(text.as_str());
+        let results: Vec<ToolResult> =
+            reply.tool_calls().map(|call| ToolResult::new(call, refused.clone())).collect();
+        if !reply.parts.is_empty() {
+            self.request.messages.push(Message::new(Role::Assistant, reply.parts));
+        }
+        let told = if results.is_empty() { Message::user(text) } else { Message::tool(results) };
+        self.request.messages.push(told);
+    }
+}
+
+/// Makes a request one for a value.
+fn prepare(mut request: Request, target: &Target, support: SchemaSupport) -> Request {
+    match support {
+        SchemaSupport::Native => {
+            request.format = Format::Schema(target.output.clone());
+            request.tool_choice = ToolChoice::None;
+        }
+        SchemaSupport::Tool => {
+            let output = &target.output;
+            let what = output.description.as_deref().unwrap_or("Takes the answer.");
+            request.tools.push(ToolSpec::function(&output.name, what, output.schema.clone()));
+            request.tool_choice = ToolChoice::Tool { name: output.name.clone() };
+            request.format = Format::Text;
+        }
+        SchemaSupport::Prompt => {
+            let about = target.output.description.as_ref();
+            let about = about.map_or_else(String::new, |about| format!(" The value is: {about}"));
+            let text = format!(
+                "Answer with one JSON value that fits the JSON schema below, and with nothing else: no words \
+                 before or after it, no fence.{about}\n\n{}",
+                target.schema
+            );
+            // Right behind the caller's own instructions, where every provider takes one.
+            let end = request.messages.iter().position(|message| message.role != Role::System);
+            let end = end.unwrap_or(request.messages.len());
+            request.messages.insert(end, Message::new(Role::System, [Part::text(text)]));
+            request.tool_choice = ToolChoice::None;
+            request.format = Format::Text;
+        }
+    }
+    request
+}
