@@ -6,7 +6,10 @@ use std::sync::Arc;
 use loomwork_store::{Row, Table};
 
 use crate::doc::Doc;
-use crate::{Error, IntoValues, Result, Value};
+use crate::{Error, IntoValues, Result, Space, Value};
+
+/// How many letters of a text are embedded at most.
+pub const MAX_EMBEDDED_LETTERS: usize = 10_000;
 
 /// An index over a table: its text fields, what of a row is embedded, and its filter fields.
 ///
@@ -41,6 +44,7 @@ pub struct Index<T: Table> {
     texts: Vec<TextOf<T>>,
     values: Vec<ValuesOf<T>>,
     embed: Option<EmbedOf<T>>,
+    space: Option<Space>,
 }
 
 type TextOf<T> = Arc<dyn Fn(&T) -> &str + Send + Sync>;
@@ -115,7 +119,7 @@ impl<T: Table> Index<T> {
     pub fn new(name: impl Into<String>) -> Self {
         let (texts, fields) = (Vec::new(), Vec::new());
         let schema = Schema { name: name.into(), table: T::NAME, version: 1, texts, fields, embeds: false };
-        Self { schema, texts: Vec::new(), values: Vec::new(), embed: None }
+        Self { schema, texts: Vec::new(), values: Vec::new(), embed: None, space: None }
     }
 
     /// Sets the version, which grows when a function of the declaration means something else than before.
@@ -141,10 +145,18 @@ impl<T: Table> Index<T> {
         self
     }
 
-    /// Says what of a row is embedded: its vector finds it by meaning. Rows of `None` have no vector.
+    /// Says what of a row is embedded: its vector finds it by meaning. Space around the text and what is
+    /// behind [`MAX_EMBEDDED_LETTERS`] is left out; rows of `None`, or of no text, have no vector.
     pub fn embed(mut self, of: impl Fn(&T) -> Option<String> + Send + Sync + 'static) -> Self {
         self.schema.embeds = true;
         self.embed = Some(Arc::new(of));
+        self
+    }
+
+    /// Says in which space the vectors are that find its rows. Where a model embeds them it is the model's,
+    /// unless this says another length; vectors that a program writes itself need it.
+    pub fn vectors(mut self, space: Space) -> Self {
+        self.space = Some(space);
         self
     }
 
@@ -168,7 +180,20 @@ impl<T: Table> Index<T> {
 
     /// Returns what of the row is embedded.
     pub(crate) fn embedded_text(&self, row: &Row<T>) -> Option<String> {
-        self.embed.as_ref().and_then(|of| of(&row.record))
+        let text = self.embed.as_ref().and_then(|of| of(&row.record))?;
+        let text = text.trim();
+        let end = text.char_indices().nth(MAX_EMBEDDED_LETTERS).map_or(text.len(), |(at, _)| at);
+        (!text.is_empty()).then(|| text[..end].to_owned())
+    }
+
+    /// Returns the text of a row in each text field.
+    pub(crate) fn texts<'a>(&self, record: &'a T) -> Vec<&'a str> {
+        self.texts.iter().map(|of| of(record)).collect()
+    }
+
+    /// Returns the space that the declaration names.
+    pub(crate) fn space(&self) -> Option<&Space> {
+        self.space.as_ref()
     }
 
     /// Returns what of the index is data.

@@ -32,6 +32,8 @@ struct State {
     frozen: Option<Arc<Tail>>,
     /// The tail that grows.
     tail: Tail,
+    /// Up to where the feed is applied on disk.
+    sealed: Option<Seq>,
 }
 
 /// What an index holds.
@@ -82,7 +84,7 @@ impl TextIndex {
     pub(crate) fn open(place: &Place, schema: &Schema, store: RawId) -> Result<(Self, Option<Seq>)> {
         let (sealed, applied) = Sealed::open(place, schema, store)?;
         let tail = Tail::new(schema, applied.unwrap_or_default());
-        let state = State { searcher: sealed.searcher(), frozen: None, tail };
+        let state = State { searcher: sealed.searcher(), frozen: None, tail, sealed: applied };
         let index = Self {
             schema: schema.clone(),
             tokenizers: schema.texts.iter().map(|(_, options)| Tokenizer::new(options.language)).collect(),
@@ -150,7 +152,8 @@ impl TextIndex {
             let mut state = self.state_mut();
             // One that failed before is still there, and goes first.
             if state.frozen.is_none() {
-                if state.tail.touched.is_empty() {
+                // Where nothing else is new, the position is: who reopens the index goes on from there.
+                if state.tail.touched.is_empty() && state.sealed == Some(state.tail.applied) {
                     return Ok(state.tail.applied);
                 }
                 let next = Tail::new(&self.schema, state.tail.applied);
@@ -161,7 +164,7 @@ impl TextIndex {
         let Some(frozen) = frozen else { return Ok(self.state().tail.applied) };
         let searcher = sealed.commit(&frozen, &self.tokenizers)?;
         let mut state = self.state_mut();
-        (state.searcher, state.frozen) = (searcher, None);
+        (state.searcher, state.frozen, state.sealed) = (searcher, None, Some(frozen.applied));
         Ok(frozen.applied)
     }
 
@@ -178,7 +181,7 @@ impl TextIndex {
         let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
         let searcher = sealed.clear()?;
         let tail = Tail::new(&self.schema, Seq::default());
-        *self.state_mut() = State { searcher, frozen: None, tail };
+        *self.state_mut() = State { searcher, frozen: None, tail, sealed: None };
         Ok(())
     }
 

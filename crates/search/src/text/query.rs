@@ -104,7 +104,9 @@ impl Parser<'_> {
     fn takes(&mut self, operator: &str) -> bool {
         let _ = self.peek();
         let after = self.text[self.at..].strip_prefix(operator);
-        let ends = |rest: &str| rest.starts_with(|next: char| next.is_whitespace() || next == '(');
+        let ends = |rest: &str| {
+            rest.is_empty() || rest.starts_with(|next: char| next.is_whitespace() || next == '(')
+        };
         let found = after.is_some_and(ends);
         if found {
             self.at += operator.len();

@@ -14,7 +14,8 @@ use super::manifest::{Listed, Manifest, Stamp};
 use super::segment::{RowNumber, Segment};
 use crate::index::Schema;
 use crate::place::Place;
-use crate::{Error, Result, Value};
+use crate::space::check_vector;
+use crate::{Result, Value};
 
 /// How many sealed segments there may be before small ones are merged.
 pub(super) const MAX_SEGMENTS: usize = 8;
@@ -67,8 +68,8 @@ pub(super) struct State {
     /// Where each living row is.
     rows: HashMap<RawId, (u64, RowNumber)>,
     applied: Seq,
-    /// What was applied at the last commit.
-    frozen: Seq,
+    /// Whether something happened since the last commit.
+    is_dirty: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -90,7 +91,7 @@ impl Slot {
 impl State {
     fn new(dimension: usize, fields: usize) -> Self {
         let segments = BTreeMap::from([(0, Slot::new(Segment::new(dimension, fields)))]);
-        Self { segments, growing: 0, rows: HashMap::new(), applied: Seq::default(), frozen: Seq::default() }
+        Self { segments, growing: 0, rows: HashMap::new(), applied: Seq::default(), is_dirty: true }
     }
 
     /// Adds a segment with the next number, which is the one that grows from now on.
@@ -160,7 +161,7 @@ impl VectorIndex {
     fn read(folder: &Path, manifest: &Manifest, fields: usize, dimension: usize) -> Result<Option<State>> {
         let mut state = State::new(dimension, fields);
         state.segments.clear();
-        (state.applied, state.frozen) = (Seq(manifest.applied), Seq(manifest.applied));
+        (state.applied, state.is_dirty) = (Seq(manifest.applied), false);
         for listed in &manifest.segments {
             let Some(segment) = Segment::open(&path(folder, listed.number), fields)? else { return Ok(None) };
             let Ok(dead) = RoaringBitmap::deserialize_from(listed.dead.as_slice()) else { return Ok(None) };
@@ -182,6 +183,7 @@ impl VectorIndex {
             self.check(&put.vector)?;
         }
         let mut state = self.state_mut();
+        state.is_dirty |= seq > state.applied || !puts.is_empty() || !deleted.is_empty();
         deleted.iter().for_each(|id| state.bury(*id));
         for VectorPut { id, mut vector, values } in puts {
             normalise(&mut vector);
@@ -195,6 +197,7 @@ impl VectorIndex {
     pub(crate) fn set_values(&self, seq: Seq, id: RawId, values: &[Vec<Value>]) -> Result<()> {
         let mut state = self.state_mut();
         state.applied = state.applied.max(seq);
+        state.is_dirty = true;
         let Some((number, row)) = state.rows.get(&id).copied() else { return Ok(()) };
         let Some(segment) = state.segments.get(&number).map(|slot| slot.segment.clone()) else {
             return Ok(());
@@ -220,28 +223,30 @@ impl VectorIndex {
 
     /// Checks that a vector has the length of the index, and no part that is not a number.
     pub(crate) fn check(&self, vector: &[f32]) -> Result<()> {
-        if vector.len() != self.dimension {
-            let (index, model) = (self.schema.name.clone(), self.stamp.model.clone());
-            return Err(Error::WrongDimension {
-                index,
-                model,
-                expected: self.dimension,
-                found: vector.len(),
-            });
-        }
-        match vector.iter().position(|part| !part.is_finite()) {
-            Some(place) => Err(Error::NotANumber { index: self.schema.name.clone(), place }),
-            None => Ok(()),
-        }
+        check_vector(&self.stamp.model, self.dimension, vector)
     }
 
     /// Writes what came in, and merges segments that are small or mostly dead.
     ///
     /// Returns up to where the feed is applied on disk. It blocks; searches and puts go on meanwhile.
     pub(crate) fn commit(&self) -> Result<Seq> {
+        self.write(MAX_DEAD)
+    }
+
+    /// Writes the index without any dead row, so that what was deleted is gone from the disk.
+    pub(crate) fn purge(&self) -> Result<()> {
+        self.state_mut().is_dirty = true;
+        self.write(0.0).map(drop)
+    }
+
+    fn write(&self, max_dead: f64) -> Result<Seq> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut frozen) = self.freeze() else { return Ok(self.state().applied) };
-        if let Some(numbers) = to_merge(&frozen.segments) {
+        let Some(frozen) = self.freeze() else { return Ok(self.state().applied) };
+        self.write_frozen(frozen, max_dead).inspect_err(|_| self.state_mut().is_dirty = true)
+    }
+
+    fn write_frozen(&self, mut frozen: Frozen, max_dead: f64) -> Result<Seq> {
+        if let Some(numbers) = to_merge(&frozen.segments, max_dead) {
             self.merge(&mut frozen, &numbers)?;
         }
         let Place::Folder(folder) = &self.place else { return Ok(frozen.applied) };
@@ -270,10 +275,9 @@ impl VectorIndex {
     fn freeze(&self) -> Option<Frozen> {
         let mut state = self.state_mut();
         let state = &mut *state;
-        if state.applied == state.frozen {
+        if !std::mem::take(&mut state.is_dirty) {
             return None;
         }
-        state.frozen = state.applied;
         if state.segments.get(&state.growing).is_some_and(|slot| slot.segment.len() > 0) {
             state.grow(Segment::new(self.dimension, self.schema.fields.len()));
         }
@@ -386,8 +390,8 @@ impl VectorIndex {
 /// Returns the segments that should become one: those with many dead rows, and the smallest where there
 /// are too many. A larger one joins only when the smaller ones together are as large, so that each row
 /// is written few times.
-fn to_merge(segments: &BTreeMap<u64, Slot>) -> Option<Vec<u64>> {
-    let mostly_dead = |slot: &Slot| slot.dead.len() as f64 > slot.segment.len() as f64 * MAX_DEAD;
+fn to_merge(segments: &BTreeMap<u64, Slot>, max_dead: f64) -> Option<Vec<u64>> {
+    let mostly_dead = |slot: &Slot| slot.dead.len() as f64 > slot.segment.len() as f64 * max_dead;
     let mut chosen: Vec<u64> =
         segments.iter().filter(|(_, slot)| mostly_dead(slot)).map(|(number, _)| *number).collect();
     if segments.len() > MAX_SEGMENTS {
