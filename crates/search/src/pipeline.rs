@@ -257,7 +257,7 @@ enum State {
 }
 
 fn state(tx: &Tx, index: &str, seq: Seq) -> StoreResult<State> {
-    let looked_at = match feed::position(tx, &queue::consumer(index)) {
+    let looked_at = match feed::position(tx, &consumer(index)) {
         Ok(position) => position >= seq,
         // The upkeep has not begun.
         Err(error) if matches!(error.downcast_ref(), Some(feed::Error::UnknownConsumer { .. })) => false,

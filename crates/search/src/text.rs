@@ -10,13 +10,14 @@ mod snippet;
 mod tail;
 mod tokenizer;
 
-pub(crate) use index::{TextIndex, TextStats};
+pub(crate) use index::TextIndex;
 pub(crate) use query::TextQuery;
 pub use query::{MAX_QUERY_BYTES, MAX_QUERY_DEPTH, Syntax};
 pub use sealed::WRITER_MEMORY;
 pub(crate) use snippet::snippet;
 pub use snippet::{Snippet, SnippetOptions};
-pub(crate) use tokenizer::{Tokenizer, Word};
+#[cfg(test)]
+use tokenizer::Tokenizer;
 
 #[cfg(test)]
 mod tests;

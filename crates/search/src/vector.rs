@@ -12,5 +12,5 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use index::{VectorIndex, VectorPut, VectorStats};
+pub(crate) use index::{VectorIndex, VectorPut};
 pub(crate) use search::VectorOptions;

@@ -66,7 +66,7 @@ struct Everywhere<'a> {
 
 impl Statistics for Everywhere<'_> {
     fn rows(&self) -> u64 {
-        self.committed.rows() + self.state.tails().map(Tail::rows).sum::<u64>()
+        self.committed.rows() + self.state.tails().map(|tail| tail.docs.len() as u64).sum::<u64>()
     }
 
     fn words(&self, field: usize) -> u64 {
@@ -186,7 +186,8 @@ impl TextIndex {
     }
 
     /// Returns up to where the feed is applied.
-    pub(crate) fn applied(&self) -> Seq {
+    #[cfg(test)]
+    pub(super) fn applied(&self) -> Seq {
         self.state().tail.applied
     }
 

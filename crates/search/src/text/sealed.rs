@@ -558,7 +558,7 @@ pub(super) struct Committed<'a> {
 
 impl Statistics for Committed<'_> {
     fn rows(&self) -> u64 {
-        self.searcher.num_docs()
+        self.searcher.segment_readers().iter().map(|segment| u64::from(segment.max_doc())).sum()
     }
 
     fn words(&self, field: usize) -> u64 {

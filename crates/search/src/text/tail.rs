@@ -26,6 +26,8 @@ pub(super) const PREFIX_SCORE: f32 = 0.5;
 pub(super) type Term = (usize, Box<str>);
 
 /// How many texts there are and how often their words are used: what scores are made of.
+///
+/// Rows that are gone count until their words are, or a word could be in more rows than there are.
 pub(super) trait Statistics {
     /// How many rows there are.
     fn rows(&self) -> u64;

@@ -347,21 +347,9 @@ impl VectorIndex {
         Ok(())
     }
 
-    /// Returns the vector that stands for a row.
-    pub(crate) fn vector(&self, id: RawId) -> Result<Option<Vec<f32>>> {
-        let found = {
-            let state = self.state();
-            let place = state.rows.get(&id).copied();
-            place.and_then(|(number, row)| Some((state.segments.get(&number)?.segment.clone(), row)))
-        };
-        found.map_or(Ok(None), |(segment, row)| {
-            let mut vector = Vec::new();
-            segment.read(row, &mut vector).map(|()| Some(vector))
-        })
-    }
-
     /// Returns up to where the feed is applied.
-    pub(crate) fn applied(&self) -> Seq {
+    #[cfg(test)]
+    pub(super) fn applied(&self) -> Seq {
         self.state().applied
     }
 

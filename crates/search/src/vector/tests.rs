@@ -189,12 +189,12 @@ fn vectors_that_are_none_are_refused_by_name() {
     let short =
         index.find(&[1.0], &Filter::Everything, VectorOptions { limit: 1, ..VectorOptions::default() });
     let text = short.expect_err("it is too short").to_string();
-    assert_eq!(text, "a vector of the index `notes` has 24 parts, as the model `model` gives them, not 1");
+    assert_eq!(text, "a vector of the model `model` has 24 parts here, not 1");
     let mut vector = vec![0.5; DIMENSION];
     vector[3] = f32::NAN;
     let put = VectorPut { id: id(1), vector, values: vec![Vec::new(); 3] };
     let text = index.put(Seq(1), vec![put], &[]).expect_err("it is no number").to_string();
-    assert_eq!(text, "part 3 of a vector for the index `notes` is no finite number");
+    assert_eq!(text, "part 3 of a vector of the model `model` is no finite number");
 }
 
 #[test]

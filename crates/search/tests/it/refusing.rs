@@ -57,7 +57,8 @@ async fn a_query_that_makes_no_sense_says_what_would() {
 
 #[tokio::test]
 async fn an_index_that_cannot_be_searched_does_not_start() {
-    let store = Store::builder(Bed::new().engine()).tables([Note::table(), Card::table(), Quiet::table()]);
+    let bed = Bed::new();
+    let store = Store::builder(bed.engine()).tables([Note::table(), Card::table(), Quiet::table()]);
     let store = store.tables(loomwork_search::tables()).open().await.unwrap();
     let begin = || Search::builder(&store);
     let quiet = Index::<Quiet>::new("quiet").text("text", |quiet| quiet.text.as_str());
