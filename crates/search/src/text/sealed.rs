@@ -17,6 +17,7 @@ use tantivy::schema::{
 use tantivy::tokenizer::{PreTokenizedString, Token};
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
 
+use super::excluded::Excluded;
 use super::query::TextQuery;
 use super::tail::{PREFIX_SCORE, Statistics, Tail};
 use super::tokenizer::{self, Tokenizer};
@@ -511,7 +512,7 @@ fn any(queries: Vec<Box<dyn Query>>) -> Box<dyn Query> {
 
 fn not(query: Box<dyn Query>) -> Box<dyn Query> {
     let everything: Box<dyn Query> = Box::new(ConstScoreQuery::new(Box::new(AllQuery), 0.0));
-    Box::new(BooleanQuery::new(vec![(Occur::Must, everything), (Occur::MustNot, query)]))
+    Box::new(BooleanQuery::new(vec![(Occur::Must, everything), (Occur::MustNot, Box::new(Excluded(query)))]))
 }
 
 fn none() -> Box<dyn Query> {
