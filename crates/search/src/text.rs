@@ -3,6 +3,7 @@
 //! What comes in is searchable at once in a tail in memory; what is committed is in tantivy. Both count
 //! the words of both, so that their scores are of one kind.
 
+mod excluded;
 mod index;
 mod query;
 mod sealed;
