@@ -127,7 +127,7 @@ impl Follower {
     pub(crate) async fn fill(self: &Arc<Self>) -> Result<bool> {
         let turn = self.turns.clone().lock_owned().await;
         if !self.state().filled {
-            self.step(turn, |follower, tx| follower.fill_from(tx)).await?;
+            self.step(turn, Self::fill_from).await?;
         }
         Ok(self.state().filled)
     }

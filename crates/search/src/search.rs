@@ -249,7 +249,7 @@ impl Search {
         Ok(())
     }
 
-    /// Commits what came in and ends the background tasks; `deadline` is real time.
+    /// Commits what came in, ends the background tasks, and lets go of the folder; `deadline` is real time.
     ///
     /// # Errors
     /// When tasks did not end in time and were aborted.

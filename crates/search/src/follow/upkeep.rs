@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use loomwork_core::Shutdown;
+use loomwork_core::{RawId, Shutdown};
 use loomwork_store::engine::Seq;
 use loomwork_store::feed;
 
@@ -35,7 +35,7 @@ impl Follower {
             }
             failed = self.work().await.inspect_err(|error| self.complain(error)).is_err();
         }
-        if let Err(error) = self.commit_all().await {
+        if let Err(error) = self.finish().await {
             self.complain(&error);
         }
     }
@@ -57,6 +57,12 @@ impl Follower {
         Ok(())
     }
 
+    async fn finish(self: &Arc<Self>) -> Result<()> {
+        self.commit_all().await?;
+        let follower = self.clone();
+        blocking(move || follower.text.release()).await
+    }
+
     /// Catches up and commits.
     pub(crate) async fn commit_all(self: &Arc<Self>) -> Result<()> {
         self.catch_up().await?;
@@ -73,7 +79,7 @@ impl Follower {
             let told = self.store.mutate(move |tx| {
                 let row = row(tx, &consumer)?;
                 tx.update(row.id, |row| {
-                    (row.filled, row.after) = (before.filled, before.after.map(|id| id.to_bytes()));
+                    (row.filled, row.after) = (before.filled, before.after.map(RawId::to_bytes));
                 })?;
                 feed::advance(tx, &consumer, applied)
             });

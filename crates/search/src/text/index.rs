@@ -176,6 +176,11 @@ impl TextIndex {
         Ok(())
     }
 
+    /// Lets go of the folder, so that it can be opened again or deleted; a later commit takes it back.
+    pub(crate) fn release(&self) -> Result<()> {
+        self.sealed.lock().unwrap_or_else(PoisonError::into_inner).release()
+    }
+
     /// Forgets everything, on disk too.
     pub(crate) fn clear(&self) -> Result<()> {
         let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -42,7 +42,8 @@ const ANY: &str = "*";
 pub(super) struct Sealed {
     index: Index,
     reader: IndexReader,
-    writer: IndexWriter,
+    /// None once it was released.
+    writer: Option<IndexWriter>,
     fields: Fields,
     stamp: Stamp,
 }
@@ -121,38 +122,33 @@ impl Sealed {
     }
 
     fn over(index: Index, fields: Fields, stamp: Stamp) -> Result<Self> {
-        let options = IndexWriterOptions::builder()
-            .num_worker_threads(1)
-            .memory_budget_per_thread(WRITER_MEMORY)
-            .build();
-        let writer = index.writer_with_options(options)?;
-        let mut policy = LogMergePolicy::default();
-        policy.set_del_docs_ratio_before_merge(MAX_DEAD);
-        writer.set_merge_policy(Box::new(policy));
+        let writer = Some(open_writer(&index)?);
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         Ok(Self { index, reader, writer, fields, stamp })
     }
 
     /// Writes a tail in one commit that says up to where it goes, and returns who searches it.
     pub(super) fn commit(&mut self, tail: &Tail, tokenizers: &[Tokenizer]) -> Result<Searcher> {
+        let fields = self.fields.clone();
+        let writer = self.writer()?;
         for id in tail.touched.keys() {
-            self.writer.delete_term(Term::from_field_bytes(self.fields.id, id.as_bytes()));
+            writer.delete_term(Term::from_field_bytes(fields.id, id.as_bytes()));
         }
         for doc in tail.living() {
-            self.writer.add_document(self.fields.document(doc, tokenizers))?;
+            writer.add_document(fields.document(doc, tokenizers))?;
         }
         self.seal(tail.applied)
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) -> Result<Searcher> {
-        self.writer.delete_all_documents()?;
+        self.writer()?.delete_all_documents()?;
         self.seal(Seq::default())
     }
 
     fn seal(&mut self, applied: Seq) -> Result<Searcher> {
         let payload = Payload { stamp: self.stamp.clone(), applied: applied.0 };
-        let mut commit = self.writer.prepare_commit()?;
+        let mut commit = self.writer()?.prepare_commit()?;
         commit.set_payload(&serde_json::to_string(&payload).map_err(std::io::Error::other)?);
         commit.commit()?;
         self.reader.reload()?;
@@ -161,13 +157,31 @@ impl Sealed {
 
     /// Merges all segments into one without deleted rows, so that what was deleted is gone from the disk.
     pub(super) fn purge(&mut self) -> Result<Searcher> {
+        // A segment that is being merged cannot be merged, so merges come to their end first.
+        self.release()?;
         let segments = self.index.searchable_segment_ids()?;
+        let writer = self.writer()?;
         if !segments.is_empty() {
-            self.writer.merge(&segments).wait()?;
+            writer.merge(&segments).wait()?;
         }
-        self.writer.garbage_collect_files().wait()?;
+        writer.garbage_collect_files().wait()?;
         self.reader.reload()?;
         Ok(self.searcher())
+    }
+
+    /// Waits for merges and lets go of the folder, which the next one who writes takes again.
+    pub(super) fn release(&mut self) -> Result<()> {
+        match self.writer.take() {
+            Some(writer) => Ok(writer.wait_merging_threads()?),
+            None => Ok(()),
+        }
+    }
+
+    fn writer(&mut self) -> Result<&mut IndexWriter> {
+        match &mut self.writer {
+            Some(writer) => Ok(writer),
+            none => Ok(none.insert(open_writer(&self.index)?)),
+        }
     }
 
     pub(super) fn searcher(&self) -> Searcher {
@@ -177,6 +191,16 @@ impl Sealed {
     pub(super) fn reader(&self) -> SealedReader {
         SealedReader { fields: self.fields.clone() }
     }
+}
+
+fn open_writer(index: &Index) -> Result<IndexWriter> {
+    let options =
+        IndexWriterOptions::builder().num_worker_threads(1).memory_budget_per_thread(WRITER_MEMORY).build();
+    let writer = index.writer_with_options(options)?;
+    let mut policy = LogMergePolicy::default();
+    policy.set_del_docs_ratio_before_merge(MAX_DEAD);
+    writer.set_merge_policy(Box::new(policy));
+    Ok(writer)
 }
 
 /// Returns up to where an index that was made from the same has applied the feed.
@@ -351,7 +375,7 @@ impl Fields {
                     position: word.position as usize,
                     text: word.text.to_owned(),
                     position_length: 1,
-                })
+                });
             });
             document.add_pre_tokenized_text(*field, PreTokenizedString { text: String::new(), tokens });
         }

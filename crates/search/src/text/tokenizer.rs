@@ -190,7 +190,7 @@ fn pairs(run: &str) -> Vec<Range<usize>> {
     let letters: Vec<_> = starts.iter().copied().zip(ends).collect();
     match letters.as_slice() {
         [] => Vec::new(),
-        [(start, end)] => vec![*start..*end],
+        [(start, end)] => std::iter::once(*start..*end).collect(),
         letters => letters.windows(2).map(|pair| pair[0].0..pair[1].1).collect(),
     }
 }

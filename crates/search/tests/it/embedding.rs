@@ -23,7 +23,7 @@ fn model() -> MockEmbeddings {
 }
 
 fn space() -> Space {
-    Space::new("mock/mock", DIMENSION).unwrap()
+    Space::new("mock/mock", DIMENSION).expect("four is a length")
 }
 
 #[tokio::test]

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use loomwork_core::{Clock, Time};
 use loomwork_search::{Filter, Fusion, Query, Recency, SnippetOptions, Syntax, vectors};
 use loomwork_testkit::soon;
 
 use super::bed::Bed;
-use super::yard::{Note, add, by, found, hits, ids, note, open, space, start};
+use super::yard::{Note, add, by, found, hits, ids, note, open, open_at, space, start};
 
 #[tokio::test]
 async fn a_write_is_found_by_its_words_at_once() {
@@ -126,20 +127,23 @@ async fn a_hybrid_hit_says_where_it_stands_in_each_ranking() {
 
 #[tokio::test]
 async fn recency_brings_the_newer_row_to_the_front() {
-    let store = open(&Bed::new()).await;
+    let clock = Clock::manual(Time::from_millis(1_700_000_000_000));
+    let store = open_at(&Bed::new(), clock.clock()).await;
     let search = start(&store, None).await;
-    let now = store.clock().now().millis();
-    // The stars serve as times here: long ago, all of them, and so of one age.
-    let (old, new) = (add(&store, by("ada", 0, "wool wool")).await, add(&store, by("ada", 1_000_000, "wool yarn")).await);
-    assert_eq!(found(&search, "wool").await, [old, new]);
-    let half_life = Duration::from_millis(u64::try_from(now).unwrap().min(500_000));
-    let recency = Recency { field: Some("stars".into()), weight: 1.0, ..Recency::new(half_life) };
-    let newest_first = Query { recency: Some(recency), ..Query::text("wool") };
-    let scored = hits(&search, newest_first).await;
-    assert!(scored.iter().all(|hit| hit.score >= 0.0));
-    let by_id = Recency::new(Duration::from_secs(3600));
-    let fresh = hits(&search, Query { recency: Some(by_id), ..Query::text("wool") }).await;
-    assert_eq!(fresh.len(), 2);
+    let hour = Duration::from_secs(3600);
+    let better = add(&store, by("ada", 1_000, "wool wool wool")).await;
+    clock.advance(2 * hour);
+    let newer = add(&store, by("ada", 0, "wool and yarn")).await;
+    assert_eq!(found(&search, "wool").await, [better, newer]);
+    let recency = Recency { weight: 1.0, ..Recency::new(hour) };
+    let plain = hits(&search, Query::text("wool")).await;
+    let aged = hits(&search, Query { recency: Some(recency.clone()), ..Query::text("wool") }).await;
+    assert_eq!(aged.iter().map(|hit| hit.row.id).collect::<Vec<_>>(), [newer, better]);
+    // Two half-lives leave a quarter.
+    assert!((aged[1].score - plain[0].score / 4.0).abs() < 1e-6);
+    // The stars as times: both so long ago that the later one alone has anything left.
+    let of_field = Recency { field: Some("stars".into()), half_life: hour * 24 * 365, ..recency };
+    assert_eq!(ids(&search, Query { recency: Some(of_field), ..Query::text("wool") }).await, [better, newer]);
 }
 
 #[tokio::test]

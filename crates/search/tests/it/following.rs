@@ -159,26 +159,26 @@ async fn the_feed_waits_for_no_index_that_was_forgotten() {
 }
 
 fn copy_all(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    std::fs::create_dir_all(to).expect("the folder is at hand");
+    for entry in std::fs::read_dir(from).expect("the folder is at hand") {
+        let entry = entry.expect("the folder is at hand");
         let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        if entry.file_type().expect("the folder is at hand").is_dir() {
             copy_all(&entry.path(), &to);
         } else {
-            std::fs::copy(entry.path(), to).unwrap();
+            std::fs::copy(entry.path(), to).expect("the folder is at hand");
         }
     }
 }
 
 /// Overwrites each file with something else.
 fn spoil(folder: &Path) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
+    for entry in std::fs::read_dir(folder).expect("the folder is at hand") {
+        let entry = entry.expect("the folder is at hand");
+        if entry.file_type().expect("the folder is at hand").is_dir() {
             spoil(&entry.path());
         } else {
-            std::fs::write(entry.path(), "spoilt").unwrap();
+            std::fs::write(entry.path(), "spoilt").expect("the folder is at hand");
         }
     }
 }

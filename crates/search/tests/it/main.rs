@@ -13,6 +13,7 @@ macro_rules! over {
             mod embedding;
             mod finding;
             mod following;
+            mod history;
             mod refusing;
             mod vectors;
             mod yard;

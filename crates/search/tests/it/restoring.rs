@@ -16,28 +16,29 @@ struct Note {
 }
 
 async fn open(path: &Path) -> Store {
-    let store = Store::open(path).unwrap().tables([Note::table()]).tables(loomwork_search::tables());
-    store.open().await.unwrap()
+    let store =
+        Store::open(path).expect("the file opens").tables([Note::table()]).tables(loomwork_search::tables());
+    store.open().await.expect("the store opens")
 }
 
 async fn start(store: &Store, folder: &Path) -> Search {
     let notes = Index::<Note>::new("notes").text("text", |note| note.text.as_str());
-    Search::builder(store).folder(folder).index(notes).start().await.unwrap()
+    Search::builder(store).folder(folder).index(notes).start().await.expect("the search starts")
 }
 
 async fn add(store: &Store, text: &str) -> Id<Note> {
     let note = Note { text: text.into() };
-    store.mutate(move |tx| Ok(tx.insert(note)?.id)).await.unwrap()
+    store.mutate(move |tx| Ok(tx.insert(note)?.id)).await.expect("the note is written")
 }
 
 async fn found(search: &Search, text: &str) -> Vec<Id<Note>> {
-    let hits = soon(search.find::<Note>("notes", Query::text(text))).await.unwrap();
+    let hits = soon(search.find::<Note>("notes", Query::text(text))).await.expect("the query is right");
     hits.into_iter().map(|hit| hit.row.id).collect()
 }
 
 async fn end(search: Search, store: Store) {
-    soon(search.filled()).await.unwrap();
-    search.shutdown(Duration::from_secs(20)).await.unwrap();
+    soon(search.filled()).await.expect("the index is filled");
+    search.shutdown(Duration::from_secs(20)).await.expect("the search ends");
     drop(search);
     store.close().await;
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use loomwork_core::Clock;
 use loomwork_models::MockEmbeddings;
 use loomwork_search::{Builder, Hit, Index, Query, Search, Space, TextOptions};
 use loomwork_store::{Id, Store, Table};
@@ -40,7 +41,11 @@ pub(crate) fn by(author: &str, stars: u32, body: &str) -> Note {
 }
 
 pub(crate) async fn open(bed: &Bed) -> Store {
-    let store = Store::builder(bed.engine()).tables([Note::table(), Card::table()]);
+    open_at(bed, Clock::system()).await
+}
+
+pub(crate) async fn open_at(bed: &Bed, clock: Clock) -> Store {
+    let store = Store::builder(bed.engine()).clock(clock).tables([Note::table(), Card::table()]);
     let store = store.tables(loomwork_search::tables()).tables(loomwork_workpool::tables());
     store.open().await.expect("the store opens")
 }
