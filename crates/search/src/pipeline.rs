@@ -222,8 +222,8 @@ impl Embedder {
 
     /// Waits until what was changed up to `seq` is embedded.
     pub(crate) async fn embedded(&self, store: &Store, seq: Seq) -> Result<()> {
-        let index = self.source.schema().name.clone();
-        let mut news = store.watch(move |tx| state(tx, &index, seq));
+        let embedder = self.clone();
+        let mut news = store.watch(move |tx| embedder.state(tx, seq));
         while let Some(state) = news.next().await {
             match state? {
                 State::Waiting => {}
@@ -237,12 +237,29 @@ impl Embedder {
         Err(loomwork_store::Error::from(loomwork_store::Problem::Closed).into())
     }
 
+    fn state(&self, tx: &Tx, seq: Seq) -> StoreResult<State> {
+        let index = self.source.schema().name.as_str();
+        let looked_at = match feed::position(tx, &consumer(index)) {
+            Ok(position) => position >= seq && self.is_filled(tx)?,
+            // The upkeep has not begun.
+            Err(error) if matches!(error.downcast_ref(), Some(feed::Error::UnknownConsumer { .. })) => false,
+            Err(error) => return Err(error),
+        };
+        let batches = tx.scan(BatchRow::by_index.eq(index).le(seq.0))?;
+        let mut failed = batches.iter().filter_map(|batch| batch.failed.clone());
+        let open = batches.iter().any(|batch| batch.failed.is_none());
+        Ok(match failed.next() {
+            _ if !looked_at || open => State::Waiting,
+            Some(reason) => State::Failed { batches: 1 + failed.count(), reason },
+            None => State::Done,
+        })
+    }
+
     pub(crate) fn status(&self, tx: &Tx) -> StoreResult<Embedding> {
         let index = self.source.schema().name.as_str();
         let batches = tx.scan(BatchRow::by_index.eq(index))?;
-        let is_whole = queue::row(tx, index)?.is_some_and(|row| row.filled);
         Ok(Embedding {
-            filled: is_whole,
+            filled: self.is_filled(tx)?,
             waiting: batches.iter().map(|batch| batch.owners.len()).sum(),
             failed: batches.iter().filter(|batch| batch.failed.is_some()).count(),
         })
@@ -254,24 +271,6 @@ enum State {
     Waiting,
     Done,
     Failed { batches: usize, reason: String },
-}
-
-fn state(tx: &Tx, index: &str, seq: Seq) -> StoreResult<State> {
-    let looked_at = match feed::position(tx, &consumer(index)) {
-        Ok(position) => position >= seq,
-        // The upkeep has not begun.
-        Err(error) if matches!(error.downcast_ref(), Some(feed::Error::UnknownConsumer { .. })) => false,
-        Err(error) => return Err(error),
-    };
-    let is_filled = queue::row(tx, index)?.is_some_and(|row| row.filled);
-    let batches = tx.scan(BatchRow::by_index.eq(index).le(seq.0))?;
-    let mut failed = batches.iter().filter_map(|batch| batch.failed.clone());
-    let open = batches.iter().any(|batch| batch.failed.is_none());
-    Ok(match failed.next() {
-        _ if !looked_at || !is_filled || open => State::Waiting,
-        Some(reason) => State::Failed { batches: 1 + failed.count(), reason },
-        None => State::Done,
-    })
 }
 
 /// Has each batch of an index that failed tried again, and returns how many there are.

@@ -24,10 +24,6 @@ pub(crate) fn consumer(index: &str) -> String {
     format!("search.embed/{index}")
 }
 
-pub(super) fn row(tx: &Tx, index: &str) -> Result<Option<Row<EmbedderRow>>> {
-    tx.first(EmbedderRow::by_index.eq(index))
-}
-
 pub(super) fn enqueue(tx: &mut Tx, batch: Id<BatchRow>) -> Result<()> {
     workpool::enqueue(tx, &EMBED, batch, EMBEDDED.with(batch)).map(drop)
 }
@@ -80,23 +76,36 @@ impl Embedder {
 
     /// Returns the index's row, which begins anew when the model or the declaration is another one.
     fn begin(&self, tx: &mut Tx) -> Result<Row<EmbedderRow>> {
+        match self.row(tx)? {
+            Some(row) if self.is_current(&row) => Ok(row),
+            Some(row) => tx.replace(row.id, self.fresh_row()),
+            None => tx.insert(self.fresh_row()),
+        }
+    }
+
+    /// Whether all rows have been looked at for this model and declaration.
+    pub(super) fn is_filled(&self, tx: &Tx) -> Result<bool> {
+        Ok(self.row(tx)?.is_some_and(|row| row.filled && self.is_current(&row)))
+    }
+
+    fn row(&self, tx: &Tx) -> Result<Option<Row<EmbedderRow>>> {
+        tx.first(EmbedderRow::by_index.eq(self.source.schema().name.as_str()))
+    }
+
+    fn is_current(&self, row: &EmbedderRow) -> bool {
+        let (filled, after) = (row.filled, row.after);
+        *row == EmbedderRow { filled, after, ..self.fresh_row() }
+    }
+
+    fn fresh_row(&self) -> EmbedderRow {
         let schema = self.source.schema();
-        let fresh = EmbedderRow {
+        EmbedderRow {
             index: schema.name.clone(),
             model: self.space.model().to_owned(),
             dimension: self.space.dimension() as u32,
             version: schema.version,
             filled: false,
             after: None,
-        };
-        match row(tx, &schema.name)? {
-            None => tx.insert(fresh),
-            Some(row) => {
-                let is_same = row.model == fresh.model
-                    && row.dimension == fresh.dimension
-                    && row.version == fresh.version;
-                if is_same { Ok(row) } else { tx.replace(row.id, fresh) }
-            }
         }
     }
 
