@@ -1,0 +1,285 @@
+//! The service: indexes over a store, kept up to date.
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use loomwork_core::Tasks;
+use loomwork_store::engine::Seq;
+use loomwork_store::{Result as StoreResult, Store, Table, Tx, feed};
+use loomwork_workpool as workpool;
+
+use crate::builder::Builder;
+use crate::find::{find, no_vectors};
+use crate::follow::{Filling, Follower};
+use crate::pipeline::{self, Embedder, Embedding};
+use crate::query::{Hit, Hits, MAX_LIMIT, Query};
+use crate::{Error, Index, Result};
+
+/// Text, vector and hybrid search over the tables of a store.
+///
+/// A handle is cheap to clone. [`shutdown`](Self::shutdown) ends it; when the last handle is dropped
+/// instead, what was not committed is read again from the feed at the next start.
+#[derive(Clone)]
+pub struct Search {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) indexes: BTreeMap<String, Open>,
+    pub(crate) tasks: Tasks,
+}
+
+/// An index that is open.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) follower: Arc<Follower>,
+    pub(crate) embedder: Option<Arc<Embedder>>,
+    /// The `Arc<Index<T>>`, for those who know `T`.
+    pub(crate) index: Arc<dyn Any + Send + Sync>,
+}
+
+/// How an index stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The index.
+    pub index: String,
+    /// How far it is filled from the rows while it is made anew.
+    pub filling: Option<Filling>,
+    /// How its embedding stands, if it has any.
+    pub embedding: Option<Embedding>,
+}
+
+/// What an index holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// The index.
+    pub index: String,
+    /// Up to where it has followed the feed.
+    pub seen: Seq,
+    /// How many rows are committed to it.
+    pub rows: usize,
+    /// How many rows have come in since.
+    pub pending: usize,
+    /// How many vectors it has.
+    pub vectors: usize,
+    /// About how many bytes of memory it holds.
+    pub bytes: usize,
+}
+
+impl fmt::Debug for Search {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Search").field("indexes", &self.inner.indexes).finish_non_exhaustive()
+    }
+}
+
+impl Search {
+    /// Begins to describe what is searched.
+    pub fn builder(store: &Store) -> Builder {
+        Builder::new(store.clone())
+    }
+
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Binds the embedding of texts to a pool, which has to run somewhere for texts to be embedded.
+    pub fn bind(&self, pool: workpool::Builder) -> workpool::Builder {
+        let embedders = self.inner.indexes.iter().filter_map(|(name, open)| {
+            let embedder = open.embedder.clone()?;
+            Some((name.clone(), embedder))
+        });
+        let embedders: HashMap<_, _> = embedders.collect();
+        pipeline::bind(pool, embedders)
+    }
+
+    /// Finds rows, best first. It sees each write whose answer was there before it began, and each vector
+    /// that was stored before.
+    ///
+    /// # Errors
+    /// What is wrong with the query; when the store or the index fails.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn find<T: Table>(&self, index: &str, query: Query) -> Result<Hits<T>> {
+        let open = self.open(index)?;
+        find(&open.follower, self.typed::<T>(index)?, query).await
+    }
+
+    /// Finds `depth` rows, hands them to `rerank`, and returns as many as the query wants of what that
+    /// returns.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find), and what `rerank` returns.
+    pub async fn find_reranked<T, W>(
+        &self,
+        index: &str,
+        query: Query,
+        depth: usize,
+        rerank: impl FnOnce(Vec<Hit<T>>) -> W,
+    ) -> Result<Hits<T>>
+    where
+        T: Table,
+        W: Future<Output = Result<Vec<Hit<T>>>>,
+    {
+        let limit = query.limit;
+        if !(limit.max(1)..=MAX_LIMIT).contains(&depth) {
+            let right = format!("{} to {MAX_LIMIT}, from the limit on", limit.max(1));
+            return Err(Error::BadNumber { what: "depth", found: depth.to_string(), right });
+        }
+        let limit_of_query = if limit == 0 { 0 } else { depth };
+        let Hits { hits, filling } = self.find(index, Query { limit: limit_of_query, ..query }).await?;
+        let mut hits = rerank(hits).await?;
+        hits.truncate(limit);
+        Ok(Hits { hits, filling })
+    }
+
+    /// Returns the vector of a text, by the model of an index.
+    ///
+    /// # Errors
+    /// When the index has no model, or the model fails; for an empty text.
+    pub async fn embed(&self, index: &str, text: &str) -> Result<Vec<f32>> {
+        let embedder = self.open(index)?.embedder.as_ref().ok_or_else(|| no_vectors(index))?;
+        if text.trim().is_empty() {
+            return Err(Error::EmptyQuery { index: index.to_owned() });
+        }
+        let (vectors, _) = embedder.embed(vec![text.trim().to_owned()]).await?;
+        Ok(vectors.into_iter().next().unwrap_or_default())
+    }
+
+    /// Waits until what was changed up to `seq` is embedded, in all indexes, and so is found by its
+    /// vectors. [`Store::committed`] is the position of what was written so far.
+    ///
+    /// It waits for ever where no pool runs that [`bind`](Self::bind) has seen.
+    ///
+    /// # Errors
+    /// [`Error::NotEmbedded`] when batches failed for good; when the store cannot be read.
+    ///
+    /// # Cancel safety
+    /// It changes nothing and may be dropped at any time.
+    pub async fn embedded(&self, seq: Seq) -> Result<()> {
+        for embedder in self.inner.indexes.values().filter_map(|open| open.embedder.as_ref()) {
+            embedder.embedded(&self.inner.store, seq).await?;
+        }
+        Ok(())
+    }
+
+    /// Has what could not be embedded tried again, in all indexes, and returns how many batches there are.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn retry(&self) -> Result<usize> {
+        let names: Vec<String> = self.inner.indexes.keys().cloned().collect();
+        let retried = self
+            .inner
+            .store
+            .mutate(move |tx| names.iter().map(|name| pipeline::retry(tx, name)).sum::<StoreResult<usize>>());
+        Ok(retried.await?)
+    }
+
+    /// Returns how each index stands.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn progress(&self) -> Result<Vec<Progress>> {
+        let mut all = Vec::new();
+        for (name, open) in &self.inner.indexes {
+            let embedding = match open.embedder.clone() {
+                None => None,
+                Some(embedder) => Some(self.inner.store.query(move |tx| embedder.status(tx)).await?),
+            };
+            all.push(Progress { index: name.clone(), filling: open.follower.filling(), embedding });
+        }
+        Ok(all)
+    }
+
+    /// Returns what each index holds.
+    pub fn stats(&self) -> Vec<Stats> {
+        let stats = self.inner.indexes.iter().map(|(name, open)| {
+            let text = open.follower.text.stats();
+            let vectors = open.follower.vectors.as_ref().map(|vectors| vectors.index.stats());
+            let vectors = vectors.unwrap_or_default();
+            Stats {
+                index: name.clone(),
+                seen: open.follower.seen(),
+                rows: text.committed,
+                pending: text.pending,
+                vectors: vectors.vectors,
+                bytes: text.bytes + vectors.bytes,
+            }
+        });
+        stats.collect()
+    }
+
+    /// Commits what came in, without waiting for its time; a start after that reads nothing again.
+    ///
+    /// # Errors
+    /// When the store or an index fails.
+    pub async fn commit(&self) -> Result<()> {
+        for open in self.inner.indexes.values() {
+            open.follower.commit_all().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until each index has been filled from the rows.
+    ///
+    /// # Errors
+    /// When the store or an index fails.
+    pub async fn filled(&self) -> Result<()> {
+        for open in self.inner.indexes.values() {
+            while !open.follower.fill().await? {}
+        }
+        Ok(())
+    }
+
+    /// Makes what was deleted unreadable in the folders too. Searches don't find it from its deletion on;
+    /// this is for those who must not leave a trace of it.
+    ///
+    /// # Errors
+    /// When the store or an index fails.
+    pub async fn purge(&self) -> Result<()> {
+        for open in self.inner.indexes.values() {
+            open.follower.purge().await?;
+        }
+        Ok(())
+    }
+
+    /// Commits what came in, ends the background tasks, and lets go of the folder; `deadline` is real time.
+    ///
+    /// # Errors
+    /// When tasks did not end in time and were aborted.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<()> {
+        Ok(self.inner.tasks.shutdown(deadline).await.map_err(loomwork_store::Error::from)?)
+    }
+
+    fn open(&self, index: &str) -> Result<&Open> {
+        self.inner.indexes.get(index).ok_or_else(|| {
+            let known = self.inner.indexes.keys().cloned().collect::<Vec<_>>().join(", ");
+            Error::UnknownIndex { index: index.to_owned(), known }
+        })
+    }
+
+    fn typed<T: Table>(&self, index: &str) -> Result<Arc<Index<T>>> {
+        let open = self.open(index)?;
+        open.index.clone().downcast::<Index<T>>().map_err(|_| Error::OtherTable {
+            index: index.to_owned(),
+            table: open.follower.source.schema().table,
+            asked: T::NAME,
+        })
+    }
+}
+
+/// Lets the feed no longer wait for an index that no program opens any more. `node` is the name that the
+/// builder was given, or empty.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn forget(tx: &mut Tx, index: &str, node: &str) -> StoreResult<()> {
+    feed::unsubscribe(tx, &crate::follow::consumer(index, node))?;
+    feed::unsubscribe(tx, &pipeline::consumer(index))
+}

@@ -1,0 +1,16 @@
+//! Vectors by nearness.
+//!
+//! What comes in is searchable at once in a growing segment; what is committed is in sealed ones, named
+//! by a manifest. A row lives in one place; where it was before, it is dead.
+
+mod codes;
+mod index;
+mod kernel;
+mod manifest;
+mod search;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use index::{VectorIndex, VectorPut};
+pub(crate) use search::VectorOptions;
