@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use loomwork_models::OfflineEmbedder;
-use loomwork_search::{Filter, Hits, Index, Query, Result, Search, SnippetOptions};
+use loomwork_search::{
+    Filter, Hits, Index, Language, Query, Result, Search, SnippetOptions, Standing, TextOptions,
+};
 use loomwork_store::{Store, Table};
 use loomwork_workpool::Workpool;
 use serde::{Deserialize, Serialize};
@@ -31,9 +33,7 @@ const NOTES: [(&str, &str); 5] = [
 fn show(title: &str, hits: &Hits<Note>) {
     println!("{title}");
     for hit in &hits.hits {
-        let rank = |place: Option<loomwork_search::Standing>| {
-            place.map_or("-".to_owned(), |place| place.rank.to_string())
-        };
+        let rank = |place: Option<Standing>| place.map_or("-".to_owned(), |place| place.rank.to_string());
         let text = hit
             .snippets
             .first()
@@ -46,8 +46,9 @@ fn show(title: &str, hits: &Hits<Note>) {
 async fn main() -> Result<()> {
     let tables = loomwork_search::tables().into_iter().chain(loomwork_workpool::tables());
     let store = Store::memory().tables([Note::table()]).tables(tables).open().await?;
+    let english = TextOptions { language: Some(Language::English), ..TextOptions::default() };
     let notes = Index::<Note>::new("notes")
-        .text("text", |note| note.text.as_str())
+        .text_with("text", english, |note| note.text.as_str())
         .embed(|note| Some(note.text.clone()))
         .field("author", |note| note.author.clone());
     let search = Search::builder(&store).index(notes).embedder(OfflineEmbedder::default()).start().await?;
