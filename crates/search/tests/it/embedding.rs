@@ -9,7 +9,7 @@ use loomwork_store::Page;
 use loomwork_testkit::soon;
 use loomwork_workpool::Workpool;
 
-use super::bed::Bed;
+use super::Bed;
 use super::yard::{
     Card, add, builder, embedded, embedded_notes, found, hits, ids, note, open, start_embedding,
 };

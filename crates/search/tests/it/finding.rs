@@ -6,7 +6,7 @@ use loomwork_core::{Clock, Time};
 use loomwork_search::{Filter, Fusion, Query, Recency, SnippetOptions, Syntax, vectors};
 use loomwork_testkit::soon;
 
-use super::bed::Bed;
+use super::Bed;
 use super::yard::{Note, add, by, found, hits, ids, note, open, open_at, space, start};
 
 #[tokio::test]

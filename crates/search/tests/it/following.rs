@@ -8,7 +8,7 @@ use loomwork_search::{Index, Query, vectors};
 use loomwork_store::feed;
 use loomwork_testkit::soon;
 
-use super::bed::Bed;
+use super::Bed;
 use super::yard::{
     Card, DEADLINE, Note, add, builder, embedded, end, found, ids, note, notes, open, space, start, start_embedding,
 };

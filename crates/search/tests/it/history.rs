@@ -8,7 +8,7 @@ use loomwork_store::{Id, Store};
 use loomwork_testkit::soon;
 use tempfile::TempDir;
 
-use super::bed::Bed;
+use super::Bed;
 use super::yard::{Note, add, by, end, hits, open, space, start};
 
 const WORDS: [&str; 6] = ["wool", "yarn", "silk", "felt", "loom", "card"];

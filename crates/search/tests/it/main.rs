@@ -1,25 +1,26 @@
 //! What loomwork-search promises, through its public API: one module per concept.
 #![expect(clippy::duplicate_mod, reason = "the behaviour of searches is tested over each engine")]
 
-mod restoring;
-
-/// The behaviour of searches, over each engine.
-macro_rules! over {
-    ($engine:ident, $bed:literal) => {
-        #[path = "."]
-        mod $engine {
-            #[path = $bed]
-            mod bed;
-            mod embedding;
-            mod finding;
-            mod following;
-            mod history;
-            mod refusing;
-            mod vectors;
-            mod yard;
-        }
+/// The behaviour of searches, over the engine of the module that says so.
+macro_rules! behaviour {
+    () => {
+        #[path = "embedding.rs"]
+        mod embedding;
+        #[path = "finding.rs"]
+        mod finding;
+        #[path = "following.rs"]
+        mod following;
+        #[path = "history.rs"]
+        mod history;
+        #[path = "refusing.rs"]
+        mod refusing;
+        #[path = "vectors.rs"]
+        mod vectors;
+        #[path = "yard.rs"]
+        mod yard;
     };
 }
 
-over!(memory, "memory.rs");
-over!(sqlite, "sqlite.rs");
+mod memory;
+mod restoring;
+mod sqlite;

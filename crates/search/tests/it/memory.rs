@@ -2,6 +2,8 @@
 
 use loomwork_store::Memory;
 
+behaviour!();
+
 /// Rows that outlive the store over them.
 #[derive(Clone, Debug)]
 pub(crate) struct Bed(Memory);

@@ -7,7 +7,7 @@ use loomwork_search::{Error, Filter, Fusion, Index, MAX_LIMIT, Query, Recency, S
 use loomwork_store::{Store, Table};
 use serde::{Deserialize, Serialize};
 
-use super::bed::Bed;
+use super::Bed;
 use super::yard::{Card, Note, embedded_notes, notes, open, start};
 
 /// A table of whose changes nobody hears.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use loomwork_store_sqlite::Sqlite;
 use tempfile::TempDir;
 
+behaviour!();
+
 /// Rows that outlive the store over them.
 #[derive(Clone, Debug)]
 pub(crate) struct Bed(Arc<TempDir>);

@@ -4,7 +4,7 @@ use loomwork_core::{Fault as _, Kind};
 use loomwork_search::{Error, MAX_DIMENSION, Space, vectors};
 use loomwork_store::Page;
 
-use super::bed::Bed;
+use super::Bed;
 use super::yard::{Note, add, note, open, space};
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use loomwork_testkit::soon;
 use loomwork_workpool::Workpool;
 use serde::{Deserialize, Serialize};
 
-use super::bed::Bed;
+use super::Bed;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
