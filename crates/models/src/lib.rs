@@ -107,7 +107,7 @@ pub use retry::{Retry, RetryOptions};
 #[cfg(feature = "tiktoken")]
 pub use tokens::Tiktoken;
 pub use tokens::{Estimator, TokenCounter};
-pub use usage::Usage;
+pub use usage::{MAX_COUNT, Usage};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/models.md")]

@@ -6,6 +6,10 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// The most that one count of a provider's report may be. What is greater is no count, so that sums of
+/// counts never overflow.
+pub const MAX_COUNT: u64 = 1 << 48;
+
 /// What a call used. The kinds are disjoint: each token is counted once, whatever a provider's own
 /// report counts twice, so a bill is the sum of each kind times its price.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::Usage;
+use crate::{MAX_COUNT, Usage};
 
 /// The report of an answer, which grows from event to event.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +26,9 @@ impl Report {
         let mut inconsistent = false;
         let mut number = |value: Option<&Value>| {
             let value = value.filter(|value| !value.is_null())?;
-            inconsistent |= !value.is_u64();
-            value.as_u64()
+            let number = value.as_u64().filter(|number| *number <= MAX_COUNT);
+            inconsistent |= number.is_none();
+            number
         };
         let written = self.0.get("cache_creation");
         let short = number(written.and_then(|written| written.get("ephemeral_5m_input_tokens")));
@@ -49,7 +50,10 @@ impl Report {
         let tools = self.0.get("server_tool_use").and_then(Value::as_object);
         let calls = |(name, calls): (&String, &Value)| {
             let name = name.strip_suffix("_requests").unwrap_or(name);
-            calls.as_u64().filter(|calls| *calls > 0).map(|calls| (name.to_owned(), calls))
+            calls
+                .as_u64()
+                .filter(|calls| (1..=MAX_COUNT).contains(calls))
+                .map(|calls| (name.to_owned(), calls))
         };
         Usage {
             input_fresh,
@@ -75,6 +79,15 @@ mod tests {
         let mut whole = Report::default();
         whole.add(&report);
         whole.read()
+    }
+
+    #[test]
+    fn numbers_beyond_reason_are_no_counts() {
+        let usage = usage(
+            json!({ "input_tokens": u64::MAX, "cache_read_input_tokens": u64::MAX, "output_tokens": 7 }),
+        );
+        assert!(usage.inconsistent);
+        assert_eq!((usage.input(), usage.output()), (0, 7));
     }
 
     #[test]

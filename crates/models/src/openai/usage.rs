@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::Usage;
+use crate::{MAX_COUNT, Usage};
 
 /// A report: counts by name, some of them within others, and not all servers agree which.
 #[derive(Debug, Default, Deserialize)]
@@ -49,7 +49,7 @@ struct Counts {
     reasoning: u64,
     output_audio: u64,
     output_image: u64,
-    /// Whether a count is none: negative, or no number.
+    /// Whether a count is none: negative, beyond [`MAX_COUNT`], or no number.
     has_nonsense: bool,
 }
 
@@ -61,6 +61,7 @@ impl Counts {
             Some(value) => {
                 let number =
                     value.as_u64().or_else(|| value.as_f64().filter(|it| *it >= 0.0).map(|it| it as u64));
+                let number = number.filter(|number| *number <= MAX_COUNT);
                 has_nonsense |= number.is_none();
                 number
             }
@@ -161,6 +162,17 @@ mod tests {
             assert_eq!(usage.total(), total, "{report}");
         }
         usage
+    }
+
+    #[test]
+    fn numbers_beyond_reason_are_no_counts() {
+        for absurd in ["18446744073709551615", "1e30", "281474976710657"] {
+            let report =
+                format!(r#"{{"prompt_tokens":{absurd},"completion_tokens":7,"total_tokens":{absurd}}}"#);
+            let usage = read(&report).expect("it is a report");
+            assert!(usage.inconsistent, "{absurd}");
+            assert_eq!((usage.input(), usage.output()), (0, 7), "{absurd}");
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// A limit that lets nothing pass for now, and for how long if that is known.
+/// A limit that lets nothing pass at present, and for how long if that is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pub(super) by: Limit,
