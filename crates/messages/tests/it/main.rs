@@ -1,0 +1,1 @@
+//! What loomwork-messages promises, through its public API.
