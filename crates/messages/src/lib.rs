@@ -1,9 +1,23 @@
 //! Threads, messages, runs and live streams of AI agents.
 
+mod change;
 mod chunk;
+mod content;
+mod list;
+mod recover;
+pub mod runs;
+mod save;
+pub mod streams;
 mod tables;
+mod threads;
 
+pub use change::{
+    ChangeError, DELETE_STEP, MessagePatch, RangeDeleted, delete, delete_range, settle, truncate, update,
+};
 pub use chunk::{DATA_PREFIX, DataChunk, RESTART_STEP, UiChunk};
+pub use content::INLINE_BYTES;
+pub use list::{List, ListError, MAX_TURN_REST, MessagePage, PAGE, get_all, last, list};
+pub use save::{HUMAN, MAX_NUMBER, MAX_RESTARTED, NewMessage, Place, Save, SaveError, save};
 pub use tables::{
     DeltaRow, Edit, EditChange, EditId, Failure, HostRow, Member, MemberRole, MessageId, MessageRow,
     MessageStatus, Metadata, Position, Responder, Run, RunId, RunStatus, StreamId, StreamRow, StreamStatus,
