@@ -9,7 +9,7 @@ pub mod runs;
 mod save;
 pub mod streams;
 mod tables;
-mod threads;
+pub mod threads;
 
 pub use change::{
     ChangeError, DELETE_STEP, MessagePatch, RangeDeleted, delete, delete_range, settle, truncate, update,

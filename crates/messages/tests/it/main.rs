@@ -1,1 +1,23 @@
-//! What loomwork-messages promises, through its public API.
+//! What loomwork-messages promises, through its public API: one module per concept.
+#![expect(clippy::duplicate_mod, reason = "the behaviour of threads is tested over each engine")]
+
+/// The behaviour of threads and messages, over the engine of the module that says so.
+macro_rules! behaviour {
+    () => {
+        #[path = "changing.rs"]
+        mod changing;
+        #[path = "house.rs"]
+        pub(crate) mod house;
+        #[path = "listing.rs"]
+        mod listing;
+        #[path = "running.rs"]
+        mod running;
+        #[path = "saving.rs"]
+        mod saving;
+        #[path = "streaming.rs"]
+        mod streaming;
+    };
+}
+
+mod memory;
+mod sqlite;
