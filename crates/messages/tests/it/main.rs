@@ -16,8 +16,13 @@ macro_rules! behaviour {
         mod saving;
         #[path = "streaming.rs"]
         mod streaming;
+        #[path = "viewing.rs"]
+        mod viewing;
     };
 }
 
 mod memory;
+mod project;
+mod reduce;
 mod sqlite;
+mod ui;
