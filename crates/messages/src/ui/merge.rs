@@ -82,11 +82,13 @@ fn join_pieces(messages: Vec<UiMessage>) -> Vec<UiMessage> {
     for message in messages {
         match joined.last_mut().filter(|before| are_pieces(before, &message)) {
             Some(before) => {
+                if is_results(before) {
+                    before.agent = message.agent;
+                    before.user = message.user;
+                }
                 add_parts(&mut before.parts, &mut calls, message.parts);
                 before.status = message.status;
                 before.metadata.extend(message.metadata);
-                before.agent = message.agent.or(before.agent.take());
-                before.user = message.user.or(before.user.take());
                 before.run = message.run.or(before.run.take());
                 before.model = message.model.or(before.model.take());
                 before.provider = message.provider.or(before.provider.take());

@@ -20,7 +20,7 @@ pub struct UiMessage {
     /// Its thread.
     #[serde(rename = "threadId")]
     pub thread: ThreadId,
-    /// Who says it: nobody says a message of role tool, whose parts are those of the calls.
+    /// Who says it; never a tool, whose results are with the calls.
     pub role: Role,
     /// Its parts.
     pub parts: Vec<UiPart>,

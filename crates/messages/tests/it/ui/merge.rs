@@ -220,3 +220,20 @@ fn what_became_of_a_call_is_not_taken_back() {
         json!([{ "type": "tool-search", "toolCallId": "c", "state": "output-available", "input": {}, "output": 1, "approval": { "id": "a" } }])
     );
 }
+
+#[test]
+fn results_belong_to_whoever_called_whoever_saved_them() {
+    let mut rows = [
+        assistant(0, 1, json!([call("c")])),
+        results(0, 2, json!([result("c", text_output("1"))])),
+        assistant(0, 3, json!("Done")),
+    ];
+    (rows[1].agent, rows[1].user) = (None, Some("ben".to_owned()));
+    let whole = UiMessage::group(&rows);
+    assert_eq!(whole.len(), 1);
+    let pieces: Vec<_> = rows.iter().flat_map(|row| UiMessage::group(std::slice::from_ref(row))).collect();
+    let shown = UiMessage::merge(pieces, vec![]);
+    assert_eq!(shown.len(), 1);
+    assert_eq!(shown[0].parts, whole[0].parts);
+    assert_eq!((shown[0].agent.as_deref(), shown[0].user.as_deref()), (Some("bot"), Some("ann")));
+}
