@@ -12,6 +12,7 @@ mod save;
 pub mod streams;
 mod tables;
 pub mod threads;
+mod translate;
 mod ui;
 mod view;
 
@@ -29,6 +30,7 @@ pub use tables::{
     MessageStatus, Metadata, Position, Responder, Run, RunId, RunStatus, StreamId, StreamRow, StreamStatus,
     Thread, ThreadId, ThreadStatus, tables,
 };
+pub use translate::Translator;
 pub use ui::{
     GrowthState, ToolName, ToolState, UiApproval, UiCustom, UiFile, UiMessage, UiPart, UiSourceDocument,
     UiSourceUrl, UiStatus, UiText, UiTool,

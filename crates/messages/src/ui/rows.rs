@@ -1,8 +1,9 @@
 //! The rows that a message shows.
 
-use loomwork_models::{FinishReason, Message, Part, ProviderData, Role};
+use loomwork_models::{FinishReason, Message, ProviderData, Role};
 
 use super::UiMessage;
+use crate::content::{is_of_tools, searchable_text};
 use crate::{MessageRow, MessageStatus, Metadata, StepMessages};
 
 impl UiMessage {
@@ -37,7 +38,7 @@ impl UiMessage {
     }
 
     fn row(&self, step: u64, (message, finish_reason): (Message, Option<FinishReason>)) -> MessageRow {
-        let (tool, text) = derived(&message);
+        let (tool, text) = (is_of_tools(&message), searchable_text(&message));
         let made = |name: &Option<String>| name.clone().filter(|_| finish_reason.is_some());
         MessageRow {
             thread: self.thread,
@@ -74,18 +75,4 @@ fn with_reasons(step: StepMessages) -> impl Iterator<Item = (Message, Option<Fin
         let reason = (message.role == Role::Assistant).then_some(reason);
         (message, reason)
     })
-}
-
-/// Returns whether a message is one of tools, and the text by which it is found.
-fn derived(message: &Message) -> (bool, Option<String>) {
-    let tool = message.role == Role::Tool
-        || message.role == Role::Assistant && message.tool_calls().next().is_some();
-    let texts: Vec<_> =
-        message.parts.iter().filter_map(Part::as_text).filter(|text| !text.is_empty()).collect();
-    let text = match message.role {
-        Role::Tool => None,
-        Role::Assistant if texts.is_empty() => None,
-        _ => Some(texts.join(" ")),
-    };
-    (tool, text)
 }

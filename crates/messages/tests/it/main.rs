@@ -25,4 +25,5 @@ mod memory;
 mod project;
 mod reduce;
 mod sqlite;
+mod translate;
 mod ui;
