@@ -196,6 +196,14 @@ impl Error {
         self
     }
 
+    /// Adds what was used besides: by attempts before, or by other calls for the same end.
+    pub(crate) fn with_more_usage(mut self, more: &Usage) -> Self {
+        if !more.is_empty() {
+            self.0.usage.get_or_insert_default().join(more);
+        }
+        self
+    }
+
     /// Adds what came of the answer.
     pub fn with_partial(mut self, partial: Reply) -> Self {
         self.0.partial = Some(partial);

@@ -36,10 +36,9 @@ pub(crate) trait ReadEvents: Send + Unpin + 'static {
     /// Reads an answer that came as one JSON text, since some servers don't stream.
     fn whole(&mut self, body: Bytes, chunks: &mut VecDeque<Chunk>) -> Result<()>;
 
-    /// Returns what the call has used so far, as far as it is known, for an answer that breaks off.
-    fn usage(&self) -> Option<Usage> {
-        None
-    }
+    /// Returns what the call has used so far, as it is known or else reckoned, for an answer that breaks
+    /// off; `None` if nothing of an answer has come.
+    fn usage(&self) -> Option<Usage>;
 }
 
 impl Http {
@@ -105,7 +104,8 @@ impl<R: ReadEvents> Reading<R> {
             let body = answer.bytes().await?;
             serde_json::from_slice::<serde::de::IgnoredAny>(&body)
                 .map_err(|error| no_json(&watch, &url, &body, &error))?;
-            reader.whole(body, &mut chunks)?;
+            let read = reader.whole(body, &mut chunks);
+            read.map_err(|error| with_usage(error, &reader))?;
             let events = Box::pin(futures_util::stream::empty());
             return Ok(Self {
                 events,
@@ -123,7 +123,7 @@ impl<R: ReadEvents> Reading<R> {
             let event = reading.events.next().await;
             if let Err(error) = reading.read(event) {
                 if reading.chunks.iter().all(is_start) {
-                    return Err(error);
+                    return Err(with_usage(error, &reading.reader));
                 }
                 reading.fail(error);
             }
@@ -149,11 +149,7 @@ impl<R: ReadEvents> Reading<R> {
     /// Ends the answer with an error, behind the chunks that came before it.
     fn fail(&mut self, error: Error) {
         self.state = State::Ended;
-        let usage = self.reader.usage().filter(|_| error.usage().is_none());
-        self.failure = Some(match usage {
-            Some(usage) => error.with_usage(usage),
-            None => error,
-        });
+        self.failure = Some(with_usage(error, &self.reader));
     }
 
     /// Waits for the end of the body, but not for long.
@@ -167,6 +163,14 @@ impl<R: ReadEvents> Reading<R> {
         }
         let clock = &self.watch.clock;
         self.enough.get_or_insert_with(|| Box::pin(clock.sleep(DRAIN))).as_mut().poll(context)
+    }
+}
+
+/// Adds what the answer used until it failed, unless the error says so itself.
+fn with_usage(error: Error, reader: &impl ReadEvents) -> Error {
+    match reader.usage().filter(|_| error.usage().is_none()) {
+        Some(usage) => error.with_usage(usage),
+        None => error,
     }
 }
 

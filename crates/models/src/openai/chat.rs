@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::{Provider, errors};
 use crate::http::{Ask, Body, Call};
+use crate::tokens::Reckoning;
 use crate::{
     Error, LanguageModel, ModelName, ReplyInfo, ReplyStream, Request, Result, SchemaSupport, Warning,
 };
@@ -45,7 +46,13 @@ impl Chat {
         Self { provider, name }
     }
 
-    async fn ask(&self, request: &Request, body: &Value, warnings: &[Warning]) -> Result<ReplyStream> {
+    async fn ask(
+        &self,
+        request: &Request,
+        reckoning: Reckoning,
+        body: &Value,
+        warnings: &[Warning],
+    ) -> Result<ReplyStream> {
         let Provider { http, options } = &*self.provider;
         let info = ReplyInfo {
             provider: self.name.provider.clone(),
@@ -65,7 +72,7 @@ impl Chat {
         let ask = Ask { path: &path, headers: &headers, body: Body::Json(body) };
         let reader = || {
             let mint = format!("{:016x}", options.http.random.u64());
-            Reader::new(self.name.clone(), info.clone(), options.dialect.think_tags, mint)
+            Reader::new(self.name.clone(), info.clone(), reckoning, options.dialect.think_tags, mint)
         };
         http.stream(&call, &ask, reader).await
     }
@@ -75,7 +82,7 @@ impl Chat {
 #[cfg(any(test, feature = "bench"))]
 pub(crate) fn lone_reader() -> impl crate::http::ReadEvents {
     let name = ModelName::new("openai", "gpt-4o-mini");
-    Reader::new(name, ReplyInfo::default(), super::ThinkTags::No, String::new())
+    Reader::new(name, ReplyInfo::default(), Reckoning::default(), super::ThinkTags::No, String::new())
 }
 
 #[async_trait]
@@ -94,12 +101,13 @@ impl LanguageModel for Chat {
     }
 
     async fn stream(&self, mut request: Request) -> Result<ReplyStream> {
+        let reckoning = Reckoning::of(&request);
         let (mut body, warnings) = request::build(&mut request, &self.provider.options, &self.name)?;
-        match self.ask(&request, &body, &warnings).await {
+        match self.ask(&request, reckoning, &body, &warnings).await {
             // The model wrote a call that its server could not read: it sees that once, and tries again.
             Err(error) if error.code() == Some(TOOL_USE_FAILED) && retries(&request) => {
                 show(&mut body, &error);
-                self.ask(&request, &body, &warnings).await
+                self.ask(&request, reckoning, &body, &warnings).await
             }
             outcome => outcome,
         }

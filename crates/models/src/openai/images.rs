@@ -15,8 +15,8 @@ use super::{OpenAi, Provider, errors, usage};
 use crate::content::from_base64;
 use crate::http::{Ask, Body, Call};
 use crate::{
-    Data, Error, ErrorKind, GeneratedImage, ImageModel, ImageRequest, Images, ModelName, Result, Usage,
-    Warning, guess_media_type,
+    Data, Error, ErrorKind, Estimator, GeneratedImage, ImageModel, ImageRequest, Images, ModelName, Result,
+    TokenCounter as _, Usage, Warning, guess_media_type,
 };
 use form::Form;
 
@@ -82,7 +82,7 @@ impl ImageModel for OpenAiImages {
             let ask = Ask { path: &path, headers: &headers, body: Body::Form(&make) };
             self.provider.http.json::<Answer>(&call, &ask).await?.0
         };
-        self.read(answer, warnings)
+        self.read(answer, &request.prompt, warnings)
     }
 }
 
@@ -118,7 +118,7 @@ impl OpenAiImages {
         Ok(fields)
     }
 
-    fn read(&self, answer: Answer, warnings: Vec<Warning>) -> Result<Images> {
+    fn read(&self, answer: Answer, prompt: &str, warnings: Vec<Warning>) -> Result<Images> {
         if answer.data.is_empty() {
             return Err(self.error(ErrorKind::Protocol, "the answer has no image"));
         }
@@ -126,7 +126,8 @@ impl OpenAiImages {
         let images = answer.data.into_iter().enumerate();
         let images = images.map(|(index, picture)| self.image(index, picture, format));
         let images = images.collect::<Result<Vec<_>>>()?;
-        let mut usage = answer.usage.and_then(|report| usage::read(report.get())).unwrap_or_default();
+        let report = answer.usage.and_then(|report| usage::read(report.get()));
+        let mut usage = report.unwrap_or_else(|| estimate(prompt));
         // All that an image model puts out is images, if its report does not say otherwise.
         if usage.output_image == 0 {
             usage.output_image = std::mem::take(&mut usage.output_text);
@@ -158,4 +159,9 @@ impl OpenAiImages {
     fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
         Error::new(kind, &self.name.provider, &self.name.model, message)
     }
+}
+
+/// Returns what is known of a call whose server does not say what it used.
+fn estimate(prompt: &str) -> Usage {
+    Usage { input_fresh: Estimator.count(prompt), estimated: true, ..Usage::default() }
 }

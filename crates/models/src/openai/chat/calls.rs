@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::wire::{self, CallDelta, Function};
+use crate::tokens::Reckoning;
 use crate::{Chunk, PartKind, PartNumber, ProviderData};
 
 /// The calls of one answer.
@@ -45,6 +46,7 @@ impl Calls {
         &mut self,
         deltas: Vec<CallDelta<'_>>,
         next_part: &mut PartNumber,
+        reckoning: &mut Reckoning,
         chunks: &mut VecDeque<Chunk>,
     ) {
         let of = deltas.len();
@@ -62,7 +64,8 @@ impl Calls {
             if call.part.is_none() && !name.is_empty() {
                 call.start(name, next_part, chunks);
             }
-            call.argue(&function, chunks);
+            reckoning.came(name);
+            call.argue(&function, reckoning, chunks);
         }
     }
 
@@ -134,9 +137,10 @@ impl Call {
         }
     }
 
-    fn argue(&mut self, function: &Function<'_>, chunks: &mut VecDeque<Chunk>) {
+    fn argue(&mut self, function: &Function<'_>, reckoning: &mut Reckoning, chunks: &mut VecDeque<Chunk>) {
         let delta = if self.is_custom { self.quote(function.input) } else { arguments(function.arguments) };
         let Some(delta) = delta else { return };
+        reckoning.came(&delta);
         match self.part {
             Some(part) => chunks.push_back(Chunk::PartDelta { part, delta }),
             None => self.held.push_str(&delta),

@@ -15,6 +15,7 @@ use crate::content::from_base64;
 use crate::history::MADE_BY;
 use crate::http::{ReadEvents, SseEvent};
 use crate::openai::{ThinkTags, errors, usage};
+use crate::tokens::Reckoning;
 use crate::{
     Chunk, Data, Error, ErrorKind, Extras, File, Finish, FinishReason, ModelName, Part, PartKind, PartNumber,
     ProviderData, ReplyInfo, Result, Source, SourceKind, Usage, guess_media_type,
@@ -40,7 +41,8 @@ pub(super) struct Reader {
     /// Why it ended, in the server's word; empty where a whole answer says nothing.
     reason: Option<String>,
     /// The last report.
-    usage: Option<String>,
+    report: Option<String>,
+    reckoning: Reckoning,
     /// What OpenRouter wants back with the thoughts.
     reasoning_details: Vec<Value>,
     /// What the provider says of the answer, by its own names.
@@ -76,7 +78,13 @@ enum Grows {
 impl Reader {
     /// Returns a reader. `info` is handed on with the first chunk; `mint` begins the ids of calls that
     /// have none, and is another for each answer.
-    pub(super) fn new(name: ModelName, info: ReplyInfo, think_tags: ThinkTags, mint: String) -> Self {
+    pub(super) fn new(
+        name: ModelName,
+        info: ReplyInfo,
+        reckoning: Reckoning,
+        think_tags: ThinkTags,
+        mint: String,
+    ) -> Self {
         Self {
             name,
             info: Some(info),
@@ -88,7 +96,8 @@ impl Reader {
             is_refusal: false,
             has_choice: false,
             reason: None,
-            usage: None,
+            report: None,
+            reckoning,
             reasoning_details: Vec::new(),
             said: Map::new(),
             logprobs: Map::new(),
@@ -111,7 +120,7 @@ impl Reader {
             Err(error) => return Err(self.malformed(json, &error)),
         };
         if let Some(error) = failure(&event, json) {
-            return Err(self.with_usage(errors::in_stream(&self.name, &error)));
+            return Err(errors::in_stream(&self.name, &error));
         }
         self.introduce(&event, chunks);
         self.keep(&event);
@@ -163,7 +172,7 @@ impl Reader {
             || event.x_groq.and_then(|raw| serde_json::from_str::<BTreeMap<&str, &RawValue>>(raw.get()).ok());
         let report = event.usage.or_else(|| groq()?.remove("usage"));
         if let Some(report) = report {
-            self.usage = Some(report.get().to_owned());
+            self.report = Some(report.get().to_owned());
         }
     }
 
@@ -231,7 +240,7 @@ impl Reader {
         let calls: Vec<_> = delta.tool_calls.into_iter().flatten().chain(retired).collect();
         if !calls.is_empty() {
             self.end_open(chunks);
-            self.calls.add(calls, &mut self.next_part, chunks);
+            self.calls.add(calls, &mut self.next_part, &mut self.reckoning, chunks);
         }
     }
 
@@ -262,6 +271,7 @@ impl Reader {
             Some(open) if open.kind == kind => open.part,
             _ => self.begin(kind, chunks),
         };
+        self.reckoning.came(&delta);
         chunks.push_back(Chunk::PartDelta { part, delta });
     }
 
@@ -386,7 +396,7 @@ impl Reader {
                 true => (ErrorKind::Interrupted, "the answer ended without a reason to end"),
                 false => (ErrorKind::Protocol, "the answer has no choices, where one was due"),
             };
-            return Err(self.with_usage(self.error(kind, text)));
+            return Err(self.error(kind, text));
         };
         let mut pieces = Vec::new();
         self.think.finish(|piece| pieces.push(piece));
@@ -411,7 +421,7 @@ impl Reader {
         chunks.push_back(Chunk::Finish(Finish {
             reason,
             raw_reason,
-            usage: self.usage(),
+            usage: self.reckoning.complete(self.report()),
             provider_metadata,
         }));
         self.is_finished = true;
@@ -431,21 +441,13 @@ impl Reader {
         }
     }
 
-    fn usage(&self) -> Usage {
-        self.usage.as_deref().and_then(usage::read).unwrap_or_default()
-    }
-
-    /// Adds what was used so far, so that a cut answer is not for free.
-    fn with_usage(&self, error: Error) -> Error {
-        let usage = self.usage();
-        if usage.is_empty() { error } else { error.with_usage(Usage { estimated: true, ..usage }) }
+    fn report(&self) -> Option<Usage> {
+        self.report.as_deref().and_then(usage::read)
     }
 
     fn malformed(&self, json: &str, error: &serde_json::Error) -> Error {
         let shown: String = json.chars().take(SHOWN).collect();
-        self.with_usage(
-            self.error(ErrorKind::Protocol, format!("an event is no chunk of an answer: {error}: {shown}")),
-        )
+        self.error(ErrorKind::Protocol, format!("an event is no chunk of an answer: {error}: {shown}"))
     }
 
     fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
@@ -481,6 +483,10 @@ impl ReadEvents for Reader {
             self.reason.get_or_insert_default();
         }
         self.finish(chunks)
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.has_choice.then(|| self.reckoning.broken(self.report()))
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::reader::{Place, Reader};
 use crate::http::{Ask, Body, Call, ReadEvents, SseEvent};
 use crate::openai::{Provider, errors};
-use crate::{Chunk, Error, ErrorKind, ReplyStream, Result, Settings};
+use crate::{Chunk, Error, ErrorKind, ReplyStream, Result, Settings, Usage};
 
 /// How often a response is taken up again before its failure counts.
 const MAX_RESUMES: u32 = 5;
@@ -128,5 +128,9 @@ impl ReadEvents for Shared {
 
     fn whole(&mut self, body: Bytes, chunks: &mut VecDeque<Chunk>) -> Result<()> {
         self.lock().whole(body, chunks)
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.lock().usage()
     }
 }

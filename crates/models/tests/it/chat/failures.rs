@@ -318,3 +318,18 @@ async fn a_call_that_takes_too_long_ends_with_its_time_and_is_not_made_again() {
     assert_eq!((error.kind(), fake.requests().len()), (&ErrorKind::Timeout, 1));
     assert!(error.message().contains("longer than 9s"), "{error}");
 }
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_says_what_it_used_as_an_estimate() {
+    let answer = || Reply::from("Good morning to you");
+    for reply in [answer().cut_after(4), answer().ends_after(4), answer().fails(Failure::status(500))] {
+        let error = fails(reply).await;
+        let usage = error.usage().unwrap();
+        assert!(usage.estimated && usage.input() > 0 && usage.output() >= 3, "{usage:?}");
+        assert_eq!(error.partial().unwrap().usage(), usage);
+    }
+    // Nothing is charged for an answer that never began.
+    for reply in [Failure::status(503).into(), Reply::json(&json!({"hello": "world"}))] {
+        assert_eq!(fails(reply).await.usage(), None);
+    }
+}
