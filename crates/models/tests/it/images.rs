@@ -180,3 +180,12 @@ async fn failures_and_answers_without_images_are_typed_errors() {
         assert_eq!(error.kind(), &ErrorKind::Protocol, "{body}: {error}");
     }
 }
+
+#[tokio::test]
+async fn images_whose_server_does_not_say_what_they_cost_are_estimated() {
+    let fake = FakeProvider::start().await;
+    fake.reply(Reply::new().image(PNG).no_usage());
+    let made = soon(model(&fake, "openai", "gpt-image-1").generate(loom())).await.unwrap();
+    assert!(made.usage.estimated && made.usage.input() > 0, "{:?}", made.usage);
+    assert_eq!(made.usage.images, 1);
+}
