@@ -196,6 +196,11 @@ impl Error {
         self
     }
 
+    /// Sets what was used by all calls for the same end, its own included.
+    pub(crate) fn with_all_usage(self, all: &Usage) -> Self {
+        if all.is_empty() { self } else { self.with_usage(all.clone()) }
+    }
+
     /// Adds what was used besides: by attempts before, or by other calls for the same end.
     pub(crate) fn with_more_usage(mut self, more: &Usage) -> Self {
         if !more.is_empty() {

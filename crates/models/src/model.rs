@@ -98,12 +98,7 @@ pub async fn collect(mut stream: ReplyStream) -> Result<Reply> {
     while let Some(chunk) = stream.next().await {
         match chunk {
             Ok(chunk) => assembly.push(chunk)?,
-            Err(error) if assembly.is_empty() => return Err(error),
-            Err(error) => {
-                let mut partial = assembly.into_reply();
-                partial.finish.usage = error.usage().cloned().unwrap_or_default();
-                return Err(error.with_partial(partial));
-            }
+            Err(error) => return Err(assembly.fail(error)),
         }
     }
     assembly.finish()

@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Error, ErrorKind, ModelName, Result, Settings};
 
+/// How long a call may take to end when its time is over.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
 /// The term of one call, which may take several attempts and waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Term {
@@ -60,6 +63,13 @@ impl Term {
             },
         };
         outcome.ok_or_else(|| self.error(ErrorKind::Cancelled, "the caller called the request off"))
+    }
+
+    /// Waits for a call within this one, which knows its time itself and says what it used when that is
+    /// over. Only one that does not mind its time is ended here.
+    pub(crate) async fn wait_for_call<T>(&self, call: impl Future<Output = T>) -> Result<T> {
+        let limit = self.limit.map(|(deadline, timeout)| (deadline + LAST_WORDS, timeout));
+        Self { limit, ..self.clone() }.wait(call).await
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {

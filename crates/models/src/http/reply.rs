@@ -56,7 +56,9 @@ impl Http {
         loop {
             let failed = match self.send(&watch, call, ask, &body).await {
                 Ok(answer) => match Reading::begin(answer, reader()).await {
-                    Ok(reading) => return Ok(Box::pin(reading)),
+                    Ok(reading) => {
+                        return Ok(Box::pin(Reading { spent: attempts.into_spent(), ..reading }));
+                    }
                     Err(error) => error,
                 },
                 Err(error) => error,
@@ -73,6 +75,8 @@ struct Reading<R> {
     chunks: VecDeque<Chunk>,
     /// What goes wrong behind the chunks at hand.
     failure: Option<Error>,
+    /// What the attempts before used.
+    spent: Usage,
     /// Ends the wait for the end of the body.
     enough: Option<Pin<Box<Sleep>>>,
     watch: Watch,
@@ -90,7 +94,16 @@ enum State {
 impl<R: ReadEvents> Reading<R> {
     fn of(events: impl Stream<Item = Result<SseEvent>> + Send + 'static, reader: R, watch: Watch) -> Self {
         let (events, chunks) = (Box::pin(events), VecDeque::new());
-        Self { events, reader, chunks, failure: None, enough: None, watch, state: State::Open }
+        Self {
+            events,
+            reader,
+            chunks,
+            failure: None,
+            spent: Usage::default(),
+            enough: None,
+            watch,
+            state: State::Open,
+        }
     }
 
     /// Reads up to the first part, or to the end of an answer without any.
@@ -106,16 +119,8 @@ impl<R: ReadEvents> Reading<R> {
                 .map_err(|error| no_json(&watch, &url, &body, &error))?;
             let read = reader.whole(body, &mut chunks);
             read.map_err(|error| with_usage(error, &reader))?;
-            let events = Box::pin(futures_util::stream::empty());
-            return Ok(Self {
-                events,
-                reader,
-                chunks,
-                failure: None,
-                enough: None,
-                watch,
-                state: State::Ended,
-            });
+            let reading = Self::of(futures_util::stream::empty(), reader, watch);
+            return Ok(Self { chunks, state: State::Ended, ..reading });
         }
         let mut reading = Self::of(answer.events(), reader, watch);
         let is_start = |chunk: &Chunk| matches!(chunk, Chunk::Start(_));
@@ -181,7 +186,10 @@ impl<R: ReadEvents> Stream for Reading<R> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Chunk>>> {
         let reading = &mut *self;
         loop {
-            if let Some(chunk) = reading.chunks.pop_front() {
+            if let Some(mut chunk) = reading.chunks.pop_front() {
+                if let Chunk::Finish(finish) = &mut chunk {
+                    finish.usage.join(&reading.spent);
+                }
                 return Poll::Ready(Some(Ok(chunk)));
             }
             match reading.state {
@@ -198,7 +206,8 @@ impl<R: ReadEvents> Stream for Reading<R> {
                 State::Ended => {
                     // What follows an answer is not waited for: this closes its connection, or gives it back.
                     reading.events = Box::pin(futures_util::stream::empty());
-                    return Poll::Ready(reading.failure.take().map(Err));
+                    let failure = reading.failure.take();
+                    return Poll::Ready(failure.map(|error| Err(error.with_more_usage(&reading.spent))));
                 }
             }
         }

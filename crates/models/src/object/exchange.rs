@@ -37,7 +37,8 @@ impl<'model> Exchange<'model> {
     /// Asks until an answer fits or no repairs are left.
     pub(super) async fn run<T: DeserializeOwned>(mut self) -> Result<Object<T>> {
         loop {
-            let reply = self.model.generate(self.request.clone()).await?;
+            let reply = self.model.generate(self.request.clone()).await;
+            let reply = reply.map_err(|error| error.with_more_usage(&self.usage))?;
             if let Some(object) = self.take(reply)? {
                 return Ok(object);
             }
@@ -48,7 +49,7 @@ impl<'model> Exchange<'model> {
     pub(super) fn take<T: DeserializeOwned>(&mut self, reply: Reply) -> Result<Option<Object<T>>> {
         self.count(&reply);
         if let Some(error) = self.hopeless(&reply) {
-            return Err(error.with_partial(reply));
+            return Err(error.with_all_usage(&self.usage).with_partial(reply));
         }
         let read = self.read(&reply).and_then(|value| {
             T::deserialize(value).map_err(|error| format!("the value does not fit its type: {error}"))
@@ -61,7 +62,8 @@ impl<'model> Exchange<'model> {
             Err(wrong) if self.repairs_left == 0 => {
                 let calls = self.calls;
                 let text = format!("the answer does not fit its schema, after {calls} calls: {wrong}");
-                Err(self.error(ErrorKind::InvalidOutput, text).with_partial(reply))
+                let error = self.error(ErrorKind::InvalidOutput, text).with_all_usage(&self.usage);
+                Err(error.with_partial(reply))
             }
             Err(wrong) => {
                 self.repairs_left -= 1;

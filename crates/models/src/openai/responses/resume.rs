@@ -42,7 +42,7 @@ impl Resuming {
         ask: &Ask<'_>,
         new_reader: impl Fn() -> Reader,
     ) -> Result<ReplyStream> {
-        let reader = Shared(Arc::new(Mutex::new(new_reader())));
+        let reader = Shared { reader: Arc::new(Mutex::new(new_reader())), goes_on: false };
         // An attempt that failed before its first part leaves nothing behind in the reader.
         let renewed = || {
             *reader.lock() = new_reader();
@@ -67,14 +67,22 @@ impl Resuming {
             };
             let place = self.reader.lock().place().clone();
             let Some(path) = self.rest(&place).filter(|_| self.may_resume(&failed)) else {
-                return Some(Err(failed));
+                return Some(Err(self.with_usage(failed)));
             };
             self.resumes += 1;
             tracing::debug!(error = %failed, resume = self.resumes, "a background response broke off, taking it up again");
             match self.asked.resume(&path, &self.reader, &failed).await {
                 Ok(stream) => self.stream = stream,
-                Err(error) => return Some(Err(error)),
+                Err(error) => return Some(Err(self.with_usage(error))),
             }
+        }
+    }
+
+    /// Adds what the answer used until it failed, unless the error says so itself.
+    fn with_usage(&self, error: Error) -> Error {
+        match self.reader.lock().usage().filter(|_| error.usage().is_none()) {
+            Some(usage) => error.with_usage(usage),
+            None => error,
         }
     }
 
@@ -98,18 +106,23 @@ impl Asked {
         let call = Call { model: failed.model(), settings, cancel, read_error: errors::read };
         let headers = provider.headers();
         let ask = Ask { path, headers: &headers, body: Body::None };
-        provider.http.stream(&call, &ask, || reader.clone()).await
+        provider.http.stream(&call, &ask, || Shared { goes_on: true, ..reader.clone() }).await
     }
 }
 
 /// A reader that outlives the connection it reads from.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<Reader>>);
+struct Shared {
+    reader: Arc<Mutex<Reader>>,
+    /// Whether it reads what came before already: its usage is that of one answer, however often that
+    /// is taken up.
+    goes_on: bool,
+}
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Reader> {
         // A reader that panicked has no state worth keeping from its successor.
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -131,6 +144,6 @@ impl ReadEvents for Shared {
     }
 
     fn usage(&self) -> Option<Usage> {
-        self.lock().usage()
+        if self.goes_on { None } else { self.lock().usage() }
     }
 }
