@@ -27,7 +27,8 @@ pub(crate) use reply::ReadEvents;
 #[cfg(any(test, feature = "bench"))]
 pub(crate) use reply::read_at_hand;
 
-use crate::{ErrorKind, Result, Settings};
+use crate::term::Term;
+use crate::{ErrorKind, ModelName, Result, Settings};
 use failure::Failure;
 use retry::{Attempts, DEFAULT_RETRIES};
 use watch::Watch;
@@ -52,10 +53,9 @@ struct Reach {
 
 /// Who calls, and on what terms.
 pub(crate) struct Call<'a> {
-    /// The model, for errors.
-    pub(crate) model: &'a str,
+    /// How long it may take, and whether anybody still wants it. Calls for one end share a term.
+    pub(crate) term: &'a Term,
     pub(crate) settings: &'a Settings,
-    pub(crate) cancel: &'a CancellationToken,
     /// Reads the provider's own errors.
     pub(crate) read_error: ReadError,
 }
@@ -139,8 +139,13 @@ impl Http {
         }
     }
 
+    /// Begins the term of a model's call; its time runs from here.
+    pub(crate) fn term(&self, model: &str, settings: &Settings, cancel: &CancellationToken) -> Term {
+        Term::new(&ModelName::new(&self.provider, model), &self.options.clock, settings, cancel)
+    }
+
     fn watch(&self, call: &Call<'_>) -> Watch {
-        Watch::new(&self.provider, &self.options, call)
+        Watch::new(&self.options, call)
     }
 
     /// Makes one attempt.

@@ -1,5 +1,6 @@
 //! How long a call may take, and whether anybody still wants it.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Error, ErrorKind, ModelName, Result, Settings};
 
-/// How long a call may take to end when its time is over.
+/// How long a call may take to end when its term is over.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// The term of one call, which may take several attempts and waits.
@@ -65,11 +66,18 @@ impl Term {
         outcome.ok_or_else(|| self.error(ErrorKind::Cancelled, "the caller called the request off"))
     }
 
-    /// Waits for a call within this one, which knows its time itself and says what it used when that is
-    /// over. Only one that does not mind its time is ended here.
+    /// Waits for a call within this one, which knows its term itself and says what it used when that is
+    /// over. Only one that does not mind its term is ended here.
     pub(crate) async fn wait_for_call<T>(&self, call: impl Future<Output = T>) -> Result<T> {
-        let limit = self.limit.map(|(deadline, timeout)| (deadline + LAST_WORDS, timeout));
-        Self { limit, ..self.clone() }.wait(call).await
+        let over = async {
+            let over = self.wait(std::future::pending::<Infallible>()).await;
+            self.clock.sleep(LAST_WORDS).await;
+            over
+        };
+        match select(pin!(call), pin!(over)).await {
+            Either::Left((outcome, _)) => Ok(outcome),
+            Either::Right((over, _)) => over.map(|never| match never {}),
+        }
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {

@@ -217,14 +217,11 @@ impl<R: ReadEvents> Stream for Reading<R> {
 /// Reads an answer that is at hand, as it would be read from a connection.
 #[cfg(any(test, feature = "bench"))]
 pub(crate) fn read_at_hand(body: Vec<Bytes>, reader: impl ReadEvents) -> ReplyStream {
-    let call = Call {
-        model: "",
-        settings: &crate::Settings::default(),
-        cancel: &tokio_util::sync::CancellationToken::new(),
-        read_error: |_, _| super::Said::default(),
-    };
-    let options = super::HttpOptions::default();
-    let watch = Watch::new("", &options, &call);
+    let (options, settings) = (super::HttpOptions::default(), crate::Settings::default());
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let term = crate::term::Term::new(&crate::ModelName::new("", ""), &options.clock, &settings, &cancel);
+    let call = Call { term: &term, settings: &settings, read_error: |_, _| super::Said::default() };
+    let watch = Watch::new(&options, &call);
     let bytes = futures_util::stream::iter(body.into_iter().map(Ok));
     let events = super::events::decode(bytes, watch.clone(), options.max_event_bytes);
     Box::pin(Reading::of(events, reader, watch))

@@ -86,13 +86,15 @@ mod tests {
 
     use super::*;
     use crate::http::{Call, HttpOptions, Said};
-    use crate::{ErrorKind, Settings};
+    use crate::term::Term;
+    use crate::{ErrorKind, ModelName, Settings};
 
     fn watch(clock: Clock) -> Watch {
         let options = HttpOptions { clock, ..HttpOptions::default() };
         let (settings, cancel) = (Settings::default(), CancellationToken::new());
         let read_error = |_, _: &_| Said::default();
-        Watch::new("openai", &options, &Call { model: "m", settings: &settings, cancel: &cancel, read_error })
+        let term = Term::new(&ModelName::new("openai", "m"), &options.clock, &settings, &cancel);
+        Watch::new(&options, &Call { term: &term, settings: &settings, read_error })
     }
 
     /// Returns how long each wait was until there is no other attempt.

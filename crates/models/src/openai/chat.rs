@@ -17,9 +17,11 @@ use serde_json::{Value, json};
 
 use super::{Provider, errors};
 use crate::http::{Ask, Body, Call};
+use crate::term::Term;
 use crate::tokens::Reckoning;
 use crate::{
-    Error, LanguageModel, ModelName, ReplyInfo, ReplyStream, Request, Result, SchemaSupport, Warning,
+    Error, LanguageModel, ModelName, ReplyInfo, ReplyStream, Request, Result, SchemaSupport, Settings,
+    Warning,
 };
 use reader::Reader;
 
@@ -48,7 +50,7 @@ impl Chat {
 
     async fn ask(
         &self,
-        request: &Request,
+        (term, settings): (&Term, &Settings),
         reckoning: Reckoning,
         body: &Value,
         warnings: &[Warning],
@@ -58,15 +60,10 @@ impl Chat {
             provider: self.name.provider.clone(),
             model: self.name.model.clone(),
             warnings: warnings.to_vec(),
-            request_body: request.settings.keep_request_body.then(|| body.clone()),
+            request_body: settings.keep_request_body.then(|| body.clone()),
             ..ReplyInfo::default()
         };
-        let call = Call {
-            model: &self.name.model,
-            settings: &request.settings,
-            cancel: &request.cancel,
-            read_error: errors::read,
-        };
+        let call = Call { term, settings, read_error: errors::read };
         let path = self.provider.path("chat/completions", &self.name.model);
         let headers = self.provider.headers();
         let ask = Ask { path: &path, headers: &headers, body: Body::Json(body) };
@@ -103,11 +100,16 @@ impl LanguageModel for Chat {
     async fn stream(&self, mut request: Request) -> Result<ReplyStream> {
         let reckoning = Reckoning::of(&request);
         let (mut body, warnings) = request::build(&mut request, &self.provider.options, &self.name)?;
-        match self.ask(&request, reckoning, &body, &warnings).await {
+        // A second ask has no more time than is left of the first.
+        let term = self.provider.http.term(&self.name.model, &request.settings, &request.cancel);
+        let terms = (&term, &request.settings);
+        match self.ask(terms, reckoning, &body, &warnings).await {
             // The model wrote a call that its server could not read: it sees that once, and tries again.
             Err(error) if error.code() == Some(TOOL_USE_FAILED) && retries(&request) => {
                 show(&mut body, &error);
-                self.ask(&request, reckoning, &body, &warnings).await
+                let second = self.ask(terms, reckoning, &body, &warnings).await;
+                let spent = error.usage().cloned().unwrap_or_default();
+                second.map_err(|error| error.with_more_usage(&spent))
             }
             outcome => outcome,
         }

@@ -67,7 +67,8 @@ impl ImageModel for OpenAiImages {
         let mut warnings = Vec::new();
         let fields = self.fields(&request, &mut warnings)?;
         let (model, cancel) = (self.name.model.as_str(), CancellationToken::new());
-        let call = Call { model, settings: &request.settings, cancel: &cancel, read_error: errors::read };
+        let term = self.provider.http.term(model, &request.settings, &cancel);
+        let call = Call { term: &term, settings: &request.settings, read_error: errors::read };
         let headers = self.provider.headers();
         let answer = if request.images.is_empty() {
             let path = self.provider.path("images/generations", model);

@@ -104,8 +104,8 @@ impl Responses {
             ..ReplyInfo::default()
         };
         let new_reader = || Reader::new(self.name.clone(), info.clone(), reckoning);
-        let call =
-            Call { model: &self.name.model, settings: &settings, cancel: &cancel, read_error: errors::read };
+        let term = self.provider.http.term(&self.name.model, &settings, &cancel);
+        let call = Call { term: &term, settings: &settings, read_error: errors::read };
         let headers = self.provider.headers();
         let path = self.provider.path("responses", &self.name.model);
         let ask = Ask { path: &path, headers: &headers, body: Body::Json(&json) };
@@ -113,8 +113,8 @@ impl Responses {
             let asked = resume::Asked {
                 provider: self.provider.clone(),
                 path: path.clone(),
+                term: term.clone(),
                 settings: settings.clone(),
-                cancel: cancel.clone(),
             };
             return Resuming::stream(asked, &call, &ask, new_reader).await;
         }

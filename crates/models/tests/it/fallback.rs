@@ -401,3 +401,26 @@ fn it_has_the_first_models_name_and_the_way_to_schemas_that_all_know() {
     assert_eq!(LanguageModel::name(&models).to_string(), "paris/loom");
     assert_eq!(models.schema_support(), SchemaSupport::Prompt);
 }
+
+#[tokio::test]
+async fn the_error_when_none_answers_has_what_all_of_them_used() {
+    let spent = |tokens| Usage { input_fresh: tokens, ..Usage::default() };
+    let failing = |name: &str, kind, tokens| {
+        let failure = error(name, kind).with_usage(spent(tokens));
+        Arc::new(MockModel::always(failure).with_name(name, "loom"))
+    };
+    let used = |error: Error| error.usage().map(Usage::total);
+    let (paris, lyon) = (failing("paris", ErrorKind::Overloaded, 5), failing("lyon", ErrorKind::Auth, 7));
+    let none = soon(LanguageModel::generate(&plain(&[&paris, &lyon]), request())).await;
+    assert_eq!(used(none.unwrap_err()), Some(12));
+
+    let wrong = failing("lyon", ErrorKind::BadRequest, 7);
+    let stopped = soon(LanguageModel::generate(&plain(&[&paris, &wrong]), request())).await;
+    assert_eq!(used(stopped.unwrap_err()), Some(12));
+
+    let cut =
+        MockReply::from("Bon jour").fail_in(0, 1, error("lyon", ErrorKind::Interrupted).with_usage(spent(7)));
+    let stream = soon(plain(&[&paris, &model("lyon", [cut])]).stream(request())).await.unwrap();
+    let last = soon(stream.collect::<Vec<_>>()).await.pop().unwrap();
+    assert_eq!(used(last.unwrap_err()), Some(12));
+}

@@ -2,7 +2,7 @@
 
 use loomwork_models::{
     ErrorKind, FinishReason, Format, Message, MockModel, MockReply, Object, ObjectOptions, Reply, Request,
-    Role, SchemaSupport, ToolChoice, ToolSpec, generate_choice, generate_object, generate_value,
+    Role, SchemaSupport, ToolChoice, ToolSpec, Usage, generate_choice, generate_object, generate_value,
     stream_array, stream_object, stream_value,
 };
 use schemars::JsonSchema;
@@ -123,6 +123,7 @@ async fn repairs_are_bounded_and_the_error_holds_the_last_answer() {
         assert_eq!(error.partial().map(Reply::text).as_deref(), Some("I would rather not."));
         assert_eq!(model.requests().len(), repairs as usize + 1);
         assert!(error.message().contains("the answer is no JSON"), "{error}");
+        assert_eq!(error.usage().map(Usage::total), Some(13 * (u64::from(repairs) + 1)));
     }
 }
 
@@ -299,6 +300,8 @@ async fn elements_come_when_they_are_complete() {
             names.push(person.name);
         }
         assert_eq!(names, ["Ada", "Grace", "Joan"]);
+        let finish = stream.finish().expect("it has ended");
+        assert_eq!((finish.reason, &finish.usage), (FinishReason::Stop, &MockReply::default_usage()));
         assert!(stream.next().await.expect("no error").is_none());
     }
 }
@@ -323,6 +326,7 @@ async fn an_element_that_does_not_fit_ends_the_list_and_is_named() {
         error.to_string(),
         "mock/mock: invalid_output: element 2 of the answer does not fit its schema: the value: \"three\" is not of type \"integer\""
     );
+    assert!(error.usage().is_some_and(|usage| usage.estimated && usage.output() > 0), "{error:?}");
     assert_eq!(stream.next().await.expect("no error"), None);
 }
 
@@ -335,4 +339,18 @@ async fn a_list_that_breaks_off_is_an_error_behind_its_elements() {
     let error = stream.next().await.expect_err("the line is dead");
     assert_eq!(error.kind(), &ErrorKind::Network);
     assert_eq!(error.partial().map(Reply::text).as_deref(), Some(r#"{"value": [1, "#));
+}
+
+#[tokio::test]
+async fn what_calls_before_an_error_used_is_in_the_error() {
+    let dead = loomwork_models::Error::new(ErrorKind::Network, "mock", "mock", "the line is dead");
+    let spent = Usage { input_fresh: 5, ..Usage::default() };
+    let replies = || [MockReply::from("Hm."), dead.clone().with_usage(spent.clone()).into()];
+    let error = generate_object::<Person>(&native(replies()), request(), &options()).await.expect_err("dead");
+    assert_eq!((error.kind(), error.usage().map(Usage::total)), (&ErrorKind::Network, Some(13 + 5)));
+
+    let model = native(replies());
+    let stream = stream_object::<Person>(&model, request(), &options()).await.expect("a stream");
+    let error = stream.finish().await.expect_err("dead");
+    assert_eq!((error.kind(), error.usage().map(Usage::total)), (&ErrorKind::Network, Some(13 + 5)));
 }

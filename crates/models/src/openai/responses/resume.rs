@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use tokio_util::sync::CancellationToken;
 
 use super::reader::{Place, Reader};
 use crate::http::{Ask, Body, Call, ReadEvents, SseEvent};
 use crate::openai::{Provider, errors};
+use crate::term::Term;
 use crate::{Chunk, Error, ErrorKind, ReplyStream, Result, Settings, Usage};
 
 /// How often a response is taken up again before its failure counts.
@@ -22,8 +22,8 @@ const MAX_RESUMES: u32 = 5;
 pub(super) struct Asked {
     pub(super) provider: Arc<Provider>,
     pub(super) path: String,
+    pub(super) term: Term,
     pub(super) settings: Settings,
-    pub(super) cancel: CancellationToken,
 }
 
 /// A response that is read over several connections.
@@ -71,7 +71,7 @@ impl Resuming {
             };
             self.resumes += 1;
             tracing::debug!(error = %failed, resume = self.resumes, "a background response broke off, taking it up again");
-            match self.asked.resume(&path, &self.reader, &failed).await {
+            match self.asked.resume(&path, &self.reader).await {
                 Ok(stream) => self.stream = stream,
                 Err(error) => return Some(Err(self.with_usage(error))),
             }
@@ -101,9 +101,9 @@ impl Resuming {
 
 impl Asked {
     /// Asks for the rest of the response, which the same reader reads.
-    async fn resume(&self, path: &str, reader: &Shared, failed: &Error) -> Result<ReplyStream> {
-        let Self { provider, settings, cancel, .. } = self;
-        let call = Call { model: failed.model(), settings, cancel, read_error: errors::read };
+    async fn resume(&self, path: &str, reader: &Shared) -> Result<ReplyStream> {
+        let Self { provider, term, settings, .. } = self;
+        let call = Call { term, settings, read_error: errors::read };
         let headers = provider.headers();
         let ask = Ask { path, headers: &headers, body: Body::None };
         provider.http.stream(&call, &ask, || Shared { goes_on: true, ..reader.clone() }).await

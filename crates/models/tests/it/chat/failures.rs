@@ -296,6 +296,7 @@ async fn silence_ends_by_the_clock_before_the_answer_and_within_it() {
         let error = asked.await.unwrap_err();
         assert_eq!((error.kind(), error.is_retryable()), (&ErrorKind::Timeout, true));
         assert!(error.message().contains("30s, the idle time-out"), "{error}");
+        assert_eq!(error.usage().is_some(), error.partial().is_some());
     }
 }
 
@@ -332,4 +333,51 @@ async fn an_answer_that_breaks_off_says_what_it_used_as_an_estimate() {
     for reply in [Failure::status(503).into(), Reply::json(&json!({"hello": "world"}))] {
         assert_eq!(fails(reply).await.usage(), None);
     }
+}
+
+#[tokio::test]
+async fn what_failed_attempts_used_is_in_the_answer_or_the_error() {
+    // An answer that begins and breaks off before its first part: its prompt was read.
+    let cut = || Reply::from("Hello").ends_after(1);
+    let request = |retries| {
+        let settings = Settings { max_retries: Some(retries), ..Settings::default() };
+        Request::new([Message::user("Hi")]).with_settings(settings)
+    };
+    let fake = FakeProvider::start().await;
+    fake.reply(cut());
+    let once = soon(openai(&fake).generate(request(0))).await.unwrap_err();
+    let prompt = once.usage().unwrap().input();
+    assert!(prompt > 0);
+
+    fake.reply(cut()).reply(cut());
+    let twice = soon(openai(&fake).generate(request(1))).await.unwrap_err();
+    assert_eq!(twice.usage().unwrap().input(), 2 * prompt);
+
+    fake.reply("Hello").reply(cut()).reply("Hello");
+    let plain = soon(openai(&fake).generate(request(1))).await.unwrap();
+    let again = soon(openai(&fake).generate(request(1))).await.unwrap();
+    assert_eq!(again.usage().input(), plain.usage().input() + prompt);
+    assert!(again.usage().estimated && !plain.usage().estimated);
+}
+
+#[tokio::test]
+async fn the_time_out_spans_a_second_ask_too() {
+    let fake = FakeProvider::start().await;
+    fake.reply(Failure::status(400).code("tool_use_failed")).reply(Reply::new().hangs());
+    let manual = Clock::manual(Time::EPOCH);
+    let mut options = options(&fake, "groq", Dialect::groq());
+    options.http.clock = manual.clock();
+    let settings = Settings { timeout: Some(Duration::from_secs(10)), ..Settings::default() };
+    let request = Request::new([Message::user("Hi")]).with_settings(settings);
+    let model = OpenAi::with(options).chat("m");
+    let turn = async {
+        fake.arrived(1).await;
+        manual.advance(Duration::from_secs(6));
+        fake.arrived(2).await;
+        manual.advance(Duration::from_secs(4));
+    };
+    let (outcome, ()) = soon(async { tokio::join!(model.generate(request), turn) }).await;
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Timeout);
+    assert!(error.message().contains("longer than 10s"), "{error}");
 }
