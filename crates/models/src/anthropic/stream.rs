@@ -112,6 +112,16 @@ impl ReadEvents for Reader {
         self.finish(chunks)
     }
 
+    fn cut(&mut self, chunks: &mut VecDeque<Chunk>) {
+        for (_, block) in std::mem::take(&mut self.blocks) {
+            if block.holds_what_is_whole() {
+                let Self { before, model, tools, sources, .. } = self;
+                // A result that names no call has nothing to hand on.
+                let _ = block.close(before, model, tools, sources, chunks);
+            }
+        }
+    }
+
     fn usage(&self) -> Option<Usage> {
         self.has_begun.then(|| self.reckoning.broken(self.report.read()))
     }

@@ -36,6 +36,9 @@ pub(crate) trait ReadEvents: Send + Unpin + 'static {
     /// Reads an answer that came as one JSON text, since some servers don't stream.
     fn whole(&mut self, body: Bytes, chunks: &mut VecDeque<Chunk>) -> Result<()>;
 
+    /// Hands on what was held back until it could be told what it is, since the answer broke off.
+    fn cut(&mut self, _chunks: &mut VecDeque<Chunk>) {}
+
     /// Returns what the call has used so far, as it is known or else reckoned, for an answer that breaks
     /// off; `None` if nothing of an answer has come.
     fn usage(&self) -> Option<Usage>;
@@ -154,6 +157,7 @@ impl<R: ReadEvents> Reading<R> {
     /// Ends the answer with an error, behind the chunks that came before it.
     fn fail(&mut self, error: Error) {
         self.state = State::Ended;
+        self.reader.cut(&mut self.chunks);
         self.failure = Some(with_usage(error, &self.reader));
     }
 

@@ -176,6 +176,19 @@ impl Block {
         }
     }
 
+    /// Whether it holds something back that is whole although the block is not: what came with its start,
+    /// and citations. A signature may be cut, and a part of one would be refused.
+    pub(super) fn holds_what_is_whole(&self) -> bool {
+        match &self.kind {
+            Kind::Text(_) => !self.citations.is_empty(),
+            Kind::Call { input, .. } => {
+                !self.has_grown && input.as_object().is_some_and(|input| !input.is_empty())
+            }
+            Kind::Redacted | Kind::Result => true,
+            Kind::Thinking(_) | Kind::Other => false,
+        }
+    }
+
     /// Closes the block, and returns it as it was if it is kept.
     pub(super) fn close(
         mut self,

@@ -24,6 +24,9 @@ use crate::{
 /// How much of an event that cannot be read is shown, in characters.
 const SHOWN: usize = 200;
 
+/// The reason of an answer that ended with a failure of the provider.
+const FAILED: &str = "error";
+
 /// Reads one answer.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -398,13 +401,11 @@ impl Reader {
             };
             return Err(self.error(kind, text));
         };
-        let mut pieces = Vec::new();
-        self.think.finish(|piece| pieces.push(piece));
-        self.pieces(pieces, chunks);
-        self.end_open(chunks);
-        if let Some(sound) = self.sound.take() {
-            self.sound_whole(sound, chunks);
+        if raw == FAILED {
+            let text = format!("the provider ended the answer with `{FAILED}` and does not say why");
+            return Err(self.error(ErrorKind::Interrupted, text));
         }
+        self.let_go(chunks);
         let has_calls = !self.calls.is_empty();
         let mut calls = std::mem::replace(&mut self.calls, Calls::new(String::new()));
         calls.end(|fields| self.bag(fields), chunks).map_err(|text| self.error(ErrorKind::Protocol, text))?;
@@ -426,6 +427,17 @@ impl Reader {
         }));
         self.is_finished = true;
         Ok(())
+    }
+
+    /// Hands on what was held back, and ends what grows.
+    fn let_go(&mut self, chunks: &mut VecDeque<Chunk>) {
+        let mut pieces = Vec::new();
+        self.think.finish(|piece| pieces.push(piece));
+        self.pieces(pieces, chunks);
+        self.end_open(chunks);
+        if let Some(sound) = self.sound.take() {
+            self.sound_whole(sound, chunks);
+        }
     }
 
     fn reason_of(&self, raw: &str, has_calls: bool) -> FinishReason {
@@ -483,6 +495,14 @@ impl ReadEvents for Reader {
             self.reason.get_or_insert_default();
         }
         self.finish(chunks)
+    }
+
+    fn cut(&mut self, chunks: &mut VecDeque<Chunk>) {
+        self.let_go(chunks);
+        let mut calls = std::mem::replace(&mut self.calls, Calls::new(String::new()));
+        let mut next_part = self.next_part;
+        calls.cut(|fields| self.bag(fields), &mut next_part, chunks);
+        self.next_part = next_part;
     }
 
     fn usage(&self) -> Option<Usage> {

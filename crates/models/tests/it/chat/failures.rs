@@ -381,3 +381,45 @@ async fn the_time_out_spans_a_second_ask_too() {
     assert_eq!(error.kind(), &ErrorKind::Timeout);
     assert!(error.message().contains("longer than 10s"), "{error}");
 }
+
+/// Events of one choice each, and then nothing more.
+fn cut(deltas: impl IntoIterator<Item = serde_json::Value>) -> Reply {
+    let event = |delta| json!({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": delta}]});
+    Reply::sse(deltas.into_iter().map(|delta| format!("data: {}\n\n", event(delta))))
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_keeps_what_was_held_back() {
+    let fake = FakeProvider::start().await;
+    let mut options = options(&fake, "openrouter", Dialect::openrouter());
+    options.dialect.think_tags = loomwork_models::ThinkTags::AtStart;
+    let model = OpenAi::with(options).chat("m");
+    let partial = async |reply| {
+        fake.reply(reply);
+        soon(model.generate(once())).await.unwrap_err().take_partial().unwrap()
+    };
+    // The rest of a tag.
+    let tag = partial(cut([json!({"content": "<think>Hm"}), json!({"content": " so </thi"})])).await;
+    assert_eq!(super::gist(&tag)["parts"], json!([{"reasoning": "Hm so </thi"}]));
+    // Thoughts that go back.
+    let details = json!([{"type": "reasoning.encrypted", "data": "abc", "index": 0}]);
+    let sealed = partial(cut([json!({"reasoning": "Hm", "reasoning_details": details})])).await;
+    let bag = &sealed.parts[0].extras().unwrap().provider_metadata["openrouter"];
+    assert_eq!(bag["reasoning_details"], details);
+    // Arguments whose tool is not named yet.
+    let call = json!([{"index": 0, "id": "call_a", "function": {"arguments": "{\"city\":"}}]);
+    let late = partial(cut([json!({"content": "So"}), json!({"tool_calls": call})])).await;
+    let call = late.tool_calls().next().unwrap();
+    assert_eq!((call.id.as_str(), call.name.as_str(), &call.input), ("call_a", "", &json!("{\"city\":")));
+    assert_eq!(late.text(), "So");
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_with_an_error_is_one_though_the_provider_says_no_more() {
+    let end = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]});
+    let said = json!({"id": "c1", "choices": [{"index": 0, "delta": {"content": "Good"}}]});
+    let error = fails(Reply::sse([said, end].map(|event| format!("data: {event}\n\n")))).await;
+    assert_eq!((error.kind(), error.is_retryable()), (&ErrorKind::Interrupted, true));
+    assert!(error.message().contains("`error`"), "{error}");
+    assert_eq!(error.partial().unwrap().text(), "Good");
+}
