@@ -20,3 +20,5 @@ mod responses;
 mod retry;
 mod schema;
 mod tokens;
+mod transport;
+mod wire;
