@@ -1,11 +1,13 @@
 //! Where a provider is, who asks it, and what goes with each request.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use loomwork_core::Secret;
 use serde_json::{Map, Value};
 
 use super::{Dialect, EmbeddingLimits, no_key};
+use crate::http::{Names, address};
 use crate::{HttpOptions, Result};
 
 /// Where OpenAI itself is.
@@ -15,7 +17,7 @@ const OPENAI: &str = "https://api.openai.com/v1";
 ///
 /// New fields may come; `..OpenAiOptions::new(key)` and `..OpenAiOptions::compatible(url, key)` are ready
 /// for them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OpenAiOptions {
     /// The provider's name in errors, in usage and in the bags of parts: `openai`.
     pub provider: String,
@@ -43,6 +45,28 @@ pub struct OpenAiOptions {
     pub embedding_limits: EmbeddingLimits,
     /// Waits, limits and the proxy.
     pub http: HttpOptions,
+}
+
+/// Shows names alone of what may hold a key: headers, and the fields of queries.
+impl fmt::Debug for OpenAiOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("OpenAiOptions")
+            .field("provider", &self.provider)
+            .field("base_url", &address(&self.base_url))
+            .field("key", &self.key)
+            .field("key_header", &self.key_header)
+            .field("organization", &self.organization)
+            .field("project", &self.project)
+            .field("headers", &Names(&self.headers))
+            .field("query", &Names(&self.query))
+            .field("body", &self.body)
+            .field("model_in_path", &self.model_in_path)
+            .field("dialect", &self.dialect)
+            .field("embedding_limits", &self.embedding_limits)
+            .field("http", &self.http)
+            .finish()
+    }
 }
 
 /// The header that carries a key.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use loomwork_core::{Clock, Fault, Kind, Time};
 use loomwork_models::{
-    Advice, Dialect, Error, ErrorKind, HttpOptions, Message, OpenAi, OpenAiOptions, Proxy, Request, Settings,
-    ToolChoice, ToolSpec,
+    Advice, Anthropic, AnthropicOptions, Dialect, Error, ErrorKind, HttpOptions, Message, OpenAi,
+    OpenAiOptions, Proxy, Request, Settings, ToolChoice, ToolSpec,
 };
 use loomwork_testkit::provider::{ClosedPort, Failure, FakeProvider, Reply};
 use loomwork_testkit::soon;
@@ -422,4 +422,66 @@ async fn an_answer_that_ends_with_an_error_is_one_though_the_provider_says_no_mo
     assert_eq!((error.kind(), error.is_retryable()), (&ErrorKind::Interrupted, true));
     assert!(error.message().contains("`error`"), "{error}");
     assert_eq!(error.partial().unwrap().text(), "Good");
+}
+
+#[tokio::test]
+async fn options_settings_and_models_are_shown_without_their_secrets() {
+    let pairs = |name: &str| [(name.to_owned(), "hunter2".to_owned())].into();
+    let http = || HttpOptions {
+        proxy: Proxy::Url("http://user:hunter2@127.0.0.1:1".to_owned()),
+        ..HttpOptions::default()
+    };
+    let address = "http://user:hunter2@127.0.0.1:1/v1?key=hunter2";
+    let openai = OpenAiOptions {
+        headers: pairs("x-own-key"),
+        query: pairs("sig"),
+        http: http(),
+        ..OpenAiOptions::compatible(address, "hunter2")
+    };
+    let anthropic = AnthropicOptions {
+        headers: pairs("x-own-key"),
+        http: http(),
+        ..AnthropicOptions::compatible(address, "hunter2")
+    };
+    let settings = Settings { headers: pairs("x-own-key"), ..Settings::default() };
+    let request = Request::new([Message::user("Hi")]).with_settings(settings.clone());
+    let error = soon(OpenAi::with(openai.clone()).chat("m").generate(request.clone())).await.unwrap_err();
+    let shown = [
+        format!("{openai:?} {:?} {:?}", OpenAi::with(openai.clone()), OpenAi::with(openai.clone()).chat("m")),
+        format!("{anthropic:?} {:?}", Anthropic::with(anthropic.clone())),
+        format!("{settings:?} {request:?}"),
+        format!("{error:?} {error}"),
+        at("http://user:hunter2@a b/v1?key=hunter2", Proxy::None).await.to_string(),
+        at("http://127.0.0.1:1", Proxy::Url("http://user:hunter2@a b".to_owned())).await.to_string(),
+    ];
+    for shown in shown {
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    assert!(format!("{openai:?}").contains("x-own-key"));
+}
+
+#[tokio::test]
+async fn the_body_of_a_failed_answer_is_waited_for_only_briefly() {
+    let head = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 100\r\n\r\n{";
+    let server = crate::wire::Server::start(move |_| head.into()).await;
+    let manual = Clock::manual(Time::EPOCH);
+    let http = HttpOptions { proxy: Proxy::None, clock: manual.clock(), ..HttpOptions::default() };
+    let options = OpenAiOptions { http, ..OpenAiOptions::compatible(server.url(), "key") };
+    let model = OpenAi::with(options).chat("m");
+    let turn = async {
+        server.answered().await;
+        loop {
+            manual.timers_waiting(1).await;
+            manual.advance(Duration::from_secs(1));
+            tokio::task::yield_now().await;
+        }
+    };
+    let asked = soon(async {
+        tokio::select! {
+            outcome = model.generate(once()) => outcome,
+            () = turn => unreachable!("the clock is turned for ever"),
+        }
+    });
+    let error = asked.await.unwrap_err();
+    assert_eq!((error.status(), error.retry_after()), (Some(429), Some(Duration::from_secs(7))));
 }
