@@ -24,9 +24,17 @@ use rest::Rest;
 /// The name under which [`Finish::provider_metadata`] lists the models that failed.
 const BAG: &str = "fallback";
 
-/// Headers that prove who asks. They are meant for one provider, and must not reach another.
-const CREDENTIALS: [&str; 6] =
-    ["authorization", "proxy-authorization", "cookie", "api-key", "x-api-key", "x-goog-api-key"];
+/// The headers of a call that mean the same to every provider. Any other is meant for the first model: it
+/// may hold a key, under whatever name.
+const SHARED_HEADERS: [&str; 7] = [
+    "accept-language",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-client-request-id",
+    "x-correlation-id",
+    "x-request-id",
+];
 
 /// Models in the order in which they are asked, until one of them answers.
 ///
@@ -37,7 +45,8 @@ const CREDENTIALS: [&str; 6] =
 ///   from the next model only before its first part; one that is asked for as a whole, until it is complete.
 /// - The models may change within a conversation: each provider leaves out what only another one reads,
 ///   such as signatures and sealed reasoning, when it [prepares](crate::history) its request. Provider options
-///   are kept by provider anyway, and headers that prove who asks go to the first model only.
+///   are kept by provider anyway, and of a call's headers only those that mean the same everywhere, such as
+///   `traceparent` and `x-request-id`, go to the others.
 /// - The reply's info names the model that answered, with a warning for each that failed; what those used
 ///   is in the finish's metadata under `fallback`. If all fail, the error names each with its cause, and has
 ///   what all of them used.
@@ -183,8 +192,8 @@ impl<M: ?Sized> Fallback<M> {
 
     fn settings_for(&self, candidate: &Arc<Candidate<M>>, mut settings: Settings) -> Settings {
         if !Arc::ptr_eq(candidate, &self.first) {
-            let proves = |name: &str| CREDENTIALS.iter().any(|known| name.eq_ignore_ascii_case(known));
-            settings.headers.retain(|name, _| !proves(name));
+            let is_shared = |name: &str| SHARED_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known));
+            settings.headers.retain(|name, _| is_shared(name));
         }
         settings
     }

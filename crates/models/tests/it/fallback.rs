@@ -285,15 +285,15 @@ async fn a_call_that_is_called_off_asks_no_other_model() {
 }
 
 #[tokio::test]
-async fn headers_that_prove_who_asks_go_to_the_first_model_only() {
+async fn only_headers_that_mean_the_same_everywhere_go_to_other_models() {
     let (paris, lyon) = (broken("paris", ErrorKind::Overloaded), always("lyon", "Bonjour."));
-    let headers = [("Authorization", "Bearer secret"), ("X-API-Key", "secret"), ("x-trace", "7")];
+    let headers = [("Authorization", "Bearer secret"), ("x-own-key", "secret"), ("Traceparent", "7")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let settings = Settings { headers, ..Settings::default() };
     soon(LanguageModel::generate(&plain(&[&paris, &lyon]), request().with_settings(settings))).await.unwrap();
     assert_eq!(paris.requests()[0].settings.headers.len(), 3);
     let others: Vec<String> = lyon.requests()[0].settings.headers.keys().cloned().collect();
-    assert_eq!(others, ["x-trace"]);
+    assert_eq!(others, ["Traceparent"]);
 }
 
 fn http() -> HttpOptions {
