@@ -273,6 +273,11 @@ impl Error {
         self.0.usage.as_ref()
     }
 
+    /// Returns the provider's own word on whether the same call may succeed later.
+    pub(crate) fn said_retryable(&self) -> Option<bool> {
+        self.0.retryable
+    }
+
     /// Returns what can help: the provider's own word on retrying decides before the kind.
     pub fn advice(&self) -> Advice {
         match (self.0.retryable, self.0.kind.advice()) {
