@@ -1,5 +1,6 @@
 //! What a model is: the seams that providers, wrappers and offline models implement.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::str::FromStr;
@@ -131,6 +132,8 @@ pub struct Embeddings {
     pub vectors: Vec<Vec<f32>>,
     /// What the call used.
     pub usage: Usage,
+    /// The headers of the last answer that say more than transport: request ids, rate limits.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// A model that turns texts into vectors.
@@ -177,6 +180,8 @@ pub struct Images {
     pub usage: Usage,
     /// What was asked for and could not be done.
     pub warnings: Vec<Warning>,
+    /// The headers of the answer that say more than transport: request ids, rate limits.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// An image that a model made.

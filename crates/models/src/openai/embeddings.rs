@@ -3,6 +3,7 @@
 mod answer;
 mod batches;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -73,6 +74,7 @@ struct Work<'a> {
 #[derive(Default)]
 struct Done {
     usage: Usage,
+    headers: BTreeMap<String, String>,
 }
 
 impl Work<'_> {
@@ -137,8 +139,12 @@ impl Work<'_> {
         let headers = provider.headers();
         let path = provider.path("embeddings", &name.model);
         let ask = Ask { path: &path, headers: &headers, body: Body::Json(&body) };
-        let (answer, _) = provider.http.json::<Answer>(&call, &ask).await?;
-        self.done().usage.join(&answer.usage().unwrap_or_else(|| estimate(texts)));
+        let (answer, headers) = provider.http.json::<Answer>(&call, &ask).await?;
+        let usage = answer.usage().unwrap_or_else(|| estimate(texts));
+        let mut done = self.done();
+        done.usage.join(&usage);
+        done.headers = headers;
+        drop(done);
         let vectors = answer.into_vectors(texts.len(), request.dimensions);
         vectors.map_err(|text| self.model.error(ErrorKind::Protocol, text))
     }
@@ -220,9 +226,9 @@ impl EmbeddingModel for OpenAiEmbeddings {
             self.check_widths(&vectors)
         }
         .await;
-        let usage = std::mem::take(&mut work.done().usage);
+        let Done { usage, headers } = std::mem::take(&mut *work.done());
         match outcome {
-            Ok(()) => Ok(Embeddings { vectors, usage }),
+            Ok(()) => Ok(Embeddings { vectors, usage, headers }),
             // The calls that were answered are paid for.
             Err(error) => Err(error.with_more_usage(&usage)),
         }

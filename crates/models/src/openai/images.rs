@@ -2,6 +2,7 @@
 
 mod form;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -70,20 +71,21 @@ impl ImageModel for OpenAiImages {
         let term = self.provider.http.term(model, &request.settings, &cancel);
         let call = Call { term: &term, settings: &request.settings, read_error: errors::read };
         let headers = self.provider.headers();
-        let answer = if request.images.is_empty() {
+        let (answer, headers) = if request.images.is_empty() {
             let path = self.provider.path("images/generations", model);
             let body = Value::Object(fields);
             let ask = Ask { path: &path, headers: &headers, body: Body::Json(&body) };
-            self.provider.http.json::<Answer>(&call, &ask).await?.0
+            self.provider.http.json::<Answer>(&call, &ask).await?
         } else {
             let path = self.provider.path("images/edits", model);
             let form =
                 Form::new(&fields, &request).map_err(|text| self.error(ErrorKind::BadRequest, text))?;
             let make = || form.multipart();
             let ask = Ask { path: &path, headers: &headers, body: Body::Form(&make) };
-            self.provider.http.json::<Answer>(&call, &ask).await?.0
+            self.provider.http.json::<Answer>(&call, &ask).await?
         };
-        self.read(answer, &request.prompt, warnings)
+        let made = self.read(answer, &request.prompt, warnings)?;
+        Ok(Images { headers, ..made })
     }
 }
 
@@ -134,7 +136,7 @@ impl OpenAiImages {
             usage.output_image = std::mem::take(&mut usage.output_text);
         }
         let usage = Usage { images: images.len() as u64, ..usage };
-        Ok(Images { images, usage, warnings })
+        Ok(Images { images, usage, warnings, headers: BTreeMap::new() })
     }
 
     fn image(&self, index: usize, picture: Picture, format: Option<&str>) -> Result<GeneratedImage> {
