@@ -22,7 +22,11 @@ pub(super) fn url(url: &Url) -> String {
 /// Returns a text that should be an address without what may be secret in it.
 pub(crate) fn address(text: &str) -> String {
     match Url::parse(text) {
-        Ok(parsed) if parsed.has_host() => url(&parsed),
+        Ok(parsed) if parsed.has_host() => {
+            let shown = url(&parsed);
+            // A bare host is shown as it was written.
+            if text.ends_with('/') { shown } else { shown.trim_end_matches('/').to_owned() }
+        }
         _ => {
             let text = text.split(['?', '#']).next().unwrap_or_default();
             match text.rsplit_once('@') {

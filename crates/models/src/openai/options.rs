@@ -10,6 +10,9 @@ use super::{Dialect, EmbeddingLimits, no_key};
 use crate::http::{Names, address};
 use crate::{HttpOptions, Result};
 
+/// The name of OpenAI itself.
+const OPENAI_NAME: &str = "openai";
+
 /// Where OpenAI itself is.
 const OPENAI: &str = "https://api.openai.com/v1";
 
@@ -85,13 +88,13 @@ impl OpenAiOptions {
         Self::compatible(OPENAI, key)
     }
 
-    /// Returns a server that speaks OpenAI's protocols at this address; its name and its dialect follow
-    /// from the address.
+    /// Returns a server that speaks OpenAI's protocols at this address; its name and its dialect
+    /// [follow](Dialect::of) from the address.
     pub fn compatible(base_url: impl Into<String>, key: impl Into<Secret>) -> Self {
         let base_url = base_url.into();
         let (provider, dialect) = Dialect::of(&base_url);
         Self {
-            provider: provider.to_owned(),
+            provider,
             base_url,
             key: Some(key.into()),
             key_header: KeyHeader::Bearer,
@@ -127,11 +130,17 @@ impl OpenAiOptions {
         let variable =
             |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let base_url = variable("OPENAI_BASE_URL").unwrap_or_else(|| OPENAI.to_owned());
-        let key = variable("OPENAI_API_KEY").ok_or_else(|| no_key("openai", "OPENAI_API_KEY"))?;
+        let options = Self::compatible(base_url, "");
+        let key = variable("OPENAI_API_KEY").map(Secret::from);
+        // Servers on one's own machine often want none.
+        if key.is_none() && options.provider == OPENAI_NAME {
+            return Err(no_key(OPENAI_NAME, "OPENAI_API_KEY"));
+        }
         Ok(Self {
+            key,
             organization: variable("OPENAI_ORG_ID"),
             project: variable("OPENAI_PROJECT_ID"),
-            ..Self::compatible(base_url, key)
+            ..options
         })
     }
 
