@@ -156,6 +156,13 @@ impl Reader {
         if self.is_finished || data == "[DONE]" {
             return Ok(());
         }
+        if !self.blocks.is_empty()
+            && let Some((index, delta)) = Delta::alone(data)
+            && let Some(block) = self.blocks.get_mut(&index)
+        {
+            block.grow(delta, &mut self.sources, &self.before, &mut self.reckoning, chunks);
+            return Ok(());
+        }
         let event: Event = serde_json::from_str(data).map_err(|error| self.unreadable(&error))?;
         self.has_begun |= event.message.is_some() || event.content_block.is_some();
         let kind = event.kind.or_else(|| EventKind::of_line(name?));
