@@ -140,12 +140,12 @@ impl Work<'_> {
         let path = provider.path("embeddings", &name.model);
         let ask = Ask { path: &path, headers: &headers, body: Body::Json(&body) };
         let (answer, headers) = provider.http.json::<Answer>(&call, &ask).await?;
-        let usage = answer.usage().unwrap_or_else(|| estimate(texts));
+        let reported = answer.usage();
+        let vectors = answer.into_vectors(texts.len(), request.dimensions);
+        let usage = reported.or_else(|| vectors.is_ok().then(|| estimate(texts))).unwrap_or_default();
         let mut done = self.done();
         done.usage.join(&usage);
         done.headers = headers;
-        drop(done);
-        let vectors = answer.into_vectors(texts.len(), request.dimensions);
         vectors.map_err(|text| self.model.error(ErrorKind::Protocol, text))
     }
 

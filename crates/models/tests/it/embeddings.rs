@@ -320,3 +320,14 @@ async fn the_time_out_spans_all_calls_of_a_request() {
     assert_eq!(error.kind(), &ErrorKind::Timeout);
     assert!(error.message().contains("longer than 10s"), "{error}");
 }
+
+/// A request with all that this protocol has a place for, as it is sent.
+#[tokio::test]
+async fn a_request_of_all_features() {
+    let fake = FakeProvider::start().await;
+    fake.lenient().reply(Reply::new().vectors(vec![vec![0.6, 0.8], vec![1.0, 0.0]]));
+    let mut request = EmbedRequest { dimensions: Some(2), ..once(["one", "Grüezi, 世界"]) };
+    request.provider_options = Map::from_iter([("openai".to_owned(), json!({ "user": "ada" }))]);
+    embed(&fake, request).await.unwrap();
+    insta::assert_json_snapshot!(fake.last_request().body);
+}

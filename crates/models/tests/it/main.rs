@@ -16,6 +16,7 @@ mod object;
 mod offline;
 mod pacing;
 mod partial_json;
+mod providers;
 mod responses;
 mod retry;
 mod schema;

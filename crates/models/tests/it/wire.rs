@@ -1,7 +1,11 @@
 //! A server that says the very bytes that a test gives it: a proxy, or what no provider would say.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
+use loomwork_core::Clock;
 use loomwork_testkit::soon;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -107,5 +111,14 @@ impl FullPort {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+}
+
+/// Waits for what has to happen within a second, and panics if it does not.
+pub(crate) async fn within_a_second<T>(event: impl Future<Output = T>) -> T {
+    let (clock, second) = (Clock::system(), Duration::from_secs(1));
+    match select(pin!(event), clock.sleep(second)).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(((), _)) => panic!("it takes longer than a second"),
     }
 }
