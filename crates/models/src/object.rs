@@ -10,6 +10,7 @@ mod partial;
 mod stream;
 mod target;
 
+use loomwork_core::Clock;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -33,6 +34,8 @@ pub struct ObjectOptions {
     pub support: Option<SchemaSupport>,
     /// Whether a provider that can do so shall hold the model to the schema.
     pub strict: bool,
+    /// The clock by which a request's time-out spans all calls. Default: the wall clock.
+    pub clock: Clock,
 }
 
 impl ObjectOptions {
@@ -48,6 +51,7 @@ impl Default for ObjectOptions {
             max_repairs: Self::DEFAULT_MAX_REPAIRS,
             support: None,
             strict: true,
+            clock: Clock::system(),
         }
     }
 }

@@ -57,10 +57,7 @@ impl Term {
             None => work.await,
             Some((deadline, timeout)) => match select(pin!(work), self.clock.sleep_until(deadline)).await {
                 Either::Left((outcome, _)) => outcome,
-                Either::Right(((), _)) => {
-                    let text = format!("the call took longer than {timeout:?}, the time that it was given");
-                    return Err(self.error(ErrorKind::Timeout, text).with_retryable(false));
-                }
+                Either::Right(((), _)) => return Err(self.over(timeout)),
             },
         };
         outcome.ok_or_else(|| self.error(ErrorKind::Cancelled, "the caller called the request off"))
@@ -78,6 +75,19 @@ impl Term {
             Either::Left((outcome, _)) => Ok(outcome),
             Either::Right((over, _)) => over.map(|never| match never {}),
         }
+    }
+
+    /// Fails if the call's time is over, so that nothing more is begun.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.limit {
+            Some((deadline, timeout)) if deadline <= self.clock.now() => Err(self.over(timeout)),
+            _ => Ok(()),
+        }
+    }
+
+    fn over(&self, timeout: Duration) -> Error {
+        let text = format!("the call took longer than {timeout:?}, the time that it was given");
+        self.error(ErrorKind::Timeout, text).with_retryable(false)
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {

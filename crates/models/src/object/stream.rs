@@ -166,7 +166,7 @@ struct Answer<'model> {
 
 impl<'model> Answer<'model> {
     async fn open(exchange: Exchange<'model>) -> Result<Self> {
-        let stream = exchange.model.stream(exchange.request.clone()).await?.fuse();
+        let stream = exchange.model.stream(exchange.next_request()?).await?.fuse();
         let begin = exchange.target.begins_with(exchange.support != SchemaSupport::Prompt);
         Ok(Self {
             exchange,

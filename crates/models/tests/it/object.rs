@@ -1,9 +1,12 @@
 //! Answers that are values.
 
+use std::time::Duration;
+
+use loomwork_core::{Clock, Time};
 use loomwork_models::{
     ErrorKind, FinishReason, Format, Message, MockModel, MockReply, Object, ObjectOptions, Reply, Request,
-    Role, SchemaSupport, ToolChoice, ToolSpec, Usage, generate_choice, generate_object, generate_value,
-    stream_array, stream_object, stream_value,
+    Role, SchemaSupport, Settings, ToolChoice, ToolSpec, Usage, generate_choice, generate_object,
+    generate_value, stream_array, stream_object, stream_value,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -353,4 +356,33 @@ async fn what_calls_before_an_error_used_is_in_the_error() {
     let stream = stream_object::<Person>(&model, request(), &options()).await.expect("a stream");
     let error = stream.finish().await.expect_err("dead");
     assert_eq!((error.kind(), error.usage().map(Usage::total)), (&ErrorKind::Network, Some(13 + 5)));
+}
+
+#[tokio::test]
+async fn the_time_out_spans_all_repairs() {
+    let manual = Clock::manual(Time::EPOCH);
+    let slow = MockReply::default().wait(Duration::from_secs(6)).text("Hm.");
+    let replies = [slow.clone(), slow, MockReply::from(ADA)];
+    let model = native(replies).with_clock(manual.clock());
+    let settings = Settings { timeout: Some(Duration::from_secs(10)), ..Settings::default() };
+    let options = ObjectOptions { clock: manual.clock(), ..options() };
+    let turn = async {
+        loop {
+            manual.timers_waiting(1).await;
+            manual.advance_to_next_timer();
+            tokio::task::yield_now().await;
+        }
+    };
+    let request = request().with_settings(settings);
+    let asked = loomwork_testkit::soon(async {
+        tokio::select! {
+            biased;
+            outcome = generate_object::<Person>(&model, request, &options) => outcome,
+            () = turn => unreachable!("the clock is turned for ever"),
+        }
+    });
+    let error = asked.await.expect_err("there is no time left");
+    assert_eq!(error.kind(), &ErrorKind::Timeout);
+    let given: Vec<_> = model.requests().iter().map(|request| request.settings.timeout).collect();
+    assert_eq!(given, [Some(Duration::from_secs(10)), Some(Duration::from_secs(4))]);
 }
