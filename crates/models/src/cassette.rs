@@ -20,8 +20,9 @@ use tape::{Event, Exchange, Head, Tape};
 /// A model that records its exchanges with another one, or plays what was recorded.
 ///
 /// The file has JSON lines that a person can read and a review can show: the model, then for each exchange
-/// the request and the chunks of the answer with their times. Neither headers, keys nor time-outs are in
-/// it; what looks like a key, and each of [`CassetteOptions::secrets`], is masked in all texts. An exchange is written when its answer has ended, so one that is dropped before leaves nothing.
+/// the request and the chunks of the answer with their times. Neither headers, keys nor time-outs are in it;
+/// what looks like a key, and each of [`CassetteOptions::secrets`], is masked in all texts. An exchange is
+/// written when its answer has ended, so one that is dropped before leaves nothing.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -319,8 +319,8 @@ fn spent(failures: &[Error]) -> Usage {
     spent
 }
 
-/// Returns the error of a call that no model answered, with what all of them used. It is of the kind that gives the most hope, since a
-/// caller who asks again asks all of them.
+/// Returns the error of a call that no model answered, with what all of them used. It is of the kind that
+/// gives the most hope, since a caller who asks again asks all of them.
 fn all_failed(mut failures: Vec<Error>) -> Error {
     let hope = |error: &Error| match error.advice() {
         Advice::Retry => (0, error.retry_after()),

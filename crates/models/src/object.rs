@@ -92,9 +92,9 @@ pub struct Object<T = Value> {
 ///
 /// # Errors
 ///
-/// `invalid_output` if the last answer does not fit either, or was cut off; it holds
-/// [that answer](crate::Error::partial), and what all calls together [used](crate::Error::usage). `content_policy` if the model refuses. `bad_request` if the schema
-/// is none. And the errors of the call.
+/// `invalid_output` if the last answer does not fit either, or was cut off; it holds [that
+/// answer](crate::Error::partial), and what all calls together [used](crate::Error::usage). `content_policy`
+/// if the model refuses. `bad_request` if the schema is none. And the errors of the call.
 pub async fn generate_object<T: JsonSchema + DeserializeOwned>(
     model: &dyn LanguageModel,
     request: Request,

@@ -18,7 +18,8 @@ const COMPLETION_DETAILS: Spellings = ["completion_tokens_details", "output_toke
 /// Reads a report: counts by name, some of them within others, and not all servers agree which. `None` if
 /// there is none, such as `null` or an empty object; one that cannot be read is kept and flagged.
 pub(super) fn read(json: &str) -> Option<Usage> {
-    let raw: Value = serde_json::from_str(json).ok()?;
+    // Numbers may be written that no number holds.
+    let raw = serde_json::from_str(json).unwrap_or_else(|_| Value::from(json));
     let is_said = |value: &Value| !value.is_null();
     match &raw {
         Value::Null => return None,
@@ -319,6 +320,9 @@ mod tests {
             assert_eq!((usage.total(), usage.inconsistent), (0, true), "{json}");
             assert_eq!(usage.raw, serde_json::from_str(json).ok(), "{json}");
         }
+        let absurd = r#"{"prompt_tokens":1e400}"#;
+        let usage = read(absurd).unwrap();
+        assert_eq!((usage.total(), usage.inconsistent, usage.raw), (0, true, Some(json!(absurd))));
     }
 
     #[test]
