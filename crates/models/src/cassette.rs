@@ -20,9 +20,9 @@ use tape::{Event, Exchange, Head, Tape};
 /// A model that records its exchanges with another one, or plays what was recorded.
 ///
 /// The file has JSON lines that a person can read and a review can show: the model, then for each exchange
-/// the request and the chunks of the answer with their times. Neither headers, keys nor time-outs are in
-/// it; what looks like a key, and each of [`CassetteOptions::secrets`], is masked in all texts that came
-/// whole. An exchange is written when its answer has ended, so one that is dropped before leaves nothing.
+/// the request and the chunks of the answer with their times. Neither headers, keys nor time-outs are in it;
+/// what looks like a key, and each of [`CassetteOptions::secrets`], is masked in all texts. An exchange is
+/// written when its answer has ended, so one that is dropped before leaves nothing.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -254,6 +254,11 @@ impl Recording {
         if let Some(error) = error {
             self.exchange.events.push((self.elapsed(), Event::Error(error.clone())));
         }
+        let chunks = self.exchange.events.iter_mut().filter_map(|(_, event)| match event {
+            Event::Chunk(chunk) => Some(chunk),
+            Event::Error(_) => None,
+        });
+        asked::mask_deltas(chunks, &self.secrets);
         let (name, tape) = (self.name, self.tape);
         let (exchange, secrets) = (self.exchange, self.secrets);
         let written = tokio::task::spawn_blocking(move || tape.append(&exchange, &secrets)).await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 pub use environment::Environment;
 
+use crate::http::address;
 use crate::openai::OpenAi;
 use crate::{EmbeddingModel, ImageModel, LanguageModel, ModelName, OfflineModel, Result, Settings};
 use known::{KEYS, Key};
@@ -74,7 +75,8 @@ pub fn images_from_str(name: &str) -> Result<Arc<dyn ImageModel>> {
 /// Returns the language model that is at hand, and says why it is this one.
 ///
 /// That is the one which `LOOMWORK_MODEL` names; else a model of the first provider that has a key in the
-/// environment; else what an Ollama on this machine has, which is asked for half a second; else the
+/// environment, or of the server that `OPENAI_BASE_URL` names, which may want none; else what an Ollama on
+/// this machine has, which is asked for half a second; else the
 /// [offline model](OfflineModel).
 ///
 /// # Errors
@@ -133,7 +135,10 @@ impl Environment {
         let mut remarks = Vec::new();
         let mut found = Vec::new();
         for key in KEYS {
-            let Some(variable) = key.variables.iter().find(|name| self.variable(name).is_some()) else {
+            // Another server in OpenAI's place may want no key.
+            let address = (key.provider == "openai").then_some(&"OPENAI_BASE_URL");
+            let mut variables = key.variables.iter().chain(address);
+            let Some(variable) = variables.find(|name| self.variable(name).is_some()) else {
                 continue;
             };
             match self.model_of(key).await {
@@ -150,7 +155,7 @@ impl Environment {
         }
         remarks.extend(remarks.is_empty().then(|| "no key of a provider is set".to_owned()));
         let ollama = self.openai_like("ollama")?;
-        let at = &ollama.options().base_url;
+        let at = address(&ollama.options().base_url);
         let model = match first_that_talks(&ollama).await {
             Ok(Some(name)) => {
                 remarks.push(format!("an Ollama answers at {at}"));
@@ -173,12 +178,15 @@ impl Environment {
         let Some(model) = key.model else {
             return Err(format!("a model has to be named, as in LOOMWORK_MODEL={}/NAME", key.provider));
         };
-        let at = self.variable("OPENAI_BASE_URL").filter(|_| key.provider == "openai");
-        let Some(at) = at.filter(|at| at.trim_end_matches('/') != key.address) else {
+        if key.provider != "openai" {
             return Ok(model.to_owned());
-        };
-        // Another server has other models, which most can list.
+        }
         let server = self.openai_like(key.provider).map_err(|error| error.message().to_owned())?;
+        if server.options().provider == "openai" {
+            return Ok(model.to_owned());
+        }
+        // Another server has other models, which most can list.
+        let at = address(&server.options().base_url);
         match first_that_talks(&server).await {
             Ok(Some(model)) => Ok(model),
             Ok(None) => Err(format!("{at} has no model that talks")),

@@ -196,6 +196,19 @@ impl Error {
         self
     }
 
+    /// Sets what was used by all calls for the same end, its own included.
+    pub(crate) fn with_all_usage(self, all: &Usage) -> Self {
+        if all.is_empty() { self } else { self.with_usage(all.clone()) }
+    }
+
+    /// Adds what was used besides: by attempts before, or by other calls for the same end.
+    pub(crate) fn with_more_usage(mut self, more: &Usage) -> Self {
+        if !more.is_empty() {
+            self.0.usage.get_or_insert_default().join(more);
+        }
+        self
+    }
+
     /// Adds what came of the answer.
     pub fn with_partial(mut self, partial: Reply) -> Self {
         self.0.partial = Some(partial);
@@ -258,6 +271,11 @@ impl Error {
     /// Returns what the call had used when it failed, as far as the provider said.
     pub fn usage(&self) -> Option<&Usage> {
         self.0.usage.as_ref()
+    }
+
+    /// Returns the provider's own word on whether the same call may succeed later.
+    pub(crate) fn said_retryable(&self) -> Option<bool> {
+        self.0.retryable
     }
 
     /// Returns what can help: the provider's own word on retrying decides before the kind.

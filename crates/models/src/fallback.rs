@@ -17,16 +17,24 @@ use crate::opening::Opening;
 use crate::term::Term;
 use crate::{
     Advice, Error, ErrorKind, Finish, ImageModel, ImageRequest, Images, LanguageModel, ModelName, Reply,
-    ReplyStream, Request, Result, SchemaSupport, Settings, Warning, collect,
+    ReplyStream, Request, Result, SchemaSupport, Settings, Usage, Warning, collect,
 };
 use rest::Rest;
 
 /// The name under which [`Finish::provider_metadata`] lists the models that failed.
 const BAG: &str = "fallback";
 
-/// Headers that prove who asks. They are meant for one provider, and must not reach another.
-const CREDENTIALS: [&str; 6] =
-    ["authorization", "proxy-authorization", "cookie", "api-key", "x-api-key", "x-goog-api-key"];
+/// The headers of a call that mean the same to every provider. Any other is meant for the first model: it
+/// may hold a key, under whatever name.
+const SHARED_HEADERS: [&str; 7] = [
+    "accept-language",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-client-request-id",
+    "x-correlation-id",
+    "x-request-id",
+];
 
 /// Models in the order in which they are asked, until one of them answers.
 ///
@@ -37,9 +45,11 @@ const CREDENTIALS: [&str; 6] =
 ///   from the next model only before its first part; one that is asked for as a whole, until it is complete.
 /// - The models may change within a conversation: each provider leaves out what only another one reads,
 ///   such as signatures and sealed reasoning, when it [prepares](crate::history) its request. Provider options
-///   are kept by provider anyway, and headers that prove who asks go to the first model only.
+///   are kept by provider anyway, and of a call's headers only those that mean the same everywhere, such as
+///   `traceparent` and `x-request-id`, go to the others.
 /// - The reply's info names the model that answered, with a warning for each that failed; what those used
-///   is in the finish's metadata under `fallback`. If all fail, the error names each with its cause.
+///   is in the finish's metadata under `fallback`. If all fail, the error names each with its cause, and has
+///   what all of them used.
 /// - A request's time-out spans all of them.
 ///
 /// Its name is that of its first model.
@@ -150,18 +160,20 @@ impl<M: ?Sized> Fallback<M> {
                 break;
             }
             let settings = self.settings_for(candidate, term.settings(settings));
-            let error = match term.wait(call(candidate.model.clone(), settings)).await? {
-                Ok(answer) => {
+            let called = term.wait_for_call(call(candidate.model.clone(), settings)).await;
+            let error = match called {
+                Ok(Ok(answer)) => {
                     let now = self.options.clock.now();
                     let skipped = line.filter_map(|candidate| candidate.rest.cause(now)).map(rests);
                     let warnings = failures.iter().map(failed).chain(skipped).collect();
                     return Ok(Outcome { answer, by: candidate.clone(), failures, warnings });
                 }
-                Err(error) => error,
+                Ok(Err(error)) => error,
+                Err(over) => return Err(over.with_more_usage(&spent(&failures))),
             };
             candidate.rest.after(&error, &self.options);
             if !(self.options.falls_over)(&error) {
-                return Err(error);
+                return Err(error.with_more_usage(&spent(&failures)));
             }
             tracing::debug!(%error, "a model failed, asking the next one");
             failures.push(error);
@@ -180,8 +192,8 @@ impl<M: ?Sized> Fallback<M> {
 
     fn settings_for(&self, candidate: &Arc<Candidate<M>>, mut settings: Settings) -> Settings {
         if !Arc::ptr_eq(candidate, &self.first) {
-            let proves = |name: &str| CREDENTIALS.iter().any(|known| name.eq_ignore_ascii_case(known));
-            settings.headers.retain(|name, _| !proves(name));
+            let is_shared = |name: &str| SHARED_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known));
+            settings.headers.retain(|name, _| is_shared(name));
         }
         settings
     }
@@ -224,7 +236,9 @@ impl<M: LanguageModel + ?Sized + 'static> LanguageModel for Fallback<M> {
         let Outcome { mut answer, by, failures, warnings } = self.ask(&term, &request.settings, call).await?;
         answer.info.warnings.splice(0..0, warnings);
         let options = self.options.clone();
-        let stream = answer.into_stream(move |finish| tell(finish, &failures));
+        let used = spent(&failures);
+        let fail = move |error: Error| error.with_more_usage(&used);
+        let stream = answer.into_stream(move |finish| tell(finish, &failures), fail);
         Ok(stream.inspect_err(move |error| by.rest.after(error, &options)).boxed())
     }
 
@@ -232,7 +246,7 @@ impl<M: LanguageModel + ?Sized + 'static> LanguageModel for Fallback<M> {
         let term = Term::new(self.name(), &self.options.clock, &request.settings, &request.cancel);
         let call = |model: Arc<M>, settings| {
             let opening = self.open(model, Request { settings, ..request.clone() });
-            async { collect(opening.await?.into_stream(|_| {})).await }
+            async { collect(opening.await?.into_stream(|_| {}, |error| error)).await }
         };
         let Outcome { mut answer, failures, warnings, .. } = self.ask(&term, &request.settings, call).await?;
         answer.info.warnings.splice(0..0, warnings);
@@ -298,8 +312,15 @@ fn tell(finish: &mut Finish, failures: &[Error]) {
     finish.provider_metadata.insert(BAG.to_owned(), json!({ "failed": failures }));
 }
 
-/// Returns the error of a call that no model answered. It is of the kind that gives the most hope, since a
-/// caller who asks again asks all of them.
+/// Returns what failed calls used, for an error that has no other place to tell.
+fn spent(failures: &[Error]) -> Usage {
+    let mut spent = Usage::default();
+    failures.iter().filter_map(Error::usage).for_each(|usage| spent.join(usage));
+    spent
+}
+
+/// Returns the error of a call that no model answered, with what all of them used. It is of the kind that
+/// gives the most hope, since a caller who asks again asks all of them.
 fn all_failed(mut failures: Vec<Error>) -> Error {
     let hope = |error: &Error| match error.advice() {
         Advice::Retry => (0, error.retry_after()),
@@ -308,7 +329,8 @@ fn all_failed(mut failures: Vec<Error>) -> Error {
     };
     let causes: Vec<String> = failures.iter().map(Error::to_string).collect();
     let best = (0..failures.len()).min_by_key(|index| hope(&failures[*index])).unwrap_or_default();
-    let best = failures.swap_remove(best);
+    let spent = spent(&failures);
+    let best = failures.swap_remove(best).with_all_usage(&spent);
     match causes.as_slice() {
         [_] => best,
         causes => {

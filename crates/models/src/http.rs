@@ -7,11 +7,16 @@ mod moment;
 mod options;
 mod reply;
 mod retry;
+mod shown;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::select;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::multipart::Form;
 use reqwest::{Client, Method, RequestBuilder, Url, redirect};
@@ -26,14 +31,19 @@ pub use options::{HttpOptions, Proxy};
 pub(crate) use reply::ReadEvents;
 #[cfg(any(test, feature = "bench"))]
 pub(crate) use reply::read_at_hand;
+pub(crate) use shown::{Names, address};
 
-use crate::{ErrorKind, Result, Settings};
+use crate::term::Term;
+use crate::{ErrorKind, ModelName, Result, Settings};
 use failure::Failure;
 use retry::{Attempts, DEFAULT_RETRIES};
 use watch::Watch;
 
 /// How much of an error's body is read: what explains a failure is short.
 const MAX_ERROR_BYTES: usize = 64 << 10;
+
+/// How long the body of a failed answer is waited for: its status and its headers tell the most.
+const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
 
 /// A provider over HTTP. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -44,7 +54,7 @@ pub(crate) struct Http {
     reach: Result<Reach, String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Reach {
     client: Client,
     base: Url,
@@ -52,10 +62,9 @@ struct Reach {
 
 /// Who calls, and on what terms.
 pub(crate) struct Call<'a> {
-    /// The model, for errors.
-    pub(crate) model: &'a str,
+    /// How long it may take, and whether anybody still wants it. Calls for one end share a term.
+    pub(crate) term: &'a Term,
     pub(crate) settings: &'a Settings,
-    pub(crate) cancel: &'a CancellationToken,
     /// Reads the provider's own errors.
     pub(crate) read_error: ReadError,
 }
@@ -139,8 +148,13 @@ impl Http {
         }
     }
 
+    /// Begins the term of a model's call; its time runs from here.
+    pub(crate) fn term(&self, model: &str, settings: &Settings, cancel: &CancellationToken) -> Term {
+        Term::new(&ModelName::new(&self.provider, model), &self.options.clock, settings, cancel)
+    }
+
     fn watch(&self, call: &Call<'_>) -> Watch {
-        Watch::new(&self.provider, &self.options, call)
+        Watch::new(&self.options, call)
     }
 
     /// Makes one attempt.
@@ -153,7 +167,7 @@ impl Http {
     ) -> Result<Answer> {
         let reach = self.reach.as_ref().map_err(|why| watch.error(ErrorKind::BadRequest, why))?;
         let url = reach.url(ask.path);
-        let shown = shown(&url);
+        let shown = shown::url(&url);
         let headers = headers(watch, ask, call.settings)?;
         let request = match body {
             Encoded::None => reach.client.request(Method::GET, url),
@@ -178,24 +192,35 @@ impl Http {
             return Ok(answer);
         }
         let mut body = Vec::new();
-        while body.len() < MAX_ERROR_BYTES
-            && let Some(Ok(bytes)) = answer.chunk().await
-        {
-            body.extend_from_slice(&bytes);
-        }
+        let reading = async {
+            while body.len() < MAX_ERROR_BYTES
+                && let Some(Ok(bytes)) = answer.chunk().await
+            {
+                body.extend_from_slice(&bytes);
+            }
+        };
+        select(pin!(reading), self.options.clock.sleep(ERROR_BODY_TIME)).await;
         let (watch, url, headers) = (&answer.watch, answer.url.as_str(), answer.headers());
         let failure = Failure { watch, url, status: status.as_u16(), headers, body: &body };
         Err(failure.into_error(call.read_error))
     }
 }
 
+/// Shows the address alone: the client knows a proxy's password.
+impl fmt::Debug for Reach {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Reach").field("base", &shown::url(&self.base)).finish_non_exhaustive()
+    }
+}
+
 impl Reach {
     fn new(base_url: &str, options: &HttpOptions) -> Result<Self, String> {
         let example = "write it like https://api.example.com/v1";
-        let base = Url::parse(base_url)
-            .map_err(|error| format!("the base URL {base_url:?} is no URL ({error}); {example}"))?;
+        let base = Url::parse(base_url).map_err(|error| {
+            format!("the base URL {:?} is no URL ({error}); {example}", address(base_url))
+        })?;
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
-            return Err(format!("the base URL {base_url:?} is none of a web server; {example}"));
+            return Err(format!("the base URL {:?} is none of a web server; {example}", address(base_url)));
         }
         let builder = Client::builder()
             .user_agent(concat!("loomwork/", env!("CARGO_PKG_VERSION")))
@@ -243,16 +268,6 @@ fn headers(watch: &Watch, ask: &Ask<'_>, settings: &Settings) -> Result<HeaderMa
         headers.insert(key, value);
     }
     Ok(headers)
-}
-
-/// Returns an address without what may be secret: the query, a user and a password.
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    // Both only fail for URLs without a host, which are refused before.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.into()
 }
 
 /// Returns the innermost cause of an error: `Connection refused`.

@@ -1,5 +1,6 @@
 //! What a model is: the seams that providers, wrappers and offline models implement.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::str::FromStr;
@@ -98,12 +99,7 @@ pub async fn collect(mut stream: ReplyStream) -> Result<Reply> {
     while let Some(chunk) = stream.next().await {
         match chunk {
             Ok(chunk) => assembly.push(chunk)?,
-            Err(error) if assembly.is_empty() => return Err(error),
-            Err(error) => {
-                let mut partial = assembly.into_reply();
-                partial.finish.usage = error.usage().cloned().unwrap_or_default();
-                return Err(error.with_partial(partial));
-            }
+            Err(error) => return Err(assembly.fail(error)),
         }
     }
     assembly.finish()
@@ -136,6 +132,8 @@ pub struct Embeddings {
     pub vectors: Vec<Vec<f32>>,
     /// What the call used.
     pub usage: Usage,
+    /// The headers of the last answer that say more than transport: request ids, rate limits.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// A model that turns texts into vectors.
@@ -182,6 +180,8 @@ pub struct Images {
     pub usage: Usage,
     /// What was asked for and could not be done.
     pub warnings: Vec<Warning>,
+    /// The headers of the answer that say more than transport: request ids, rate limits.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// An image that a model made.

@@ -10,6 +10,7 @@ mod partial;
 mod stream;
 mod target;
 
+use loomwork_core::Clock;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -33,6 +34,8 @@ pub struct ObjectOptions {
     pub support: Option<SchemaSupport>,
     /// Whether a provider that can do so shall hold the model to the schema.
     pub strict: bool,
+    /// The clock by which a request's time-out spans all calls. Default: the wall clock.
+    pub clock: Clock,
 }
 
 impl ObjectOptions {
@@ -48,6 +51,7 @@ impl Default for ObjectOptions {
             max_repairs: Self::DEFAULT_MAX_REPAIRS,
             support: None,
             strict: true,
+            clock: Clock::system(),
         }
     }
 }
@@ -88,9 +92,9 @@ pub struct Object<T = Value> {
 ///
 /// # Errors
 ///
-/// `invalid_output` if the last answer does not fit either, or was cut off; it holds
-/// [that answer](crate::Error::partial). `content_policy` if the model refuses. `bad_request` if the schema
-/// is none. And the errors of the call.
+/// `invalid_output` if the last answer does not fit either, or was cut off; it holds [that
+/// answer](crate::Error::partial), and what all calls together [used](crate::Error::usage). `content_policy`
+/// if the model refuses. `bad_request` if the schema is none. And the errors of the call.
 pub async fn generate_object<T: JsonSchema + DeserializeOwned>(
     model: &dyn LanguageModel,
     request: Request,

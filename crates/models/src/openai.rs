@@ -64,13 +64,13 @@ impl OpenAi {
     /// `OPENAI_BASE_URL`, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`.
     ///
     /// # Errors
-    /// `auth` if there is no key.
+    /// `auth` if there is no key, unless the address is that of another server, which may want none.
     pub fn from_env() -> Result<Self> {
         OpenAiOptions::read(|name| std::env::var(name).ok()).map(Self::with)
     }
 
     /// Returns a server that speaks OpenAI's protocols at this address, such as `http://10.0.0.7:8000/v1`.
-    /// Its [dialect](Dialect::of) follows from the address.
+    /// Its [name and its dialect](Dialect::of) follow from the address.
     pub fn compatible(base_url: impl Into<String>, key: impl Into<Secret>) -> Self {
         Self::with(OpenAiOptions::compatible(base_url, key))
     }

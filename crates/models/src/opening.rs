@@ -27,15 +27,20 @@ impl Opening {
         Err(Error::new(ErrorKind::Interrupted, &model.provider, &model.model, text))
     }
 
-    /// Returns the whole answer, to whose end `complete` adds what only the caller knows.
-    pub(crate) fn into_stream(self, complete: impl Fn(&mut Finish) + Send + 'static) -> ReplyStream {
+    /// Returns the whole answer. To its end `complete` adds what only the caller knows, and `fail` to the
+    /// error that it may break off with.
+    pub(crate) fn into_stream(
+        self,
+        complete: impl Fn(&mut Finish) + Send + 'static,
+        fail: impl Fn(Error) -> Error + Send + 'static,
+    ) -> ReplyStream {
         let Self { info, first, rest } = self;
         let begin = stream::iter([Ok(Chunk::Start(info)), Ok(first)]);
         let whole = begin.chain(rest).map(move |mut chunk| {
             if let Ok(Chunk::Finish(finish)) = &mut chunk {
                 complete(finish);
             }
-            chunk
+            chunk.map_err(&fail)
         });
         Box::pin(whole)
     }

@@ -301,6 +301,9 @@ impl<M: EmbeddingModel + ?Sized> EmbeddingModel for Paced<M> {
         let never = CancellationToken::new();
         let (turn, settings) = self.turn(self.model.name(), &request.settings, &never, tokens).await?;
         let embeddings = self.model.embed(EmbedRequest { settings, ..request }).await;
+        if let Ok(embeddings) = &embeddings {
+            turn.heard(&embeddings.headers);
+        }
         turn.end(embeddings, |embeddings| &embeddings.usage)
     }
 }
@@ -316,6 +319,9 @@ impl<M: ImageModel + ?Sized> ImageModel for Paced<M> {
         let never = CancellationToken::new();
         let (turn, settings) = self.turn(self.model.name(), &request.settings, &never, tokens).await?;
         let images = self.model.generate(ImageRequest { settings, ..request }).await;
+        if let Ok(images) = &images {
+            turn.heard(&images.headers);
+        }
         turn.end(images, |images| &images.usage)
     }
 }

@@ -271,6 +271,16 @@ impl Assembly {
         Err(Error::new(ErrorKind::Interrupted, provider, model, text).with_partial(partial))
     }
 
+    /// Adds to the error that an answer broke off with what came of it.
+    pub(crate) fn fail(self, error: Error) -> Error {
+        if self.is_empty() {
+            return error;
+        }
+        let mut partial = self.into_reply();
+        partial.finish.usage = error.usage().cloned().unwrap_or_default();
+        error.with_partial(partial)
+    }
+
     /// Returns the answer so far; one that never finished is `interrupted`.
     pub fn into_reply(mut self) -> Reply {
         for open in std::mem::take(&mut self.open).into_values() {

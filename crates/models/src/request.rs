@@ -1,12 +1,14 @@
 //! What a language model is asked.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::Names;
 use crate::{Message, ProviderData};
 
 /// What a language model is asked: the conversation, the tools at hand, and how to answer.
@@ -66,7 +68,7 @@ impl Request {
 /// Limits, sampling and transport of a call; what is `None` is left to the provider.
 ///
 /// What a provider or model does not support is left out of its request, with a warning in the reply.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
     /// The most tokens that the answer may have.
@@ -108,6 +110,28 @@ pub struct Settings {
     /// Whether the reply shall hold the body of the request as it was sent, for a log of raw exchanges.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep_request_body: bool,
+}
+
+/// Shows the names of the headers alone, since any of them may hold a key.
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Settings")
+            .field("max_output_tokens", &self.max_output_tokens)
+            .field("temperature", &self.temperature)
+            .field("top_p", &self.top_p)
+            .field("top_k", &self.top_k)
+            .field("presence_penalty", &self.presence_penalty)
+            .field("frequency_penalty", &self.frequency_penalty)
+            .field("stop_sequences", &self.stop_sequences)
+            .field("seed", &self.seed)
+            .field("reasoning_effort", &self.reasoning_effort)
+            .field("headers", &Names(&self.headers))
+            .field("timeout", &self.timeout)
+            .field("max_retries", &self.max_retries)
+            .field("keep_request_body", &self.keep_request_body)
+            .finish()
+    }
 }
 
 /// How long a model thinks before it answers.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::opening::Opening;
 use crate::term::Term;
 use crate::{
-    EmbedRequest, EmbeddingModel, Embeddings, Error, ImageModel, ImageRequest, Images, LanguageModel,
+    EmbedRequest, EmbeddingModel, Embeddings, Error, Finish, ImageModel, ImageRequest, Images, LanguageModel,
     ModelName, Reply, ReplyStream, Request, Result, SchemaSupport, Settings, Usage,
 };
 
@@ -24,7 +24,7 @@ const LONGEST_WAIT_ASKED: Duration = Duration::from_secs(120);
 /// part is handed on; one that is asked for as a whole, until it is complete. A request's time-out spans all
 /// attempts, and its `max_retries` goes before the policy's attempts. The model itself is told to make none,
 /// so that nothing is tried again twice. What failed attempts used, as far as a provider says, is part of
-/// the answer's usage.
+/// the usage of the answer, or of the error.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -106,18 +106,21 @@ impl<M: ?Sized> Retry<M> {
         let mut made = 1;
         loop {
             let settings = Settings { max_retries: Some(0), ..term.settings(settings) };
-            let error = match term.wait(attempt(settings)).await? {
-                Ok(answer) => return Ok((answer, spent)),
-                Err(error) => error,
+            let called = term.wait_for_call(attempt(settings)).await;
+            let error = match called {
+                Ok(Ok(answer)) => return Ok((answer, spent)),
+                Ok(Err(error)) => error,
+                Err(over) => return Err(over.with_all_usage(&spent)),
             };
-            add(&mut spent, error.usage());
+            spent.join(error.usage().unwrap_or(&Usage::default()));
             let Some(wait) =
                 self.wait_after(&error, made).filter(|wait| made < most && term.has_time_for(*wait))
             else {
-                return Err(if spent.is_empty() { error } else { error.with_usage(spent) });
+                return Err(error.with_all_usage(&spent));
             };
             tracing::debug!(%error, attempt = made, ?wait, "a model failed, asking it again");
-            term.wait(self.options.clock.sleep(wait)).await?;
+            let waited = term.wait(self.options.clock.sleep(wait)).await;
+            waited.map_err(|over| over.with_all_usage(&spent))?;
             made += 1;
         }
     }
@@ -138,15 +141,6 @@ impl<M: ?Sized> Retry<M> {
     }
 }
 
-/// Adds usage, and leaves the other side's report and cost as they are where there is nothing to add.
-fn add(usage: &mut Usage, more: Option<&Usage>) {
-    match more.filter(|more| !more.is_empty()) {
-        Some(more) if usage.is_empty() => usage.clone_from(more),
-        Some(more) => *usage += more,
-        None => {}
-    }
-}
-
 #[async_trait]
 impl<M: LanguageModel + ?Sized> LanguageModel for Retry<M> {
     fn name(&self) -> &ModelName {
@@ -164,14 +158,16 @@ impl<M: LanguageModel + ?Sized> LanguageModel for Retry<M> {
             Opening::of(self.model.name(), stream).await
         };
         let (opening, spent) = self.attempts(&term, &request.settings, attempt).await?;
-        Ok(opening.into_stream(move |finish| add(&mut finish.usage, Some(&spent))))
+        let of_error = spent.clone();
+        let finish = move |finish: &mut Finish| finish.usage.join(&spent);
+        Ok(opening.into_stream(finish, move |error| error.with_more_usage(&of_error)))
     }
 
     async fn generate(&self, request: Request) -> Result<Reply> {
         let term = self.term(self.model.name(), &request.settings, &request.cancel);
         let attempt = |settings| self.model.generate(Request { settings, ..request.clone() });
         let (mut reply, spent) = self.attempts(&term, &request.settings, attempt).await?;
-        add(&mut reply.finish.usage, Some(&spent));
+        reply.finish.usage.join(&spent);
         Ok(reply)
     }
 }
@@ -190,7 +186,7 @@ impl<M: EmbeddingModel + ?Sized> EmbeddingModel for Retry<M> {
         let term = self.term(self.model.name(), &request.settings, &CancellationToken::new());
         let attempt = |settings| self.model.embed(EmbedRequest { settings, ..request.clone() });
         let (mut embeddings, spent) = self.attempts(&term, &request.settings, attempt).await?;
-        add(&mut embeddings.usage, Some(&spent));
+        embeddings.usage.join(&spent);
         Ok(embeddings)
     }
 }
@@ -205,7 +201,7 @@ impl<M: ImageModel + ?Sized> ImageModel for Retry<M> {
         let term = self.term(self.model.name(), &request.settings, &CancellationToken::new());
         let attempt = |settings| self.model.generate(ImageRequest { settings, ..request.clone() });
         let (mut images, spent) = self.attempts(&term, &request.settings, attempt).await?;
-        add(&mut images.usage, Some(&spent));
+        images.usage.join(&spent);
         Ok(images)
     }
 }

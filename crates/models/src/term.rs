@@ -1,5 +1,6 @@
 //! How long a call may take, and whether anybody still wants it.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use loomwork_core::{Clock, Time};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, ErrorKind, ModelName, Result, Settings};
+
+/// How long a call may take to end when its term is over.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// The term of one call, which may take several attempts and waits.
 #[derive(Clone, Debug)]
@@ -53,13 +57,37 @@ impl Term {
             None => work.await,
             Some((deadline, timeout)) => match select(pin!(work), self.clock.sleep_until(deadline)).await {
                 Either::Left((outcome, _)) => outcome,
-                Either::Right(((), _)) => {
-                    let text = format!("the call took longer than {timeout:?}, the time that it was given");
-                    return Err(self.error(ErrorKind::Timeout, text).with_retryable(false));
-                }
+                Either::Right(((), _)) => return Err(self.over(timeout)),
             },
         };
         outcome.ok_or_else(|| self.error(ErrorKind::Cancelled, "the caller called the request off"))
+    }
+
+    /// Waits for a call within this one, which knows its term itself and says what it used when that is
+    /// over. Only one that does not mind its term is ended here.
+    pub(crate) async fn wait_for_call<T>(&self, call: impl Future<Output = T>) -> Result<T> {
+        let over = async {
+            let over = self.wait(std::future::pending::<Infallible>()).await;
+            self.clock.sleep(LAST_WORDS).await;
+            over
+        };
+        match select(pin!(call), pin!(over)).await {
+            Either::Left((outcome, _)) => Ok(outcome),
+            Either::Right((over, _)) => over.map(|never| match never {}),
+        }
+    }
+
+    /// Fails if the call's time is over, so that nothing more is begun.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.limit {
+            Some((deadline, timeout)) if deadline <= self.clock.now() => Err(self.over(timeout)),
+            _ => Ok(()),
+        }
+    }
+
+    fn over(&self, timeout: Duration) -> Error {
+        let text = format!("the call took longer than {timeout:?}, the time that it was given");
+        self.error(ErrorKind::Timeout, text).with_retryable(false)
     }
 
     pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {

@@ -2,12 +2,14 @@
 
 mod estimate;
 mod image;
+mod reckoning;
 #[cfg(feature = "tiktoken")]
 mod tiktoken;
 
 use std::fmt;
 
 pub use estimate::Estimator;
+pub(crate) use reckoning::Reckoning;
 #[cfg(feature = "tiktoken")]
 pub use tiktoken::Tiktoken;
 

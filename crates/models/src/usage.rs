@@ -83,6 +83,16 @@ impl Usage {
         self.input() + self.output() + self.embedding
     }
 
+    /// Adds what other calls used. Where one side is nothing, the other stays whole, its report and its
+    /// cost included.
+    pub(crate) fn join(&mut self, more: &Self) {
+        if self.is_empty() {
+            self.clone_from(more);
+        } else if !more.is_empty() {
+            *self += more;
+        }
+    }
+
     /// Returns whether nothing was counted or said.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

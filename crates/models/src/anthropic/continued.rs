@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use loomwork_core::Time;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::stream::{Before, PAUSE, PAUSED, Reader};
 use super::{Provider, errors};
 use crate::http::{Ask, Body, Call};
+use crate::term::Term;
 use crate::{Chunk, Error, Finish, ReplyInfo, ReplyStream, Result, Settings, Usage};
 
 /// A call, as often as its answer pauses.
@@ -19,8 +19,8 @@ pub(super) struct Continued {
     headers: Vec<(String, String)>,
     body: Value,
     settings: Settings,
-    deadline: Option<Time>,
-    cancel: CancellationToken,
+    /// A call has one time for all its answers.
+    term: Term,
     /// What the next reader knows.
     before: Before,
     /// How often the answer may still pause.
@@ -39,9 +39,8 @@ impl Continued {
         before: Before,
         left: u32,
     ) -> Self {
-        let now = provider.options.http.clock.now();
-        let deadline = settings.timeout.map(|timeout| now + timeout);
-        Self { provider, headers, body, settings, deadline, cancel, before, left, used: Vec::new() }
+        let term = provider.http.term(&before.name.model, &settings, &cancel);
+        Self { provider, headers, body, settings, term, before, left, used: Vec::new() }
     }
 
     /// Asks, and returns the answer with all that follows its pauses.
@@ -60,16 +59,8 @@ impl Continued {
         })))
     }
 
-    async fn ask(&mut self) -> Result<ReplyStream> {
-        // A call has one time for all its answers.
-        let now = self.provider.options.http.clock.now();
-        self.settings.timeout = self.deadline.map(|deadline| deadline.since(now));
-        let call = Call {
-            model: &self.before.name.model,
-            settings: &self.settings,
-            cancel: &self.cancel,
-            read_error: errors::read,
-        };
+    async fn ask(&self) -> Result<ReplyStream> {
+        let call = Call { term: &self.term, settings: &self.settings, read_error: errors::read };
         let path = self.provider.options.path();
         let ask = Ask { path, headers: &self.headers, body: Body::Json(&self.body) };
         self.provider.http.stream(&call, &ask, || Reader::new(self.before.clone())).await

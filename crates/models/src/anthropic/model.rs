@@ -9,6 +9,7 @@ use super::family::Family;
 use super::request::{Built, build};
 use super::stream::Before;
 use super::{MessagesOptions, Provider};
+use crate::tokens::Reckoning;
 use crate::{LanguageModel, ModelName, ReplyInfo, ReplyStream, Request, Result, SchemaSupport, Settings};
 
 const BETA: &str = "anthropic-beta";
@@ -69,6 +70,7 @@ impl LanguageModel for Messages {
     }
 
     async fn stream(&self, mut request: Request) -> Result<ReplyStream> {
+        let reckoning = Reckoning::of(&request);
         let built = build(&self.name, &self.options, &mut request)?;
         let Built { body, warnings, documents, betas, may_pause } = built;
         let mut settings = request.settings;
@@ -83,6 +85,7 @@ impl LanguageModel for Messages {
         let before = Before {
             name: self.name.clone(),
             info,
+            reckoning,
             documents: documents.into(),
             keeps_blocks: may_pause,
             first_part: 0,

@@ -1,10 +1,12 @@
 //! Where the provider is, who asks it, and how its models are asked.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use loomwork_core::Secret;
 
 use crate::history::{ForeignReasoning, UnreadableFiles};
+use crate::http::{Names, address};
 use crate::{Error, ErrorKind, HttpOptions, Result};
 
 /// Where Anthropic itself is.
@@ -16,7 +18,7 @@ const MOST_CONTINUATIONS: u32 = 10;
 /// Where the provider is, and who asks it.
 ///
 /// New fields may come; `..AnthropicOptions::new(key)` is ready for them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AnthropicOptions {
     /// The provider's name in errors and in usage: `anthropic`. Parts and requests keep what concerns this
     /// protocol under that name too.
@@ -31,6 +33,21 @@ pub struct AnthropicOptions {
     pub headers: BTreeMap<String, String>,
     /// Waits, limits and the proxy.
     pub http: HttpOptions,
+}
+
+/// Shows names alone of what may hold a key.
+impl fmt::Debug for AnthropicOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("AnthropicOptions")
+            .field("provider", &self.provider)
+            .field("base_url", &address(&self.base_url))
+            .field("key", &self.key)
+            .field("betas", &self.betas)
+            .field("headers", &Names(&self.headers))
+            .field("http", &self.http)
+            .finish()
+    }
 }
 
 /// A key, and the header that carries it.

@@ -16,6 +16,7 @@ use super::request::Document;
 use super::{errors, usage};
 use crate::history::MADE_BY;
 use crate::http::{ReadEvents, SseEvent};
+use crate::tokens::Reckoning;
 use crate::{
     Chunk, Error, ErrorKind, Finish, FinishReason, ModelName, PartNumber, ProviderData, ReplyInfo, Result,
     Usage,
@@ -29,15 +30,13 @@ pub(super) const PAUSE: &str = "pause_turn";
 /// The field of a pausing answer's metadata that holds its blocks.
 pub(super) const PAUSED: &str = "content";
 
-/// Characters in a token, where the provider did not come to count them.
-const CHARACTERS_PER_TOKEN: u64 = 4;
-
 /// What a reader knows before the first event.
 #[derive(Clone, Debug)]
 pub(super) struct Before {
     pub(super) name: ModelName,
     /// What is said at the start of the answer.
     pub(super) info: ReplyInfo,
+    pub(super) reckoning: Reckoning,
     /// The documents of the request, which citations name by number.
     pub(super) documents: Arc<[Document]>,
     /// Whether the answer's blocks are kept, in case that it pauses.
@@ -57,8 +56,8 @@ pub(super) struct Reader {
     sources: Sources,
     kept: Vec<Value>,
     report: usage::Report,
-    /// How many characters came.
-    characters: u64,
+    reckoning: Reckoning,
+    has_begun: bool,
     model: String,
     stop_reason: Option<String>,
     metadata: Map<String, Value>,
@@ -71,6 +70,7 @@ pub(crate) fn lone_reader() -> impl ReadEvents {
     Reader::new(Before {
         name: ModelName::new(super::BAG, "claude-sonnet-4-5"),
         info: ReplyInfo::default(),
+        reckoning: Reckoning::default(),
         documents: Arc::default(),
         keeps_blocks: false,
         first_part: 0,
@@ -103,6 +103,7 @@ impl ReadEvents for Reader {
             let text = "the answer has no `content`, so it is no answer of this protocol";
             return Err(self.error(ErrorKind::Protocol, text));
         }
+        self.has_begun = true;
         let mut message: Message = serde_json::from_value(body).map_err(|error| self.unreadable(&error))?;
         self.stop_reason = message.stop_reason.take();
         let rest = std::mem::take(&mut message.rest);
@@ -111,8 +112,18 @@ impl ReadEvents for Reader {
         self.finish(chunks)
     }
 
+    fn cut(&mut self, chunks: &mut VecDeque<Chunk>) {
+        for (_, block) in std::mem::take(&mut self.blocks) {
+            if block.holds_what_is_whole() {
+                let Self { before, model, tools, sources, .. } = self;
+                // A result that names no call has nothing to hand on.
+                let _ = block.close(before, model, tools, sources, chunks);
+            }
+        }
+    }
+
     fn usage(&self) -> Option<Usage> {
-        Some(self.known_usage())
+        self.has_begun.then(|| self.reckoning.broken(self.report.read()))
     }
 }
 
@@ -121,13 +132,14 @@ impl Reader {
         Self {
             parts: before.first_part,
             model: before.name.model.clone(),
+            reckoning: before.reckoning,
+            has_begun: false,
             before,
             blocks: BTreeMap::new(),
             tools: HashMap::new(),
             sources: Sources::default(),
             kept: Vec::new(),
             report: usage::Report::default(),
-            characters: 0,
             stop_reason: None,
             metadata: Map::new(),
             is_finished: false,
@@ -144,7 +156,15 @@ impl Reader {
         if self.is_finished || data == "[DONE]" {
             return Ok(());
         }
+        if !self.blocks.is_empty()
+            && let Some((index, delta)) = Delta::alone(data)
+            && let Some(block) = self.blocks.get_mut(&index)
+        {
+            block.grow(delta, &mut self.sources, &self.before, &mut self.reckoning, chunks);
+            return Ok(());
+        }
         let event: Event = serde_json::from_str(data).map_err(|error| self.unreadable(&error))?;
+        self.has_begun |= event.message.is_some() || event.content_block.is_some();
         let kind = event.kind.or_else(|| EventKind::of_line(name?));
         let index = |reader: &Self| {
             event.index.ok_or_else(|| reader.error(ErrorKind::Protocol, "an event of a block has no `index`"))
@@ -157,7 +177,7 @@ impl Reader {
                     return Err(self.error(ErrorKind::Protocol, text));
                 };
                 let delta = event.delta.unwrap_or_default();
-                self.characters += block.grow(delta, &mut self.sources, &self.before, chunks);
+                block.grow(delta, &mut self.sources, &self.before, &mut self.reckoning, chunks);
             }
             EventKind::ContentBlockStart => {
                 self.open(index(self)?, event.content_block.unwrap_or_default(), chunks)?;
@@ -173,7 +193,7 @@ impl Reader {
             EventKind::MessageStop => self.finish(chunks)?,
             EventKind::Error => {
                 let body = serde_json::json!({ "error": event.error, "request_id": event.request_id });
-                return Err(errors::in_stream(&self.before.name, &body).with_usage(self.known_usage()));
+                return Err(errors::in_stream(&self.before.name, &body));
             }
             EventKind::Other => {}
         }
@@ -248,25 +268,11 @@ impl Reader {
         if !metadata.is_empty() {
             provider_metadata.insert(self.before.name.provider.clone(), Value::Object(metadata));
         }
-        let mut usage = self.report.read();
-        if usage.estimated {
-            usage = self.known_usage();
-        }
+        let usage = self.reckoning.complete(self.report.read());
         let reason = reason(&raw_reason);
         let raw_reason = Some(raw_reason);
         chunks.push_back(Chunk::Finish(Finish { reason, raw_reason, usage, provider_metadata }));
         Ok(())
-    }
-
-    /// Returns what is known of the usage of an answer that is not complete.
-    fn known_usage(&self) -> Usage {
-        let mut usage = self.report.read();
-        if !self.is_finished {
-            let guess = self.characters.div_ceil(CHARACTERS_PER_TOKEN);
-            usage.output_text = usage.output_text.max(guess.saturating_sub(usage.output_reasoning));
-            usage.estimated = true;
-        }
-        usage
     }
 
     fn unreadable(&self, error: &serde_json::Error) -> Error {
@@ -275,7 +281,7 @@ impl Reader {
 
     fn error(&self, kind: ErrorKind, text: impl Into<String>) -> Error {
         let name = &self.before.name;
-        Error::new(kind, &name.provider, &name.model, text).with_usage(self.known_usage())
+        Error::new(kind, &name.provider, &name.model, text)
     }
 }
 

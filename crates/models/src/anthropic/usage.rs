@@ -18,10 +18,10 @@ impl Report {
         }
     }
 
-    /// Returns the tokens by their kinds.
-    pub(super) fn read(&self) -> Usage {
+    /// Returns the tokens by their kinds; `None` if nothing was reported.
+    pub(super) fn read(&self) -> Option<Usage> {
         if self.0.is_empty() {
-            return Usage { estimated: true, ..Usage::default() };
+            return None;
         }
         let mut inconsistent = false;
         let mut number = |value: Option<&Value>| {
@@ -55,7 +55,7 @@ impl Report {
                 .filter(|calls| (1..=MAX_COUNT).contains(calls))
                 .map(|calls| (name.to_owned(), calls))
         };
-        Usage {
+        Some(Usage {
             input_fresh,
             input_cache_read,
             input_cache_write: total - input_cache_write_hour,
@@ -66,7 +66,7 @@ impl Report {
             inconsistent,
             raw: Some(Value::Object(self.0.clone())),
             ..Usage::default()
-        }
+        })
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     fn usage(report: Value) -> Usage {
         let mut whole = Report::default();
         whole.add(&report);
-        whole.read()
+        whole.read().expect("there is a report")
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn no_report_is_an_estimate_of_nothing() {
-        assert!(usage(Value::Null).estimated);
+    fn nothing_is_no_report() {
+        assert_eq!(Report::default().read(), None);
     }
 }

@@ -1,11 +1,14 @@
 //! A request as a cassette knows it: what reaches the model, without secrets.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use loomwork_core::Secret;
 use serde_json::{Value, json};
 
 use super::Matching;
 use crate::offline::hash;
-use crate::{Chunk, Message, Request, Settings};
+use crate::{Chunk, Message, PartNumber, Request, Settings};
 
 /// What stands for a secret.
 const MASK: &str = "[secret]";
@@ -15,8 +18,27 @@ const SECRET_FIELDS: &[&str] =
     &["apikey", "xapikey", "authorization", "accesstoken", "authtoken", "password", "secret", "clientsecret"];
 
 /// How keys of well-known services begin, and how long a key is at least.
-const KEY_BEGINNINGS: &[&str] =
-    &["sk-", "sk_", "pk_", "ghp_", "github_pat_", "xoxb-", "AKIA", "AIza", "Bearer "];
+const KEY_BEGINNINGS: &[&str] = &[
+    "sk-",
+    "sk_",
+    "pk_",
+    "gsk_",
+    "xai-",
+    "hf_",
+    "r8_",
+    "pplx-",
+    "nvapi-",
+    "ghp_",
+    "gho_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "AKIA",
+    "AIza",
+    "ya29.",
+    "Bearer ",
+];
 const KEY_LENGTH: usize = 20;
 
 /// How many differences are shown, and how much of each text.
@@ -141,15 +163,31 @@ pub(super) fn show(differences: &[Difference]) -> String {
     shown.chain(more).collect::<Vec<_>>().join("; ")
 }
 
-/// Returns a chunk without what has no business in a file: headers, the request's body, secrets.
+/// Returns a chunk without what has no business in a file: headers, the request's body, secrets. Deltas stay
+/// as they are until all are there: several may spell out one secret.
 pub(super) fn masked_chunk(mut chunk: Chunk, secrets: &[Secret]) -> Chunk {
-    if let Chunk::Start(info) = &mut chunk {
-        info.headers.clear();
-        info.request_body = None;
+    match &mut chunk {
+        Chunk::PartDelta { .. } => return chunk,
+        Chunk::Start(info) => {
+            info.headers.clear();
+            info.request_body = None;
+        }
+        _ => {}
     }
     let Ok(mut value) = serde_json::to_value(&chunk) else { return chunk };
     mask(&mut value, secrets);
     serde_json::from_value(value).unwrap_or(chunk)
+}
+
+/// Masks secrets in the deltas of an answer, each part's as one text.
+pub(super) fn mask_deltas<'a>(chunks: impl Iterator<Item = &'a mut Chunk>, secrets: &[Secret]) {
+    let mut parts: BTreeMap<PartNumber, Vec<&mut String>> = BTreeMap::new();
+    for chunk in chunks {
+        if let Chunk::PartDelta { part, delta } = chunk {
+            parts.entry(*part).or_default().push(delta);
+        }
+    }
+    parts.into_values().for_each(|deltas| mask_pieces(deltas, secrets));
 }
 
 /// Masks secrets in all texts of a value.
@@ -171,24 +209,64 @@ pub(super) fn mask(value: &mut Value, secrets: &[Secret]) {
 }
 
 fn mask_text(text: &mut String, secrets: &[Secret]) {
+    for secret in places(text, secrets).into_iter().rev() {
+        text.replace_range(secret, MASK);
+    }
+}
+
+/// Masks the secrets that the pieces of a text spell out together.
+fn mask_pieces(pieces: Vec<&mut String>, secrets: &[Secret]) {
+    let whole: String = pieces.iter().map(|piece| piece.as_str()).collect();
+    let places = places(&whole, secrets);
+    if places.is_empty() {
+        return;
+    }
+    let mut start = 0;
+    for piece in pieces {
+        let end = start + piece.len();
+        let mut masked = String::new();
+        let mut from = start;
+        for place in places.iter().filter(|place| place.start < end && start < place.end) {
+            // The mask stands where the secret begins; what other pieces have of it is left out.
+            if place.start >= start {
+                masked.push_str(&whole[from..place.start]);
+                masked.push_str(MASK);
+            }
+            from = place.end.min(end);
+        }
+        masked.push_str(&whole[from..end]);
+        (start, *piece) = (end, masked);
+    }
+}
+
+/// Returns where secrets stand in a text, in order and apart from each other.
+fn places(text: &str, secrets: &[Secret]) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
     for secret in secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
-        if text.contains(secret) {
-            *text = text.replace(secret, MASK);
+        // Within JSON text it may be spelled otherwise.
+        let quoted = Value::from(secret).to_string();
+        for spelling in [secret, &quoted[1..quoted.len() - 1]] {
+            places.extend(text.match_indices(spelling).map(|(at, found)| at..at + found.len()));
         }
     }
     for beginning in KEY_BEGINNINGS {
-        let mut from = 0;
-        while let Some(at) = text[from..].find(beginning).map(|at| from + at) {
+        for (at, _) in text.match_indices(beginning) {
             let key = &text[at + beginning.len()..];
             let is_key = |letter: char| letter.is_ascii_alphanumeric() || "-_.~+/=".contains(letter);
             let end = at + beginning.len() + key.find(|letter| !is_key(letter)).unwrap_or(key.len());
             let stands_alone = !text[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric());
             if stands_alone && end - at >= KEY_LENGTH {
-                text.replace_range(at..end, MASK);
-                from = at + MASK.len();
-            } else {
-                from = at + beginning.len();
+                places.push(at..end);
             }
         }
     }
+    places.sort_by_key(|place| (place.start, place.end));
+    let mut apart: Vec<Range<usize>> = Vec::new();
+    for place in places {
+        match apart.last_mut().filter(|last| place.start < last.end) {
+            Some(last) => last.end = last.end.max(place.end),
+            None => apart.push(place),
+        }
+    }
+    apart
 }

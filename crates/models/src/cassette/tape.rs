@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::asked::{Asked, mask};
-use crate::{Chunk, Error, ErrorKind, ModelName, SchemaSupport};
+use crate::{Chunk, Error, ErrorKind, ModelName, SchemaSupport, Usage};
 
 /// The version of the file's layout.
 const VERSION: u64 = 1;
@@ -187,12 +187,14 @@ fn write_error(error: &Error) -> Value {
     add("message", Some(error.message().into()));
     add("status", error.status().map(Value::from));
     add("code", error.code().map(Value::from));
-    add("retryable", Some(error.is_retryable().into()));
-    if let ErrorKind::RateLimited { retry_after, scope } = error.kind() {
-        let millis = retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        add("retryAfterMs", millis.map(Value::from));
+    add("requestId", error.request_id().map(Value::from));
+    add("retryable", error.said_retryable().map(Value::from));
+    let millis = error.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    add("retryAfterMs", millis.map(Value::from));
+    if let ErrorKind::RateLimited { scope, .. } = error.kind() {
         add("scope", scope.clone().map(Value::from));
     }
+    add("usage", error.usage().map(|usage| json!(usage)));
     add("provider", Some(error.provider().into()));
     add("model", Some(error.model().into()));
     Value::Object(fields)
@@ -221,6 +223,17 @@ fn read_error(value: &Value) -> Result<Error, String> {
     };
     let said = |name: &str| text(name).unwrap_or_default();
     let mut error = Error::new(kind, said("provider"), said("model"), said("message"));
+    if let Some(wait) = retry_after {
+        error = error.with_retry_after(wait);
+    }
+    if let Some(id) = text("requestId") {
+        error = error.with_request_id(id);
+    }
+    if let Some(usage) = value.get("usage") {
+        let usage =
+            Usage::deserialize(usage).map_err(|error| format!("the usage of its error is none: {error}"))?;
+        error = error.with_usage(usage);
+    }
     if let Some(status) =
         value.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok())
     {

@@ -7,6 +7,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::moment;
+use super::shown::address;
 use super::watch::Watch;
 use crate::{Error, ErrorKind};
 
@@ -65,6 +66,7 @@ impl Failure<'_> {
     fn describe(&self) -> String {
         let (status, url) = (self.status, self.url);
         if let Some(target) = text(self.headers, "location").filter(|_| (300..400).contains(&status)) {
+            let target = address(target);
             return format!("{url} leads to {target}: use an address that answers itself");
         }
         let hint = if matches!(status, 404 | 405) { ", so the base URL may be wrong" } else { "" };

@@ -1,8 +1,11 @@
 //! How a provider is reached.
 
+use std::fmt;
 use std::time::Duration;
 
 use loomwork_core::{Clock, Random};
+
+use super::shown::address;
 
 /// How a provider is reached: waits, limits and the proxy.
 ///
@@ -49,7 +52,7 @@ impl Default for HttpOptions {
 }
 
 /// Which proxy leads to a provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum Proxy {
     /// The one that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name.
     #[default]
@@ -58,4 +61,15 @@ pub enum Proxy {
     None,
     /// The one at this address.
     Url(String),
+}
+
+/// Shows an address without its user and password.
+impl fmt::Debug for Proxy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment => formatter.write_str("Environment"),
+            Self::None => formatter.write_str("None"),
+            Self::Url(url) => formatter.debug_tuple("Url").field(&address(url)).finish(),
+        }
+    }
 }

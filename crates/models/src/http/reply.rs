@@ -36,10 +36,12 @@ pub(crate) trait ReadEvents: Send + Unpin + 'static {
     /// Reads an answer that came as one JSON text, since some servers don't stream.
     fn whole(&mut self, body: Bytes, chunks: &mut VecDeque<Chunk>) -> Result<()>;
 
-    /// Returns what the call has used so far, as far as it is known, for an answer that breaks off.
-    fn usage(&self) -> Option<Usage> {
-        None
-    }
+    /// Hands on what was held back until it could be told what it is, since the answer broke off.
+    fn cut(&mut self, _chunks: &mut VecDeque<Chunk>) {}
+
+    /// Returns what the call has used so far, as it is known or else reckoned, for an answer that breaks
+    /// off; `None` if nothing of an answer has come.
+    fn usage(&self) -> Option<Usage>;
 }
 
 impl Http {
@@ -57,7 +59,9 @@ impl Http {
         loop {
             let failed = match self.send(&watch, call, ask, &body).await {
                 Ok(answer) => match Reading::begin(answer, reader()).await {
-                    Ok(reading) => return Ok(Box::pin(reading)),
+                    Ok(reading) => {
+                        return Ok(Box::pin(Reading { spent: attempts.into_spent(), ..reading }));
+                    }
                     Err(error) => error,
                 },
                 Err(error) => error,
@@ -74,6 +78,8 @@ struct Reading<R> {
     chunks: VecDeque<Chunk>,
     /// What goes wrong behind the chunks at hand.
     failure: Option<Error>,
+    /// What the attempts before used.
+    spent: Usage,
     /// Ends the wait for the end of the body.
     enough: Option<Pin<Box<Sleep>>>,
     watch: Watch,
@@ -91,7 +97,16 @@ enum State {
 impl<R: ReadEvents> Reading<R> {
     fn of(events: impl Stream<Item = Result<SseEvent>> + Send + 'static, reader: R, watch: Watch) -> Self {
         let (events, chunks) = (Box::pin(events), VecDeque::new());
-        Self { events, reader, chunks, failure: None, enough: None, watch, state: State::Open }
+        Self {
+            events,
+            reader,
+            chunks,
+            failure: None,
+            spent: Usage::default(),
+            enough: None,
+            watch,
+            state: State::Open,
+        }
     }
 
     /// Reads up to the first part, or to the end of an answer without any.
@@ -105,17 +120,10 @@ impl<R: ReadEvents> Reading<R> {
             let body = answer.bytes().await?;
             serde_json::from_slice::<serde::de::IgnoredAny>(&body)
                 .map_err(|error| no_json(&watch, &url, &body, &error))?;
-            reader.whole(body, &mut chunks)?;
-            let events = Box::pin(futures_util::stream::empty());
-            return Ok(Self {
-                events,
-                reader,
-                chunks,
-                failure: None,
-                enough: None,
-                watch,
-                state: State::Ended,
-            });
+            let read = reader.whole(body, &mut chunks);
+            read.map_err(|error| with_usage(error, &reader))?;
+            let reading = Self::of(futures_util::stream::empty(), reader, watch);
+            return Ok(Self { chunks, state: State::Ended, ..reading });
         }
         let mut reading = Self::of(answer.events(), reader, watch);
         let is_start = |chunk: &Chunk| matches!(chunk, Chunk::Start(_));
@@ -123,7 +131,7 @@ impl<R: ReadEvents> Reading<R> {
             let event = reading.events.next().await;
             if let Err(error) = reading.read(event) {
                 if reading.chunks.iter().all(is_start) {
-                    return Err(error);
+                    return Err(with_usage(error, &reading.reader));
                 }
                 reading.fail(error);
             }
@@ -149,11 +157,8 @@ impl<R: ReadEvents> Reading<R> {
     /// Ends the answer with an error, behind the chunks that came before it.
     fn fail(&mut self, error: Error) {
         self.state = State::Ended;
-        let usage = self.reader.usage().filter(|_| error.usage().is_none());
-        self.failure = Some(match usage {
-            Some(usage) => error.with_usage(usage),
-            None => error,
-        });
+        self.reader.cut(&mut self.chunks);
+        self.failure = Some(with_usage(error, &self.reader));
     }
 
     /// Waits for the end of the body, but not for long.
@@ -170,6 +175,14 @@ impl<R: ReadEvents> Reading<R> {
     }
 }
 
+/// Adds what the answer used until it failed, unless the error says so itself.
+fn with_usage(error: Error, reader: &impl ReadEvents) -> Error {
+    match reader.usage().filter(|_| error.usage().is_none()) {
+        Some(usage) => error.with_usage(usage),
+        None => error,
+    }
+}
+
 /// A stream by hand: chunks are large, and a combinator would move the whole reading for each of them.
 impl<R: ReadEvents> Stream for Reading<R> {
     type Item = Result<Chunk>;
@@ -177,7 +190,10 @@ impl<R: ReadEvents> Stream for Reading<R> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Chunk>>> {
         let reading = &mut *self;
         loop {
-            if let Some(chunk) = reading.chunks.pop_front() {
+            if let Some(mut chunk) = reading.chunks.pop_front() {
+                if let Chunk::Finish(finish) = &mut chunk {
+                    finish.usage.join(&reading.spent);
+                }
                 return Poll::Ready(Some(Ok(chunk)));
             }
             match reading.state {
@@ -194,7 +210,8 @@ impl<R: ReadEvents> Stream for Reading<R> {
                 State::Ended => {
                     // What follows an answer is not waited for: this closes its connection, or gives it back.
                     reading.events = Box::pin(futures_util::stream::empty());
-                    return Poll::Ready(reading.failure.take().map(Err));
+                    let failure = reading.failure.take();
+                    return Poll::Ready(failure.map(|error| Err(error.with_more_usage(&reading.spent))));
                 }
             }
         }
@@ -204,14 +221,11 @@ impl<R: ReadEvents> Stream for Reading<R> {
 /// Reads an answer that is at hand, as it would be read from a connection.
 #[cfg(any(test, feature = "bench"))]
 pub(crate) fn read_at_hand(body: Vec<Bytes>, reader: impl ReadEvents) -> ReplyStream {
-    let call = Call {
-        model: "",
-        settings: &crate::Settings::default(),
-        cancel: &tokio_util::sync::CancellationToken::new(),
-        read_error: |_, _| super::Said::default(),
-    };
-    let options = super::HttpOptions::default();
-    let watch = Watch::new("", &options, &call);
+    let (options, settings) = (super::HttpOptions::default(), crate::Settings::default());
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let term = crate::term::Term::new(&crate::ModelName::new("", ""), &options.clock, &settings, &cancel);
+    let call = Call { term: &term, settings: &settings, read_error: |_, _| super::Said::default() };
+    let watch = Watch::new(&options, &call);
     let bytes = futures_util::stream::iter(body.into_iter().map(Ok));
     let events = super::events::decode(bytes, watch.clone(), options.max_event_bytes);
     Box::pin(Reading::of(events, reader, watch))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use loomwork_core::Random;
 
 use super::watch::Watch;
-use crate::{Error, Result};
+use crate::{Error, Result, Usage};
 
 /// How often a call is made again where its settings don't say.
 pub(super) const DEFAULT_RETRIES: u32 = 2;
@@ -28,29 +28,48 @@ pub(super) struct Attempts<'a> {
     pub(super) random: &'a Random,
     pub(super) retries: u32,
     failed: u32,
+    /// What the attempts used that failed.
+    spent: Usage,
 }
 
 impl<'a> Attempts<'a> {
     pub(super) fn new(watch: &'a Watch, random: &'a Random, retries: u32) -> Self {
-        Self { watch, random, retries, failed: 0 }
+        Self { watch, random, retries, failed: 0, spent: Usage::default() }
     }
 
-    /// Waits until the next attempt is due; returns the error instead if there shall be none.
+    /// Returns what all failed attempts used.
+    pub(super) fn into_spent(self) -> Usage {
+        self.spent
+    }
+
+    /// Waits until the next attempt is due; returns the error instead if there shall be none, with what
+    /// all attempts used.
     pub(super) async fn after(&mut self, error: Error) -> Result<()> {
+        let waited = self.wait_after(&error).await;
+        self.spent.join(error.usage().unwrap_or(&Usage::default()));
+        match waited {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(error.with_all_usage(&self.spent)),
+            Err(error) => Err(error.with_all_usage(&self.spent)),
+        }
+    }
+
+    /// Waits until the next attempt is due; `false` if there shall be none.
+    async fn wait_after(&mut self, error: &Error) -> Result<bool> {
         if self.failed >= self.retries || !error.is_retryable() {
-            return Err(error);
+            return Ok(false);
         }
         let wait = match error.retry_after() {
-            Some(asked) if asked > LONGEST_WAIT_ASKED => return Err(error),
+            Some(asked) if asked > LONGEST_WAIT_ASKED => return Ok(false),
             Some(asked) => asked,
             None => self.backoff(),
         };
         if !self.watch.has_time_for(wait) {
-            return Err(error);
+            return Ok(false);
         }
         self.failed += 1;
         tracing::debug!(%error, retry = self.failed, ?wait, "call to a model failed, trying again");
-        self.watch.caller(self.watch.clock.sleep(wait)).await
+        self.watch.caller(self.watch.clock.sleep(wait)).await.map(|()| true)
     }
 
     fn backoff(&self) -> Duration {
@@ -67,13 +86,15 @@ mod tests {
 
     use super::*;
     use crate::http::{Call, HttpOptions, Said};
-    use crate::{ErrorKind, Settings};
+    use crate::term::Term;
+    use crate::{ErrorKind, ModelName, Settings};
 
     fn watch(clock: Clock) -> Watch {
         let options = HttpOptions { clock, ..HttpOptions::default() };
         let (settings, cancel) = (Settings::default(), CancellationToken::new());
         let read_error = |_, _: &_| Said::default();
-        Watch::new("openai", &options, &Call { model: "m", settings: &settings, cancel: &cancel, read_error })
+        let term = Term::new(&ModelName::new("openai", "m"), &options.clock, &settings, &cancel);
+        Watch::new(&options, &Call { term: &term, settings: &settings, read_error })
     }
 
     /// Returns how long each wait was until there is no other attempt.

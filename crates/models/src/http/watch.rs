@@ -8,7 +8,7 @@ use loomwork_core::Clock;
 
 use super::{Call, HttpOptions};
 use crate::term::Term;
-use crate::{Error, ErrorKind, ModelName, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Watches one call: its term, and the provider's silence.
 #[derive(Clone, Debug)]
@@ -19,11 +19,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Starts to watch; a call's time runs from here.
-    pub(super) fn new(provider: &str, options: &HttpOptions, call: &Call<'_>) -> Self {
-        let model = ModelName::new(provider, call.model);
-        let term = Term::new(&model, &options.clock, call.settings, call.cancel);
-        Self { clock: options.clock.clone(), term, idle: options.idle_timeout }
+    /// Starts to watch.
+    pub(super) fn new(options: &HttpOptions, call: &Call<'_>) -> Self {
+        Self { clock: options.clock.clone(), term: call.term.clone(), idle: options.idle_timeout }
     }
 
     /// Waits for what the provider does. The provider must not be silent for longer than the idle time.

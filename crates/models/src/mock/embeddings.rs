@@ -119,6 +119,7 @@ impl EmbeddingModel for MockEmbeddings {
         let named: Vec<_> = request.texts.iter().map(|text| self.vectors.get(text).cloned()).collect();
         let others = self.others.embed(request).await?.vectors;
         let vectors = named.into_iter().zip(others).map(|(named, other)| named.unwrap_or(other)).collect();
-        Ok(Embeddings { vectors, usage: Usage { embedding: tokens, ..Usage::default() } })
+        let usage = Usage { embedding: tokens, ..Usage::default() };
+        Ok(Embeddings { vectors, usage, ..Embeddings::default() })
     }
 }

@@ -67,6 +67,6 @@ impl ImageModel for MockImages {
         let media_type = self.image.bytes().map(|bytes| guess_media_type(&bytes).to_owned());
         let image = GeneratedImage { data: self.image.clone(), media_type, revised_prompt: None };
         let usage = Usage { images: u64::from(count), ..Usage::default() };
-        Ok(Images { images: vec![image; count as usize], usage, warnings: Vec::new() })
+        Ok(Images { images: vec![image; count as usize], usage, ..Images::default() })
     }
 }

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Object, ObjectOptions, find, target::Target};
+use crate::term::Term;
 use crate::{
     Error, ErrorKind, FinishReason, Format, LanguageModel, Message, Part, Reply, Request, Result, Role,
     SchemaSupport, ToolChoice, ToolOutput, ToolResult, ToolSpec, Usage,
@@ -16,6 +17,8 @@ pub(super) struct Exchange<'model> {
     pub(super) request: Request,
     pub(super) target: Target,
     pub(super) support: SchemaSupport,
+    /// All calls have one time.
+    term: Term,
     repairs_left: u32,
     calls: u32,
     usage: Usage,
@@ -31,24 +34,33 @@ impl<'model> Exchange<'model> {
         let support = options.support.unwrap_or_else(|| model.schema_support());
         let request = prepare(request, &target, support);
         let repairs_left = options.max_repairs;
-        Self { model, request, target, support, repairs_left, calls: 0, usage: Usage::default() }
+        let term = Term::new(model.name(), &options.clock, &request.settings, &request.cancel);
+        Self { model, request, target, support, term, repairs_left, calls: 0, usage: Usage::default() }
     }
 
     /// Asks until an answer fits or no repairs are left.
     pub(super) async fn run<T: DeserializeOwned>(mut self) -> Result<Object<T>> {
         loop {
-            let reply = self.model.generate(self.request.clone()).await?;
+            let asked = async { self.model.generate(self.next_request()?).await };
+            let reply = asked.await.map_err(|error| error.with_more_usage(&self.usage))?;
             if let Some(object) = self.take(reply)? {
                 return Ok(object);
             }
         }
     }
 
+    /// Returns what to ask now, with no more time than is left.
+    pub(super) fn next_request(&self) -> Result<Request> {
+        self.term.check()?;
+        let settings = self.term.settings(&self.request.settings);
+        Ok(Request { settings, ..self.request.clone() })
+    }
+
     /// Takes an answer: returns its value, or prepares to ask again.
     pub(super) fn take<T: DeserializeOwned>(&mut self, reply: Reply) -> Result<Option<Object<T>>> {
         self.count(&reply);
         if let Some(error) = self.hopeless(&reply) {
-            return Err(error.with_partial(reply));
+            return Err(error.with_all_usage(&self.usage).with_partial(reply));
         }
         let read = self.read(&reply).and_then(|value| {
             T::deserialize(value).map_err(|error| format!("the value does not fit its type: {error}"))
@@ -61,7 +73,8 @@ impl<'model> Exchange<'model> {
             Err(wrong) if self.repairs_left == 0 => {
                 let calls = self.calls;
                 let text = format!("the answer does not fit its schema, after {calls} calls: {wrong}");
-                Err(self.error(ErrorKind::InvalidOutput, text).with_partial(reply))
+                let error = self.error(ErrorKind::InvalidOutput, text).with_all_usage(&self.usage);
+                Err(error.with_partial(reply))
             }
             Err(wrong) => {
                 self.repairs_left -= 1;

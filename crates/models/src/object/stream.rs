@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::{Object, PartialJson, exchange::Exchange, target::Target};
 use crate::{
-    Assembly, Chunk, Error, ErrorKind, ModelName, PartKind, PartNumber, Reply, ReplyStream, Result,
-    SchemaSupport,
+    Assembly, Chunk, Error, ErrorKind, Estimator, Finish, ModelName, PartKind, PartNumber, Reply,
+    ReplyStream, Result, SchemaSupport, TokenCounter as _, Usage,
 };
 
 /// A value that a model is writing.
@@ -76,6 +76,7 @@ pub struct ArrayStream<'model, T> {
     answer: Option<Answer<'model>>,
     element: Target,
     delivered: usize,
+    finish: Option<Finish>,
     /// The elements that were left when the answer was complete, the last first.
     rest: Vec<Value>,
     value: PhantomData<fn() -> T>,
@@ -85,7 +86,8 @@ impl<'model, T: DeserializeOwned> ArrayStream<'model, T> {
     pub(super) async fn open(exchange: Exchange<'model>, element: Target) -> Result<Self> {
         let model = exchange.model.name().clone();
         let answer = Some(Answer::open(exchange).await?);
-        Ok(Self { model, answer, element, delivered: 0, rest: Vec::new(), value: PhantomData })
+        let (delivered, finish, rest) = (0, None, Vec::new());
+        Ok(Self { model, answer, element, delivered, finish, rest, value: PhantomData })
     }
 
     /// Waits for the next element, and returns it; `None` after the last one.
@@ -102,9 +104,16 @@ impl<'model, T: DeserializeOwned> ArrayStream<'model, T> {
                 continue;
             }
             let Some(answer) = self.answer.take() else { break };
-            self.rest = rest_of(answer, self.delivered)?;
+            let (exchange, reply) = answer.into_reply()?;
+            self.finish = Some(reply.finish.clone());
+            self.rest = rest_of(&exchange, reply, self.delivered)?;
         }
         self.rest.pop().map(|value| self.deliver(value)).transpose()
+    }
+
+    /// Returns how the answer ended and what it used, once [`next`](Self::next) has come to its end.
+    pub fn finish(&self) -> Option<&Finish> {
+        self.finish.as_ref()
     }
 
     fn deliver(&mut self, value: Value) -> Result<T> {
@@ -113,25 +122,30 @@ impl<'model, T: DeserializeOwned> ArrayStream<'model, T> {
         let read = self.element.check(value);
         let read = read.and_then(|value| T::deserialize(value).map_err(|error| error.to_string()));
         read.map_err(|wrong| {
-            (self.answer, self.rest) = (None, Vec::new());
+            let used = match (self.answer.take(), &self.finish) {
+                (Some(answer), _) => answer.reckon(),
+                (None, finish) => finish.as_ref().map(|finish| finish.usage.clone()).unwrap_or_default(),
+            };
+            self.rest = Vec::new();
             let text = format!("element {index} of the answer does not fit its schema: {wrong}");
-            Error::new(ErrorKind::InvalidOutput, &self.model.provider, &self.model.model, text)
+            let error = Error::new(ErrorKind::InvalidOutput, &self.model.provider, &self.model.model, text);
+            error.with_all_usage(&used)
         })
     }
 }
 
 /// Returns the elements of a complete answer that were not handed on, the last first.
-fn rest_of(answer: Answer<'_>, delivered: usize) -> Result<Vec<Value>> {
-    let (exchange, reply) = answer.into_reply()?;
+fn rest_of(exchange: &Exchange<'_>, reply: Reply, delivered: usize) -> Result<Vec<Value>> {
     if let Some(error) = exchange.hopeless(&reply) {
-        return Err(error.with_partial(reply));
+        return Err(error.with_all_usage(reply.usage()).with_partial(reply));
     }
     match exchange.read(&reply) {
         Ok(Value::Array(elements)) => Ok(elements.into_iter().skip(delivered).rev().collect()),
         read => {
             let wrong = read.err().unwrap_or_else(|| "it is no list".to_owned());
             let text = format!("the answer does not fit its schema: {wrong}");
-            Err(exchange.error(ErrorKind::InvalidOutput, text).with_partial(reply))
+            let error = exchange.error(ErrorKind::InvalidOutput, text).with_all_usage(reply.usage());
+            Err(error.with_partial(reply))
         }
     }
 }
@@ -152,7 +166,7 @@ struct Answer<'model> {
 
 impl<'model> Answer<'model> {
     async fn open(exchange: Exchange<'model>) -> Result<Self> {
-        let stream = exchange.model.stream(exchange.request.clone()).await?.fuse();
+        let stream = exchange.model.stream(exchange.next_request()?).await?.fuse();
         let begin = exchange.target.begins_with(exchange.support != SchemaSupport::Prompt);
         Ok(Self {
             exchange,
@@ -175,10 +189,7 @@ impl<'model> Answer<'model> {
                 self.assembly.push(chunk)?;
                 Ok(true)
             }
-            Some(Err(error)) => {
-                let assembly = std::mem::take(&mut self.assembly);
-                Err(if assembly.is_empty() { error } else { error.with_partial(assembly.into_reply()) })
-            }
+            Some(Err(error)) => Err(std::mem::take(&mut self.assembly).fail(error)),
         }
     }
 
@@ -235,6 +246,11 @@ impl<'model> Answer<'model> {
         let elements = self.exchange.target.inner(value)?.as_array()?;
         let complete = if depth > level { elements.len().saturating_sub(1) } else { elements.len() };
         elements.get(..complete)?.get(index)
+    }
+
+    /// Returns what an answer used whose end is not waited for.
+    fn reckon(self) -> Usage {
+        Estimator.estimate(&self.exchange.request, &self.assembly.into_reply())
     }
 
     fn into_reply(self) -> Result<(Exchange<'model>, Reply)> {

@@ -93,7 +93,8 @@ impl EmbeddingModel for OfflineEmbedder {
         }
         let tokens = request.texts.iter().map(|text| Estimator.count(text)).sum();
         let vectors = request.texts.iter().map(|text| embed(text, dimensions)).collect();
-        Ok(Embeddings { vectors, usage: Usage { embedding: tokens, ..Usage::default() } })
+        let usage = Usage { embedding: tokens, ..Usage::default() };
+        Ok(Embeddings { vectors, usage, ..Embeddings::default() })
     }
 }
 

@@ -100,7 +100,8 @@ impl ImageModel for OfflineImages {
             images: u64::from(count),
             ..Usage::default()
         };
-        Ok(Images { images: images.collect(), usage, warnings: warnings.into_iter().collect() })
+        let (images, warnings) = (images.collect(), warnings.into_iter().collect());
+        Ok(Images { images, usage, warnings, ..Images::default() })
     }
 }
 

@@ -17,8 +17,11 @@ use serde_json::{Value, json};
 
 use super::{Provider, errors};
 use crate::http::{Ask, Body, Call};
+use crate::term::Term;
+use crate::tokens::Reckoning;
 use crate::{
-    Error, LanguageModel, ModelName, ReplyInfo, ReplyStream, Request, Result, SchemaSupport, Warning,
+    Error, LanguageModel, ModelName, ReplyInfo, ReplyStream, Request, Result, SchemaSupport, Settings,
+    Warning,
 };
 use reader::Reader;
 
@@ -45,27 +48,28 @@ impl Chat {
         Self { provider, name }
     }
 
-    async fn ask(&self, request: &Request, body: &Value, warnings: &[Warning]) -> Result<ReplyStream> {
+    async fn ask(
+        &self,
+        (term, settings): (&Term, &Settings),
+        reckoning: Reckoning,
+        body: &Value,
+        warnings: &[Warning],
+    ) -> Result<ReplyStream> {
         let Provider { http, options } = &*self.provider;
         let info = ReplyInfo {
             provider: self.name.provider.clone(),
             model: self.name.model.clone(),
             warnings: warnings.to_vec(),
-            request_body: request.settings.keep_request_body.then(|| body.clone()),
+            request_body: settings.keep_request_body.then(|| body.clone()),
             ..ReplyInfo::default()
         };
-        let call = Call {
-            model: &self.name.model,
-            settings: &request.settings,
-            cancel: &request.cancel,
-            read_error: errors::read,
-        };
+        let call = Call { term, settings, read_error: errors::read };
         let path = self.provider.path("chat/completions", &self.name.model);
         let headers = self.provider.headers();
         let ask = Ask { path: &path, headers: &headers, body: Body::Json(body) };
         let reader = || {
             let mint = format!("{:016x}", options.http.random.u64());
-            Reader::new(self.name.clone(), info.clone(), options.dialect.think_tags, mint)
+            Reader::new(self.name.clone(), info.clone(), reckoning, options.dialect.think_tags, mint)
         };
         http.stream(&call, &ask, reader).await
     }
@@ -75,7 +79,7 @@ impl Chat {
 #[cfg(any(test, feature = "bench"))]
 pub(crate) fn lone_reader() -> impl crate::http::ReadEvents {
     let name = ModelName::new("openai", "gpt-4o-mini");
-    Reader::new(name, ReplyInfo::default(), super::ThinkTags::No, String::new())
+    Reader::new(name, ReplyInfo::default(), Reckoning::default(), super::ThinkTags::No, String::new())
 }
 
 #[async_trait]
@@ -94,12 +98,18 @@ impl LanguageModel for Chat {
     }
 
     async fn stream(&self, mut request: Request) -> Result<ReplyStream> {
+        let reckoning = Reckoning::of(&request);
         let (mut body, warnings) = request::build(&mut request, &self.provider.options, &self.name)?;
-        match self.ask(&request, &body, &warnings).await {
+        // A second ask has no more time than is left of the first.
+        let term = self.provider.http.term(&self.name.model, &request.settings, &request.cancel);
+        let terms = (&term, &request.settings);
+        match self.ask(terms, reckoning, &body, &warnings).await {
             // The model wrote a call that its server could not read: it sees that once, and tries again.
             Err(error) if error.code() == Some(TOOL_USE_FAILED) && retries(&request) => {
                 show(&mut body, &error);
-                self.ask(&request, &body, &warnings).await
+                let second = self.ask(terms, reckoning, &body, &warnings).await;
+                let spent = error.usage().cloned().unwrap_or_default();
+                second.map_err(|error| error.with_more_usage(&spent))
             }
             outcome => outcome,
         }

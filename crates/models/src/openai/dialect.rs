@@ -106,14 +106,15 @@ const IMAGES_WITHOUT_ADDRESSES: &[Readable] = &[IMAGE_BYTES, TEXT];
 const TEXTS: &[Readable] = &[TEXT];
 
 impl Dialect {
-    /// Returns the name of the server at an address, and its dialect; those of a server that is not known
-    /// are `openai-compatible`, and the least that servers agree on.
-    pub fn of(base_url: &str) -> (&'static str, Self) {
+    /// Returns the name of the server at an address, and its dialect. A server that is not known is named by
+    /// its host and port, so that what it alone reads goes back to it alone, and gets the least that servers
+    /// agree on.
+    pub fn of(base_url: &str) -> (String, Self) {
         let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
         let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let (host, port) = host.rsplit_once(':').unwrap_or((host, ""));
-        match (host, port) {
+        let server = authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_ascii_lowercase();
+        let (host, port) = server.rsplit_once(':').unwrap_or((&server, ""));
+        let (name, dialect) = match (host, port) {
             ("api.openai.com", _) => ("openai", Self::openai()),
             ("openrouter.ai", _) => ("openrouter", Self::openrouter()),
             ("api.deepseek.com", _) => ("deepseek", Self::deepseek()),
@@ -123,8 +124,10 @@ impl Dialect {
             (host, _) if host.ends_with(".azure.com") => ("azure", Self::azure()),
             (_, "11434") => ("ollama", Self::ollama()),
             (_, "1234") => ("lmstudio", Self::lm_studio()),
-            _ => ("openai-compatible", Self::compatible()),
-        }
+            ("", _) => ("openai-compatible", Self::compatible()),
+            _ => (server.as_str(), Self::compatible()),
+        };
+        (name.to_owned(), dialect)
     }
 
     /// Returns what servers agree on.

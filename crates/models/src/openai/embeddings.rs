@@ -3,8 +3,9 @@
 mod answer;
 mod batches;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{OpenAi, Provider, errors};
 use crate::http::{Ask, Body, Call};
+use crate::term::Term;
 use crate::{
     EmbedRequest, EmbeddingModel, Embeddings, Error, ErrorKind, Estimator, ModelName, Result, TokenCounter,
     Usage,
@@ -59,46 +61,117 @@ impl OpenAi {
     }
 }
 
-impl OpenAiEmbeddings {
+/// One request for vectors, which may take many calls.
+struct Work<'a> {
+    model: &'a OpenAiEmbeddings,
+    request: &'a EmbedRequest,
+    /// All calls have one time.
+    term: Term,
+    done: Mutex<Done>,
+}
+
+/// What the calls that were answered have used and said.
+#[derive(Default)]
+struct Done {
+    usage: Usage,
+    headers: BTreeMap<String, String>,
+}
+
+impl Work<'_> {
     /// Embeds some of the texts; as long as the provider finds them too much, in halves.
-    async fn embed_batch(&self, request: &EmbedRequest, batch: Range<usize>) -> Result<Embeddings> {
-        let mut embedded = Embeddings::default();
+    async fn embed_batch(&self, batch: Range<usize>) -> Result<Vec<Vec<f32>>> {
+        let mut vectors = Vec::new();
         let mut waiting = vec![batch];
+        let mut is_about_texts = false;
         while let Some(batch) = waiting.pop() {
-            match self.embed_once(request, batch.clone()).await {
-                Ok(more) => add(&mut embedded, more),
-                Err(error) if is_too_much(&error) && batch.len() > 1 => {
-                    let middle = batch.start + batch.len() / 2;
-                    waiting.push(middle..batch.end);
-                    waiting.push(batch.start..middle);
+            let error = match self.embed_once(batch.clone()).await {
+                Ok(more) => {
+                    vectors.extend(more);
+                    continue;
                 }
-                Err(error) if is_too_much(&error) => return Err(self.about_text(batch.start, &error)),
+                Err(error) if is_refused(&error) => error,
                 Err(error) => return Err(error),
+            };
+            if !is_about_texts && !is_too_much(&error) {
+                match self.culprit(batch.clone()).await? {
+                    Culprit::Texts => is_about_texts = true,
+                    Culprit::Text(index) => return Err(self.about_text(index, error)),
+                    Culprit::Request => return Err(error),
+                }
+            }
+            if batch.len() == 1 {
+                return Err(self.about_text(batch.start, error));
+            }
+            let middle = batch.start + batch.len() / 2;
+            waiting.push(middle..batch.end);
+            waiting.push(batch.start..middle);
+        }
+        Ok(vectors)
+    }
+
+    /// Finds out what a refusal is about that does not say so itself: what concerns no text is refused
+    /// with any of them, so the shortest ones are tried alone.
+    async fn culprit(&self, batch: Range<usize>) -> Result<Culprit> {
+        let texts = &self.request.texts;
+        // A text that stands alone is compared with one of another batch.
+        let lone = (batch.len() == 1).then_some(batch.start);
+        let among = if lone.is_some() { 0..texts.len() } else { batch };
+        let mut shortest: Vec<usize> = among.filter(|index| Some(*index) != lone).collect();
+        shortest.sort_by_key(|index| texts[*index].len());
+        let mut refused = lone;
+        for index in shortest.into_iter().take(2) {
+            match (self.embed_once(index..index + 1).await, refused) {
+                (Ok(_), None) => return Ok(Culprit::Texts),
+                (Ok(_), Some(refused)) => return Ok(Culprit::Text(refused)),
+                (Err(other), _) if !is_refused(&other) => return Err(other),
+                (Err(_), Some(_)) => return Ok(Culprit::Request),
+                (Err(_), None) => refused = Some(index),
             }
         }
-        Ok(embedded)
+        Ok(Culprit::Request)
     }
 
-    async fn embed_once(&self, request: &EmbedRequest, batch: Range<usize>) -> Result<Embeddings> {
-        let cancel = CancellationToken::new();
-        let call = Call {
-            model: &self.name.model,
-            settings: &request.settings,
-            cancel: &cancel,
-            read_error: errors::read,
-        };
+    async fn embed_once(&self, batch: Range<usize>) -> Result<Vec<Vec<f32>>> {
+        let Self { model: OpenAiEmbeddings { provider, name }, request, .. } = self;
+        let call = Call { term: &self.term, settings: &request.settings, read_error: errors::read };
         let texts = &request.texts[batch];
-        let body = self.body(request, texts);
-        let headers = self.provider.headers();
-        let path = self.provider.path("embeddings", &self.name.model);
+        let body = self.model.body(request, texts);
+        let headers = provider.headers();
+        let path = provider.path("embeddings", &name.model);
         let ask = Ask { path: &path, headers: &headers, body: Body::Json(&body) };
-        let (answer, _) = self.provider.http.json::<Answer>(&call, &ask).await?;
-        let usage = answer.usage().unwrap_or_else(|| estimate(texts));
+        let (answer, headers) = provider.http.json::<Answer>(&call, &ask).await?;
+        let reported = answer.usage();
         let vectors = answer.into_vectors(texts.len(), request.dimensions);
-        let vectors = vectors.map_err(|text| self.error(ErrorKind::Protocol, text))?;
-        Ok(Embeddings { vectors, usage })
+        let usage = reported.or_else(|| vectors.is_ok().then(|| estimate(texts))).unwrap_or_default();
+        let mut done = self.done();
+        done.usage.join(&usage);
+        done.headers = headers;
+        vectors.map_err(|text| self.model.error(ErrorKind::Protocol, text))
     }
 
+    /// Returns the provider's error about one of many texts, with its place.
+    fn about_text(&self, index: usize, error: Error) -> Error {
+        let text = format!("text {index}: {}", error.message());
+        error.with_message(text)
+    }
+
+    /// What is summed up is whole even if a thread panicked beside it.
+    fn done(&self) -> MutexGuard<'_, Done> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a refusal is about.
+enum Culprit {
+    /// One or more of the texts, or their number.
+    Texts,
+    /// This text.
+    Text(usize),
+    /// What all calls have in common.
+    Request,
+}
+
+impl OpenAiEmbeddings {
     fn body(&self, request: &EmbedRequest, texts: &[String]) -> Value {
         let mut body = Map::from_iter([
             ("model".to_owned(), Value::from(self.name.model.as_str())),
@@ -112,16 +185,6 @@ impl OpenAiEmbeddings {
         let options = request.provider_options.get(&self.name.provider).and_then(Value::as_object);
         body.extend(options.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
         body.into()
-    }
-
-    /// Returns the provider's error about one of many texts, with its place.
-    fn about_text(&self, index: usize, error: &Error) -> Error {
-        let about = self.error(error.kind().clone(), format!("text {index}: {}", error.message()));
-        let about = error.status().map_or(about.clone(), |status| about.with_status(status));
-        match error.code() {
-            Some(code) => about.with_code(code),
-            None => about,
-        }
     }
 
     fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
@@ -150,37 +213,52 @@ impl EmbeddingModel for OpenAiEmbeddings {
         }
         let limits = self.provider.options.embedding_limits;
         let batches = batches::split(&request.texts, &limits);
-        let calls = batches.into_iter().map(|batch| self.embed_batch(&request, batch));
+        let cancel = CancellationToken::new();
+        let term = self.provider.http.term(&self.name.model, &request.settings, &cancel);
+        let work = Work { model: self, request: &request, term, done: Mutex::default() };
+        let calls = batches.into_iter().map(|batch| work.embed_batch(batch));
         let mut calls = futures_util::stream::iter(calls).buffered(limits.calls.max(1));
-        let mut embedded = Embeddings::default();
-        while let Some(more) = calls.try_next().await? {
-            add(&mut embedded, more);
+        let mut vectors: Vec<Vec<f32>> = Vec::new();
+        let outcome = async {
+            while let Some(more) = calls.try_next().await? {
+                vectors.extend(more);
+            }
+            self.check_widths(&vectors)
         }
-        let width = embedded.vectors.first().map_or(0, Vec::len);
-        if let Some(index) = embedded.vectors.iter().position(|vector| vector.len() != width) {
-            let other = embedded.vectors[index].len();
-            let text =
-                format!("the vector of text {index} has {other} dimensions, that of text 0 has {width}");
-            return Err(self.error(ErrorKind::Protocol, text));
+        .await;
+        let Done { usage, headers } = std::mem::take(&mut *work.done());
+        match outcome {
+            Ok(()) => Ok(Embeddings { vectors, usage, headers }),
+            // The calls that were answered are paid for.
+            Err(error) => Err(error.with_more_usage(&usage)),
         }
-        Ok(embedded)
     }
 }
 
-/// Whether a call with fewer texts may succeed.
-fn is_too_much(error: &Error) -> bool {
+impl OpenAiEmbeddings {
+    fn check_widths(&self, vectors: &[Vec<f32>]) -> Result<()> {
+        let width = vectors.first().map_or(0, Vec::len);
+        match vectors.iter().position(|vector| vector.len() != width) {
+            None => Ok(()),
+            Some(index) => {
+                let other = vectors[index].len();
+                let text =
+                    format!("the vector of text {index} has {other} dimensions, that of text 0 has {width}");
+                Err(self.error(ErrorKind::Protocol, text))
+            }
+        }
+    }
+}
+
+/// Whether the provider blames the request for the failure.
+fn is_refused(error: &Error) -> bool {
     matches!(error.status(), Some(400 | 413))
         && matches!(error.kind(), ErrorKind::BadRequest | ErrorKind::ContextTooLong)
 }
 
-/// Adds more vectors; the report of a single call stays.
-fn add(embedded: &mut Embeddings, more: Embeddings) {
-    if embedded.vectors.is_empty() {
-        *embedded = more;
-        return;
-    }
-    embedded.vectors.extend(more.vectors);
-    embedded.usage += &more.usage;
+/// Whether it says that there is too much text.
+fn is_too_much(error: &Error) -> bool {
+    error.status() == Some(413) || *error.kind() == ErrorKind::ContextTooLong
 }
 
 fn estimate(texts: &[String]) -> Usage {

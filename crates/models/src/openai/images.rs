@@ -2,6 +2,7 @@
 
 mod form;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,8 +16,8 @@ use super::{OpenAi, Provider, errors, usage};
 use crate::content::from_base64;
 use crate::http::{Ask, Body, Call};
 use crate::{
-    Data, Error, ErrorKind, GeneratedImage, ImageModel, ImageRequest, Images, ModelName, Result, Usage,
-    Warning, guess_media_type,
+    Data, Error, ErrorKind, Estimator, GeneratedImage, ImageModel, ImageRequest, Images, ModelName, Result,
+    TokenCounter as _, Usage, Warning, guess_media_type,
 };
 use form::Form;
 
@@ -67,22 +68,24 @@ impl ImageModel for OpenAiImages {
         let mut warnings = Vec::new();
         let fields = self.fields(&request, &mut warnings)?;
         let (model, cancel) = (self.name.model.as_str(), CancellationToken::new());
-        let call = Call { model, settings: &request.settings, cancel: &cancel, read_error: errors::read };
+        let term = self.provider.http.term(model, &request.settings, &cancel);
+        let call = Call { term: &term, settings: &request.settings, read_error: errors::read };
         let headers = self.provider.headers();
-        let answer = if request.images.is_empty() {
+        let (answer, headers) = if request.images.is_empty() {
             let path = self.provider.path("images/generations", model);
             let body = Value::Object(fields);
             let ask = Ask { path: &path, headers: &headers, body: Body::Json(&body) };
-            self.provider.http.json::<Answer>(&call, &ask).await?.0
+            self.provider.http.json::<Answer>(&call, &ask).await?
         } else {
             let path = self.provider.path("images/edits", model);
             let form =
                 Form::new(&fields, &request).map_err(|text| self.error(ErrorKind::BadRequest, text))?;
             let make = || form.multipart();
             let ask = Ask { path: &path, headers: &headers, body: Body::Form(&make) };
-            self.provider.http.json::<Answer>(&call, &ask).await?.0
+            self.provider.http.json::<Answer>(&call, &ask).await?
         };
-        self.read(answer, warnings)
+        let made = self.read(answer, &request.prompt, warnings)?;
+        Ok(Images { headers, ..made })
     }
 }
 
@@ -118,7 +121,7 @@ impl OpenAiImages {
         Ok(fields)
     }
 
-    fn read(&self, answer: Answer, warnings: Vec<Warning>) -> Result<Images> {
+    fn read(&self, answer: Answer, prompt: &str, warnings: Vec<Warning>) -> Result<Images> {
         if answer.data.is_empty() {
             return Err(self.error(ErrorKind::Protocol, "the answer has no image"));
         }
@@ -126,13 +129,14 @@ impl OpenAiImages {
         let images = answer.data.into_iter().enumerate();
         let images = images.map(|(index, picture)| self.image(index, picture, format));
         let images = images.collect::<Result<Vec<_>>>()?;
-        let mut usage = answer.usage.and_then(|report| usage::read(report.get())).unwrap_or_default();
+        let report = answer.usage.and_then(|report| usage::read(report.get()));
+        let mut usage = report.unwrap_or_else(|| estimate(prompt));
         // All that an image model puts out is images, if its report does not say otherwise.
         if usage.output_image == 0 {
             usage.output_image = std::mem::take(&mut usage.output_text);
         }
         let usage = Usage { images: images.len() as u64, ..usage };
-        Ok(Images { images, usage, warnings })
+        Ok(Images { images, usage, warnings, headers: BTreeMap::new() })
     }
 
     fn image(&self, index: usize, picture: Picture, format: Option<&str>) -> Result<GeneratedImage> {
@@ -158,4 +162,9 @@ impl OpenAiImages {
     fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
         Error::new(kind, &self.name.provider, &self.name.model, message)
     }
+}
+
+/// Returns what is known of a call whose server does not say what it used.
+fn estimate(prompt: &str) -> Usage {
+    Usage { input_fresh: Estimator.count(prompt), estimated: true, ..Usage::default() }
 }

@@ -23,7 +23,8 @@ impl OpenAi {
     /// time-out and retries matter.
     pub async fn models(&self, settings: &Settings) -> Result<Vec<String>> {
         let cancel = CancellationToken::new();
-        let call = Call { model: "*", settings, cancel: &cancel, read_error: errors::read };
+        let term = self.0.http.term("*", settings, &cancel);
+        let call = Call { term: &term, settings, read_error: errors::read };
         let headers = self.0.headers();
         let ask = Ask { path: "models", headers: &headers, body: Body::None };
         let (answer, _) = self.0.http.json::<Answer>(&call, &ask).await?;

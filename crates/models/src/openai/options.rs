@@ -1,12 +1,17 @@
 //! Where a provider is, who asks it, and what goes with each request.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use loomwork_core::Secret;
 use serde_json::{Map, Value};
 
 use super::{Dialect, EmbeddingLimits, no_key};
+use crate::http::{Names, address};
 use crate::{HttpOptions, Result};
+
+/// The name of OpenAI itself.
+const OPENAI_NAME: &str = "openai";
 
 /// Where OpenAI itself is.
 const OPENAI: &str = "https://api.openai.com/v1";
@@ -15,7 +20,7 @@ const OPENAI: &str = "https://api.openai.com/v1";
 ///
 /// New fields may come; `..OpenAiOptions::new(key)` and `..OpenAiOptions::compatible(url, key)` are ready
 /// for them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OpenAiOptions {
     /// The provider's name in errors, in usage and in the bags of parts: `openai`.
     pub provider: String,
@@ -45,6 +50,28 @@ pub struct OpenAiOptions {
     pub http: HttpOptions,
 }
 
+/// Shows names alone of what may hold a key: headers, and the fields of queries.
+impl fmt::Debug for OpenAiOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("OpenAiOptions")
+            .field("provider", &self.provider)
+            .field("base_url", &address(&self.base_url))
+            .field("key", &self.key)
+            .field("key_header", &self.key_header)
+            .field("organization", &self.organization)
+            .field("project", &self.project)
+            .field("headers", &Names(&self.headers))
+            .field("query", &Names(&self.query))
+            .field("body", &self.body)
+            .field("model_in_path", &self.model_in_path)
+            .field("dialect", &self.dialect)
+            .field("embedding_limits", &self.embedding_limits)
+            .field("http", &self.http)
+            .finish()
+    }
+}
+
 /// The header that carries a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyHeader {
@@ -61,13 +88,13 @@ impl OpenAiOptions {
         Self::compatible(OPENAI, key)
     }
 
-    /// Returns a server that speaks OpenAI's protocols at this address; its name and its dialect follow
-    /// from the address.
+    /// Returns a server that speaks OpenAI's protocols at this address; its name and its dialect
+    /// [follow](Dialect::of) from the address.
     pub fn compatible(base_url: impl Into<String>, key: impl Into<Secret>) -> Self {
         let base_url = base_url.into();
         let (provider, dialect) = Dialect::of(&base_url);
         Self {
-            provider: provider.to_owned(),
+            provider,
             base_url,
             key: Some(key.into()),
             key_header: KeyHeader::Bearer,
@@ -103,11 +130,17 @@ impl OpenAiOptions {
         let variable =
             |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let base_url = variable("OPENAI_BASE_URL").unwrap_or_else(|| OPENAI.to_owned());
-        let key = variable("OPENAI_API_KEY").ok_or_else(|| no_key("openai", "OPENAI_API_KEY"))?;
+        let options = Self::compatible(base_url, "");
+        let key = variable("OPENAI_API_KEY").map(Secret::from);
+        // Servers on one's own machine often want none.
+        if key.is_none() && options.provider == OPENAI_NAME {
+            return Err(no_key(OPENAI_NAME, "OPENAI_API_KEY"));
+        }
         Ok(Self {
+            key,
             organization: variable("OPENAI_ORG_ID"),
             project: variable("OPENAI_PROJECT_ID"),
-            ..Self::compatible(base_url, key)
+            ..options
         })
     }
 

@@ -23,6 +23,7 @@ use serde_json::Value;
 use super::{OpenAi, Provider, errors};
 use crate::history::{DataForm, Readable, Target};
 use crate::http::{Ask, Body, Call};
+use crate::tokens::Reckoning;
 use crate::{LanguageModel, ModelName, ReplyInfo, ReplyStream, Request, Result, SchemaSupport, collect};
 use reader::Reader;
 use resume::Resuming;
@@ -67,7 +68,7 @@ impl OpenAi {
 /// Returns a reader of an answer that nobody asked for.
 #[cfg(any(test, feature = "bench"))]
 pub(crate) fn lone_reader() -> impl crate::http::ReadEvents {
-    Reader::new(ModelName::new("openai", "gpt-5"), ReplyInfo::default())
+    Reader::new(ModelName::new("openai", "gpt-5"), ReplyInfo::default(), Reckoning::default())
 }
 
 /// A language model behind `POST /responses`.
@@ -91,6 +92,7 @@ impl Responses {
     async fn ask(&self, request: Request, is_streamed: bool) -> Result<ReplyStream> {
         let Request { settings, cancel, .. } = &request;
         let (settings, cancel) = (settings.clone(), cancel.clone());
+        let reckoning = Reckoning::of(&request);
         let own_fields = &self.provider.options.body;
         let request::Body { json, warnings } =
             request::body(&self.target(), request, own_fields, is_streamed)?;
@@ -101,9 +103,9 @@ impl Responses {
             request_body: settings.keep_request_body.then(|| json.clone()),
             ..ReplyInfo::default()
         };
-        let new_reader = || Reader::new(self.name.clone(), info.clone());
-        let call =
-            Call { model: &self.name.model, settings: &settings, cancel: &cancel, read_error: errors::read };
+        let new_reader = || Reader::new(self.name.clone(), info.clone(), reckoning);
+        let term = self.provider.http.term(&self.name.model, &settings, &cancel);
+        let call = Call { term: &term, settings: &settings, read_error: errors::read };
         let headers = self.provider.headers();
         let path = self.provider.path("responses", &self.name.model);
         let ask = Ask { path: &path, headers: &headers, body: Body::Json(&json) };
@@ -111,8 +113,8 @@ impl Responses {
             let asked = resume::Asked {
                 provider: self.provider.clone(),
                 path: path.clone(),
+                term: term.clone(),
                 settings: settings.clone(),
-                cancel: cancel.clone(),
             };
             return Resuming::stream(asked, &call, &ask, new_reader).await;
         }

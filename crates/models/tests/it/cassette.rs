@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use loomwork_core::{Clock, Secret, Time};
 use loomwork_models::{
     Cassette, CassetteError, CassetteOptions, Chunk, Error, ErrorKind, LanguageModel, Matching, Message,
-    MockModel, MockReply, Part, Reply, Request, SchemaSupport, Settings, Timing,
+    MockModel, MockReply, Part, PartKind, Reply, Request, SchemaSupport, Settings, Timing, Usage,
 };
 use loomwork_testkit::soon;
 use serde_json::{Value, json};
@@ -88,15 +88,21 @@ async fn errors_are_recorded_too() {
     let shelf = shelf();
     let kind =
         ErrorKind::RateLimited { retry_after: Some(Duration::from_secs(2)), scope: Some("tokens".into()) };
+    let spent = Usage { input_fresh: 7, ..Usage::default() };
     let limited = Error::new(kind.clone(), "mock", "mock", "slow down").with_status(429).with_code("tpm");
+    let limited = limited.with_request_id("req_1").with_retryable(false).with_usage(spent.clone());
     let cut = Error::new(ErrorKind::Interrupted, "mock", "mock", "the line is dead");
+    let cut = cut.with_retry_after(Duration::from_secs(3));
     let model = MockModel::new([MockReply::from(limited), MockReply::from("one two").fail_in(0, 1, cut)]);
     record(&shelf.path, model, [request("a"), request("b")]).await;
 
     let player = Cassette::replay(&shelf.path, options()).expect("a player");
     let error = player.generate(request("a")).await.expect_err("limited");
     assert_eq!((error.kind(), error.status(), error.code()), (&kind, Some(429), Some("tpm")));
+    assert_eq!((error.request_id(), error.usage()), (Some("req_1"), Some(&spent)));
+    assert!(!error.is_retryable());
     let error = player.generate(request("b")).await.expect_err("interrupted");
+    assert_eq!((error.retry_after(), error.is_retryable()), (Some(Duration::from_secs(3)), true));
     assert_eq!(error.partial().map(Reply::text).as_deref(), Some("one "));
 }
 
@@ -250,4 +256,37 @@ fn a_file_that_is_no_cassette_is_refused_with_its_line() {
         let error = Cassette::replay(&shelf.path, options()).expect_err("no cassette").to_string();
         assert!(error.contains(wrong), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_secret_that_several_deltas_spell_out_is_masked() {
+    let shelf = shelf();
+    let keys = ["gsk_0123456789abcdefghij", "xai-0123456789abcdefghij", "hf_0123456789abcdefghij"];
+    let text = format!("Say open \"sesame\" twice, open \"sesame\", and {}!", keys.join(" or "));
+    let part = |part, text: &str| {
+        let letters: Vec<char> = text.chars().collect();
+        let deltas: Vec<String> = letters.chunks(3).map(|letters| letters.iter().collect()).collect();
+        deltas.into_iter().map(move |delta| Chunk::PartDelta { part, delta })
+    };
+    let start = |part, kind| Chunk::PartStart { part, kind, provider_metadata: Default::default() };
+    let call =
+        PartKind::ToolCall { tool_call_id: "c".into(), tool_name: "t".into(), provider_executed: false };
+    // Within the arguments of a call, the quotes of the secret are escaped.
+    let arguments = json!({ "text": text }).to_string();
+    let chunks = [start(0, PartKind::Text), start(1, call)].into_iter();
+    let chunks = chunks.chain(part(0, &text)).chain(part(1, &arguments));
+    let reply = chunks.fold(MockReply::default(), MockReply::chunk);
+    let secrets = vec![Secret::from("open \"sesame\"")];
+    let options = CassetteOptions { secrets, ..options() };
+    let model = Arc::new(MockModel::always(reply));
+    let recorder = Cassette::record(model, &shelf.path, options.clone()).expect("a recorder");
+    assert_eq!(recorder.generate(request("a")).await.expect("an answer").text(), text);
+
+    let player = Cassette::replay(&shelf.path, options).expect("a player");
+    let played = player.generate(request("a")).await.expect("an answer");
+    let masked = "Say [secret] twice, [secret], and [secret] or [secret] or [secret]!";
+    assert_eq!(played.text(), masked);
+    assert_eq!(played.tool_calls().next().expect("a call").input, json!({ "text": masked }));
+    let file = std::fs::read_to_string(&shelf.path).expect("a file");
+    assert!(!file.contains("012") && !file.contains("sesame"), "{file}");
 }

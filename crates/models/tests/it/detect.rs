@@ -246,3 +246,30 @@ async fn an_ollama_that_does_not_answer_holds_nobody_up() {
     let (detected, ()) = soon(async { tokio::join!(environment.detect(), turn) }).await;
     assert_eq!(detected.expect("a model").model.name().provider, "offline");
 }
+
+#[tokio::test]
+async fn a_server_in_openais_place_may_want_no_key() {
+    let fake = FakeProvider::start().await;
+    fake.has_models(["loom-1"]).reply("Hello.");
+    let v1 = format!("{}/v1", fake.url());
+    let detected = soon(environment(&[("OPENAI_BASE_URL", v1.as_str())]).detect()).await.expect("a model");
+    assert_eq!(
+        (detected.model.name().model.as_str(), detected.reason.as_str()),
+        ("loom-1", "OPENAI_BASE_URL is set")
+    );
+    assert_eq!(soon(detected.model.generate(hello())).await.expect("a reply").text(), "Hello.");
+    assert_eq!(fake.last_request().header("authorization"), None);
+
+    // One that does not answer, and OpenAI itself, which wants a key, are remarked on.
+    let closed = ClosedPort::take();
+    for (address, remark) in [
+        (closed.url(), "does not say which models it has"),
+        ("https://api.openai.com/v1", "there is no key: set the variable OPENAI_API_KEY"),
+    ] {
+        let variables = [("OPENAI_BASE_URL", address), ("OLLAMA_HOST", closed.url())];
+        let detected = soon(environment(&variables).detect()).await.expect("a model");
+        assert_eq!(detected.model.name().provider, "offline");
+        assert!(detected.reason.starts_with("OPENAI_BASE_URL is set, but "), "{detected}");
+        assert!(detected.reason.contains(remark), "{detected}");
+    }
+}

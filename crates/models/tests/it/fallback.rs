@@ -285,15 +285,15 @@ async fn a_call_that_is_called_off_asks_no_other_model() {
 }
 
 #[tokio::test]
-async fn headers_that_prove_who_asks_go_to_the_first_model_only() {
+async fn only_headers_that_mean_the_same_everywhere_go_to_other_models() {
     let (paris, lyon) = (broken("paris", ErrorKind::Overloaded), always("lyon", "Bonjour."));
-    let headers = [("Authorization", "Bearer secret"), ("X-API-Key", "secret"), ("x-trace", "7")];
+    let headers = [("Authorization", "Bearer secret"), ("x-own-key", "secret"), ("Traceparent", "7")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let settings = Settings { headers, ..Settings::default() };
     soon(LanguageModel::generate(&plain(&[&paris, &lyon]), request().with_settings(settings))).await.unwrap();
     assert_eq!(paris.requests()[0].settings.headers.len(), 3);
     let others: Vec<String> = lyon.requests()[0].settings.headers.keys().cloned().collect();
-    assert_eq!(others, ["x-trace"]);
+    assert_eq!(others, ["Traceparent"]);
 }
 
 fn http() -> HttpOptions {
@@ -400,4 +400,27 @@ fn it_has_the_first_models_name_and_the_way_to_schemas_that_all_know() {
         .or(Arc::new(model("rome", SchemaSupport::Tool)));
     assert_eq!(LanguageModel::name(&models).to_string(), "paris/loom");
     assert_eq!(models.schema_support(), SchemaSupport::Prompt);
+}
+
+#[tokio::test]
+async fn the_error_when_none_answers_has_what_all_of_them_used() {
+    let spent = |tokens| Usage { input_fresh: tokens, ..Usage::default() };
+    let failing = |name: &str, kind, tokens| {
+        let failure = error(name, kind).with_usage(spent(tokens));
+        Arc::new(MockModel::always(failure).with_name(name, "loom"))
+    };
+    let used = |error: Error| error.usage().map(Usage::total);
+    let (paris, lyon) = (failing("paris", ErrorKind::Overloaded, 5), failing("lyon", ErrorKind::Auth, 7));
+    let none = soon(LanguageModel::generate(&plain(&[&paris, &lyon]), request())).await;
+    assert_eq!(used(none.unwrap_err()), Some(12));
+
+    let wrong = failing("lyon", ErrorKind::BadRequest, 7);
+    let stopped = soon(LanguageModel::generate(&plain(&[&paris, &wrong]), request())).await;
+    assert_eq!(used(stopped.unwrap_err()), Some(12));
+
+    let cut =
+        MockReply::from("Bon jour").fail_in(0, 1, error("lyon", ErrorKind::Interrupted).with_usage(spent(7)));
+    let stream = soon(plain(&[&paris, &model("lyon", [cut])]).stream(request())).await.unwrap();
+    let last = soon(stream.collect::<Vec<_>>()).await.pop().unwrap();
+    assert_eq!(used(last.unwrap_err()), Some(12));
 }

@@ -180,3 +180,32 @@ async fn failures_and_answers_without_images_are_typed_errors() {
         assert_eq!(error.kind(), &ErrorKind::Protocol, "{body}: {error}");
     }
 }
+
+#[tokio::test]
+async fn images_whose_server_does_not_say_what_they_cost_are_estimated() {
+    let fake = FakeProvider::start().await;
+    fake.reply(Reply::new().image(PNG).no_usage());
+    let made = soon(model(&fake, "openai", "gpt-image-1").generate(loom())).await.unwrap();
+    assert!(made.usage.estimated && made.usage.input() > 0, "{:?}", made.usage);
+    assert_eq!(made.usage.images, 1);
+}
+
+/// Requests with all that this protocol has a place for, as they are sent.
+#[tokio::test]
+async fn requests_of_all_features() {
+    let fake = FakeProvider::start().await;
+    fake.lenient().reply(Reply::new().image(PNG)).reply(Reply::new().image(PNG));
+    let mut request = ImageRequest { count: 2, size: Some((1024, 1536)), seed: Some(7), ..loom() };
+    request.provider_options = Map::from_iter([("studio".to_owned(), json!({ "quality": "high" }))]);
+    let model = model(&fake, "studio", "loom-1");
+    soon(model.generate(request.clone())).await.unwrap();
+    insta::assert_json_snapshot!("made", fake.last_request().body);
+
+    let edit = ImageRequest { images: vec![PNG.into(), JPEG.into()], mask: Some(PNG.into()), ..request };
+    soon(model.generate(edit)).await.unwrap();
+    let form: Vec<_> = fake.last_request().form.into_iter().map(|part| {
+        let content = if part.file_name.is_some() { format!("{} bytes", part.bytes.len()) } else { part.text().to_owned() };
+        json!({ "name": part.name, "file": part.file_name, "type": part.content_type, "content": content })
+    }).collect();
+    insta::assert_json_snapshot!("edited", form);
+}

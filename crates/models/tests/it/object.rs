@@ -1,9 +1,12 @@
 //! Answers that are values.
 
+use std::time::Duration;
+
+use loomwork_core::{Clock, Time};
 use loomwork_models::{
     ErrorKind, FinishReason, Format, Message, MockModel, MockReply, Object, ObjectOptions, Reply, Request,
-    Role, SchemaSupport, ToolChoice, ToolSpec, generate_choice, generate_object, generate_value,
-    stream_array, stream_object, stream_value,
+    Role, SchemaSupport, Settings, ToolChoice, ToolSpec, Usage, generate_choice, generate_object,
+    generate_value, stream_array, stream_object, stream_value,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -123,6 +126,7 @@ async fn repairs_are_bounded_and_the_error_holds_the_last_answer() {
         assert_eq!(error.partial().map(Reply::text).as_deref(), Some("I would rather not."));
         assert_eq!(model.requests().len(), repairs as usize + 1);
         assert!(error.message().contains("the answer is no JSON"), "{error}");
+        assert_eq!(error.usage().map(Usage::total), Some(13 * (u64::from(repairs) + 1)));
     }
 }
 
@@ -299,6 +303,8 @@ async fn elements_come_when_they_are_complete() {
             names.push(person.name);
         }
         assert_eq!(names, ["Ada", "Grace", "Joan"]);
+        let finish = stream.finish().expect("it has ended");
+        assert_eq!((finish.reason, &finish.usage), (FinishReason::Stop, &MockReply::default_usage()));
         assert!(stream.next().await.expect("no error").is_none());
     }
 }
@@ -323,6 +329,7 @@ async fn an_element_that_does_not_fit_ends_the_list_and_is_named() {
         error.to_string(),
         "mock/mock: invalid_output: element 2 of the answer does not fit its schema: the value: \"three\" is not of type \"integer\""
     );
+    assert!(error.usage().is_some_and(|usage| usage.estimated && usage.output() > 0), "{error:?}");
     assert_eq!(stream.next().await.expect("no error"), None);
 }
 
@@ -335,4 +342,47 @@ async fn a_list_that_breaks_off_is_an_error_behind_its_elements() {
     let error = stream.next().await.expect_err("the line is dead");
     assert_eq!(error.kind(), &ErrorKind::Network);
     assert_eq!(error.partial().map(Reply::text).as_deref(), Some(r#"{"value": [1, "#));
+}
+
+#[tokio::test]
+async fn what_calls_before_an_error_used_is_in_the_error() {
+    let dead = loomwork_models::Error::new(ErrorKind::Network, "mock", "mock", "the line is dead");
+    let spent = Usage { input_fresh: 5, ..Usage::default() };
+    let replies = || [MockReply::from("Hm."), dead.clone().with_usage(spent.clone()).into()];
+    let error = generate_object::<Person>(&native(replies()), request(), &options()).await.expect_err("dead");
+    assert_eq!((error.kind(), error.usage().map(Usage::total)), (&ErrorKind::Network, Some(13 + 5)));
+
+    let model = native(replies());
+    let stream = stream_object::<Person>(&model, request(), &options()).await.expect("a stream");
+    let error = stream.finish().await.expect_err("dead");
+    assert_eq!((error.kind(), error.usage().map(Usage::total)), (&ErrorKind::Network, Some(13 + 5)));
+}
+
+#[tokio::test]
+async fn the_time_out_spans_all_repairs() {
+    let manual = Clock::manual(Time::EPOCH);
+    let slow = MockReply::default().wait(Duration::from_secs(6)).text("Hm.");
+    let replies = [slow.clone(), slow, MockReply::from(ADA)];
+    let model = native(replies).with_clock(manual.clock());
+    let settings = Settings { timeout: Some(Duration::from_secs(10)), ..Settings::default() };
+    let options = ObjectOptions { clock: manual.clock(), ..options() };
+    let turn = async {
+        loop {
+            manual.timers_waiting(1).await;
+            manual.advance_to_next_timer();
+            tokio::task::yield_now().await;
+        }
+    };
+    let request = request().with_settings(settings);
+    let asked = loomwork_testkit::soon(async {
+        tokio::select! {
+            biased;
+            outcome = generate_object::<Person>(&model, request, &options) => outcome,
+            () = turn => unreachable!("the clock is turned for ever"),
+        }
+    });
+    let error = asked.await.expect_err("there is no time left");
+    assert_eq!(error.kind(), &ErrorKind::Timeout);
+    let given: Vec<_> = model.requests().iter().map(|request| request.settings.timeout).collect();
+    assert_eq!(given, [Some(Duration::from_secs(10)), Some(Duration::from_secs(4))]);
 }

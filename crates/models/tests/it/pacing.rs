@@ -451,3 +451,39 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn headers_of_embeddings_and_images_are_heeded() {
+    for is_embedder in [true, false] {
+        let fake = FakeProvider::start().await;
+        let image = || provider::Reply::new().image("picture");
+        let reply = || if is_embedder { provider::Reply::new() } else { image() };
+        fake.reply(
+            reply().header("x-ratelimit-remaining-requests", "0").header("x-ratelimit-reset-requests", "1s"),
+        );
+        fake.reply(reply());
+        let http = HttpOptions { proxy: Proxy::None, ..HttpOptions::default() };
+        let provider = OpenAi::with(OpenAiOptions { http, ..OpenAiOptions::compatible(fake.url(), "key") });
+        let manual = clock();
+        let pacing = requests(&manual, 60);
+        let embedder = Paced::new(provider.embeddings("loom"), &pacing);
+        let artist = Paced::new(provider.images("loom"), &pacing);
+        let ask = async || {
+            if is_embedder {
+                embedder.embed(EmbedRequest::new(["weave"])).await.map(|_| ())
+            } else {
+                let request = ImageRequest { prompt: "a loom".to_owned(), ..ImageRequest::default() };
+                ImageModel::generate(&artist, request).await.map(|_| ())
+            }
+        };
+        soon(ask()).await.unwrap();
+        // The clock stands still until the call waits for the limit.
+        let turn = async {
+            manual.timers_waiting(2).await;
+            assert_eq!(fake.left_over(), 1);
+            manual.advance(Duration::from_secs(1));
+        };
+        let (second, ()) = soon(async { tokio::join!(ask(), turn) }).await;
+        second.unwrap();
+    }
+}

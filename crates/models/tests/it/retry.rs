@@ -281,3 +281,52 @@ fn it_is_the_model_that_it_asks() {
     assert_eq!(model.name().to_string(), "lyon/loom");
     assert_eq!(model.schema_support(), SchemaSupport::Native);
 }
+
+#[tokio::test]
+async fn what_failed_attempts_used_is_told_when_the_call_ends_otherwise() {
+    let spent = || Usage { input_fresh: 5, ..Usage::default() };
+    let used = |error: &Error| error.usage().map(Usage::total);
+
+    // Behind the first part of a stream.
+    let cut = MockReply::from("Here I").fail_in(0, 1, overloaded().with_usage(spent()));
+    let (manual, model) = (clock(), Arc::new(MockModel::new([overloaded().with_usage(spent()).into(), cut])));
+    let stream = turning(&manual, retried(&model, &manual).stream(request())).await.unwrap();
+    let last = soon(stream.collect::<Vec<_>>()).await.pop().unwrap();
+    assert_eq!(used(&last.unwrap_err()), Some(10));
+
+    // When the time is over, or nobody wants the answer any more.
+    let hang = || MockReply::default().hang();
+    let (manual, model) =
+        (clock(), Arc::new(MockModel::new([overloaded().with_usage(spent()).into(), hang()])));
+    let call = within(Duration::from_secs(9));
+    let error = turning(&manual, retried(&model, &manual).generate(call)).await.unwrap_err();
+    assert_eq!((error.kind(), used(&error)), (&ErrorKind::Timeout, Some(5)));
+    let (manual, model) = (clock(), Arc::new(MockModel::always(overloaded().with_usage(spent()))));
+    let (call, retry) = (request(), retried(&model, &manual));
+    let cancel = call.cancel.clone();
+    let calling_off = async {
+        manual.timers_waiting(1).await;
+        cancel.cancel();
+    };
+    let (outcome, ()) = soon(async { tokio::join!(retry.generate(call), calling_off) }).await;
+    assert_eq!(used(&outcome.unwrap_err()), Some(5));
+}
+
+#[tokio::test]
+async fn a_call_whose_term_is_over_says_itself_what_it_used() {
+    let fake = FakeProvider::start().await;
+    fake.reply(loomwork_testkit::provider::Reply::from("Good morning to you").hangs_after(4));
+    let http = HttpOptions { proxy: Proxy::None, ..HttpOptions::default() };
+    let options = OpenAiOptions { http, ..OpenAiOptions::compatible(format!("{}/v1", fake.url()), "key") };
+    let retry = Retry::new(OpenAi::with(options).chat("m"));
+    let call = request();
+    let cancel = call.cancel.clone();
+    let calling_off = async {
+        fake.arrived(1).await;
+        cancel.cancel();
+    };
+    // The prompt is read before the answer is called off, or the call ends before it is answered at all.
+    let (outcome, ()) = soon(async { tokio::join!(retry.generate(call), calling_off) }).await;
+    let error = outcome.unwrap_err();
+    assert_eq!((error.kind(), error.usage().is_some()), (&ErrorKind::Cancelled, error.partial().is_some()));
+}

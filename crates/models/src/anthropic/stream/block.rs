@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::citation::Sources;
 use super::{Before, Delta};
+use crate::tokens::Reckoning;
 use crate::{
     Chunk, Custom, Extras, Part, PartKind, PartNumber, ProviderData, Reasoning, ToolOutput, ToolResult,
 };
@@ -112,14 +113,15 @@ impl Block {
         }
     }
 
-    /// Grows by a delta, and returns how many characters came.
+    /// Grows by a delta.
     pub(super) fn grow(
         &mut self,
         mut delta: Delta,
         sources: &mut Sources,
         before: &Before,
+        reckoning: &mut Reckoning,
         chunks: &mut VecDeque<Chunk>,
-    ) -> u64 {
+    ) {
         if let Some(citation) = delta.citation.take() {
             chunks.extend(sources.of(&citation, before));
             self.citations.push(citation);
@@ -133,14 +135,12 @@ impl Block {
             Kind::Thinking(_) => delta.thinking,
             Kind::Call { .. } => delta.partial_json,
             Kind::Result | Kind::Redacted | Kind::Other => {
-                self.grow_other(delta);
-                return 0;
+                return self.grow_other(delta);
             }
         };
-        let Some(text) = text.filter(|text| !text.is_empty()) else { return 0 };
-        let length = text.len() as u64;
+        let Some(text) = text.filter(|text| !text.is_empty()) else { return };
+        reckoning.came(&text);
         self.hand_on(text, before, chunks);
-        length
     }
 
     /// Hands on what came; it is copied only if it has to be sent back within the same call.
@@ -173,6 +173,19 @@ impl Block {
             (Some(Value::String(known)), Value::String(more)) => known.push_str(&more),
             (Some(_), Value::Null) => {}
             (_, value) => drop(self.fields.insert(name, value)),
+        }
+    }
+
+    /// Whether it holds something back that is whole although the block is not: what came with its start,
+    /// and citations. A signature may be cut, and a part of one would be refused.
+    pub(super) fn holds_what_is_whole(&self) -> bool {
+        match &self.kind {
+            Kind::Text(_) => !self.citations.is_empty(),
+            Kind::Call { input, .. } => {
+                !self.has_grown && input.as_object().is_some_and(|input| !input.is_empty())
+            }
+            Kind::Redacted | Kind::Result => true,
+            Kind::Thinking(_) | Kind::Other => false,
         }
     }
 

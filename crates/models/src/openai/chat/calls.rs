@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::wire::{self, CallDelta, Function};
+use crate::tokens::Reckoning;
 use crate::{Chunk, PartKind, PartNumber, ProviderData};
 
 /// The calls of one answer.
@@ -45,6 +46,7 @@ impl Calls {
         &mut self,
         deltas: Vec<CallDelta<'_>>,
         next_part: &mut PartNumber,
+        reckoning: &mut Reckoning,
         chunks: &mut VecDeque<Chunk>,
     ) {
         let of = deltas.len();
@@ -62,7 +64,8 @@ impl Calls {
             if call.part.is_none() && !name.is_empty() {
                 call.start(name, next_part, chunks);
             }
-            call.argue(&function, chunks);
+            reckoning.came(name);
+            call.argue(&function, reckoning, chunks);
         }
     }
 
@@ -103,7 +106,7 @@ impl Calls {
         bag: impl Fn(Map<String, Value>) -> ProviderData,
         chunks: &mut VecDeque<Chunk>,
     ) -> Result<(), String> {
-        for call in std::mem::take(&mut self.calls) {
+        for mut call in std::mem::take(&mut self.calls) {
             let Some(part) = call.part else {
                 return Err(format!("the tool call {} names no tool", call.id));
             };
@@ -111,16 +114,39 @@ impl Calls {
                 let delta = if call.is_begun { "\"" } else { "\"\"" }.to_owned();
                 chunks.push_back(Chunk::PartDelta { part, delta });
             }
-            let extra = call.extra_content;
-            let fields = extra.map(|extra| Map::from_iter([(super::EXTRA_CONTENT.to_owned(), extra)]));
-            let provider_metadata = fields.map(&bag).unwrap_or_default();
+            let provider_metadata = call.bag(&bag);
             chunks.push_back(Chunk::PartEnd { part, provider_metadata });
         }
         Ok(())
     }
+
+    /// Hands on what is still held back of calls that broke off. One that waits for its name has none.
+    pub(super) fn cut(
+        &mut self,
+        bag: impl Fn(Map<String, Value>) -> ProviderData,
+        next_part: &mut PartNumber,
+        chunks: &mut VecDeque<Chunk>,
+    ) {
+        for mut call in std::mem::take(&mut self.calls) {
+            if call.part.is_none() {
+                call.start("", next_part, chunks);
+            }
+            let provider_metadata = call.bag(&bag);
+            if let Some(part) = call.part.filter(|_| !provider_metadata.is_empty()) {
+                chunks.push_back(Chunk::PartEnd { part, provider_metadata });
+            }
+        }
+    }
 }
 
 impl Call {
+    /// Returns what the provider shall get back with the call.
+    fn bag(&mut self, bag: impl Fn(Map<String, Value>) -> ProviderData) -> ProviderData {
+        let extra = self.extra_content.take();
+        let fields = extra.map(|extra| Map::from_iter([(super::EXTRA_CONTENT.to_owned(), extra)]));
+        fields.map(bag).unwrap_or_default()
+    }
+
     fn start(&mut self, name: &str, next_part: &mut PartNumber, chunks: &mut VecDeque<Chunk>) {
         let part = *next_part;
         *next_part += 1;
@@ -134,9 +160,10 @@ impl Call {
         }
     }
 
-    fn argue(&mut self, function: &Function<'_>, chunks: &mut VecDeque<Chunk>) {
+    fn argue(&mut self, function: &Function<'_>, reckoning: &mut Reckoning, chunks: &mut VecDeque<Chunk>) {
         let delta = if self.is_custom { self.quote(function.input) } else { arguments(function.arguments) };
         let Some(delta) = delta else { return };
+        reckoning.came(&delta);
         match self.part {
             Some(part) => chunks.push_back(Chunk::PartDelta { part, delta }),
             None => self.held.push_str(&delta),

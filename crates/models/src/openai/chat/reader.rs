@@ -15,6 +15,7 @@ use crate::content::from_base64;
 use crate::history::MADE_BY;
 use crate::http::{ReadEvents, SseEvent};
 use crate::openai::{ThinkTags, errors, usage};
+use crate::tokens::Reckoning;
 use crate::{
     Chunk, Data, Error, ErrorKind, Extras, File, Finish, FinishReason, ModelName, Part, PartKind, PartNumber,
     ProviderData, ReplyInfo, Result, Source, SourceKind, Usage, guess_media_type,
@@ -22,6 +23,9 @@ use crate::{
 
 /// How much of an event that cannot be read is shown, in characters.
 const SHOWN: usize = 200;
+
+/// The reason of an answer that ended with a failure of the provider.
+const FAILED: &str = "error";
 
 /// Reads one answer.
 #[derive(Debug)]
@@ -40,7 +44,8 @@ pub(super) struct Reader {
     /// Why it ended, in the server's word; empty where a whole answer says nothing.
     reason: Option<String>,
     /// The last report.
-    usage: Option<String>,
+    report: Option<String>,
+    reckoning: Reckoning,
     /// What OpenRouter wants back with the thoughts.
     reasoning_details: Vec<Value>,
     /// What the provider says of the answer, by its own names.
@@ -76,7 +81,13 @@ enum Grows {
 impl Reader {
     /// Returns a reader. `info` is handed on with the first chunk; `mint` begins the ids of calls that
     /// have none, and is another for each answer.
-    pub(super) fn new(name: ModelName, info: ReplyInfo, think_tags: ThinkTags, mint: String) -> Self {
+    pub(super) fn new(
+        name: ModelName,
+        info: ReplyInfo,
+        reckoning: Reckoning,
+        think_tags: ThinkTags,
+        mint: String,
+    ) -> Self {
         Self {
             name,
             info: Some(info),
@@ -88,7 +99,8 @@ impl Reader {
             is_refusal: false,
             has_choice: false,
             reason: None,
-            usage: None,
+            report: None,
+            reckoning,
             reasoning_details: Vec::new(),
             said: Map::new(),
             logprobs: Map::new(),
@@ -111,7 +123,7 @@ impl Reader {
             Err(error) => return Err(self.malformed(json, &error)),
         };
         if let Some(error) = failure(&event, json) {
-            return Err(self.with_usage(errors::in_stream(&self.name, &error)));
+            return Err(errors::in_stream(&self.name, &error));
         }
         self.introduce(&event, chunks);
         self.keep(&event);
@@ -163,7 +175,7 @@ impl Reader {
             || event.x_groq.and_then(|raw| serde_json::from_str::<BTreeMap<&str, &RawValue>>(raw.get()).ok());
         let report = event.usage.or_else(|| groq()?.remove("usage"));
         if let Some(report) = report {
-            self.usage = Some(report.get().to_owned());
+            self.report = Some(report.get().to_owned());
         }
     }
 
@@ -231,7 +243,7 @@ impl Reader {
         let calls: Vec<_> = delta.tool_calls.into_iter().flatten().chain(retired).collect();
         if !calls.is_empty() {
             self.end_open(chunks);
-            self.calls.add(calls, &mut self.next_part, chunks);
+            self.calls.add(calls, &mut self.next_part, &mut self.reckoning, chunks);
         }
     }
 
@@ -262,6 +274,7 @@ impl Reader {
             Some(open) if open.kind == kind => open.part,
             _ => self.begin(kind, chunks),
         };
+        self.reckoning.came(&delta);
         chunks.push_back(Chunk::PartDelta { part, delta });
     }
 
@@ -386,15 +399,13 @@ impl Reader {
                 true => (ErrorKind::Interrupted, "the answer ended without a reason to end"),
                 false => (ErrorKind::Protocol, "the answer has no choices, where one was due"),
             };
-            return Err(self.with_usage(self.error(kind, text)));
+            return Err(self.error(kind, text));
         };
-        let mut pieces = Vec::new();
-        self.think.finish(|piece| pieces.push(piece));
-        self.pieces(pieces, chunks);
-        self.end_open(chunks);
-        if let Some(sound) = self.sound.take() {
-            self.sound_whole(sound, chunks);
+        if raw == FAILED {
+            let text = format!("the provider ended the answer with `{FAILED}` and does not say why");
+            return Err(self.error(ErrorKind::Interrupted, text));
         }
+        self.let_go(chunks);
         let has_calls = !self.calls.is_empty();
         let mut calls = std::mem::replace(&mut self.calls, Calls::new(String::new()));
         calls.end(|fields| self.bag(fields), chunks).map_err(|text| self.error(ErrorKind::Protocol, text))?;
@@ -411,11 +422,22 @@ impl Reader {
         chunks.push_back(Chunk::Finish(Finish {
             reason,
             raw_reason,
-            usage: self.usage(),
+            usage: self.reckoning.complete(self.report()),
             provider_metadata,
         }));
         self.is_finished = true;
         Ok(())
+    }
+
+    /// Hands on what was held back, and ends what grows.
+    fn let_go(&mut self, chunks: &mut VecDeque<Chunk>) {
+        let mut pieces = Vec::new();
+        self.think.finish(|piece| pieces.push(piece));
+        self.pieces(pieces, chunks);
+        self.end_open(chunks);
+        if let Some(sound) = self.sound.take() {
+            self.sound_whole(sound, chunks);
+        }
     }
 
     fn reason_of(&self, raw: &str, has_calls: bool) -> FinishReason {
@@ -431,21 +453,13 @@ impl Reader {
         }
     }
 
-    fn usage(&self) -> Usage {
-        self.usage.as_deref().and_then(usage::read).unwrap_or_default()
-    }
-
-    /// Adds what was used so far, so that a cut answer is not for free.
-    fn with_usage(&self, error: Error) -> Error {
-        let usage = self.usage();
-        if usage.is_empty() { error } else { error.with_usage(Usage { estimated: true, ..usage }) }
+    fn report(&self) -> Option<Usage> {
+        self.report.as_deref().and_then(usage::read)
     }
 
     fn malformed(&self, json: &str, error: &serde_json::Error) -> Error {
         let shown: String = json.chars().take(SHOWN).collect();
-        self.with_usage(
-            self.error(ErrorKind::Protocol, format!("an event is no chunk of an answer: {error}: {shown}")),
-        )
+        self.error(ErrorKind::Protocol, format!("an event is no chunk of an answer: {error}: {shown}"))
     }
 
     fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
@@ -481,6 +495,18 @@ impl ReadEvents for Reader {
             self.reason.get_or_insert_default();
         }
         self.finish(chunks)
+    }
+
+    fn cut(&mut self, chunks: &mut VecDeque<Chunk>) {
+        self.let_go(chunks);
+        let mut calls = std::mem::replace(&mut self.calls, Calls::new(String::new()));
+        let mut next_part = self.next_part;
+        calls.cut(|fields| self.bag(fields), &mut next_part, chunks);
+        self.next_part = next_part;
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.has_choice.then(|| self.reckoning.broken(self.report()))
     }
 }
 

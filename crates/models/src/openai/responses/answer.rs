@@ -49,7 +49,7 @@ impl Answer<'_> {
     /// Returns how the answer ended; `None` if it failed or has not ended.
     pub(super) fn finish(self, output: &mut Output) -> Option<Finish> {
         let provider_tools = std::mem::take(&mut output.server_tools);
-        let usage = Usage { provider_tools, ..self.usage().unwrap_or_default() };
+        let usage = Usage { provider_tools, ..output.reckoning.complete(self.usage()) };
         let status = self.status.unwrap_or_else(|| "completed".to_owned());
         let detail = self.incomplete_details.and_then(|details| details.reason);
         let reason = match (status.as_str(), detail.as_deref()) {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::source;
 use crate::history::MADE_BY;
+use crate::tokens::Reckoning;
 use crate::{Chunk, Extras, ModelName, Part, PartKind, PartNumber, ProviderData};
 
 /// The chunks that wait, and what they add up to.
@@ -13,6 +14,7 @@ use crate::{Chunk, Extras, ModelName, Part, PartKind, PartNumber, ProviderData};
 pub(super) struct Output {
     name: ModelName,
     pub(super) chunks: VecDeque<Chunk>,
+    pub(super) reckoning: Reckoning,
     next_part: PartNumber,
     next_source: u32,
     /// Whether the program has to run a tool.
@@ -23,10 +25,11 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(name: ModelName) -> Self {
+    pub(super) fn new(name: ModelName, reckoning: Reckoning) -> Self {
         Self {
             name,
             chunks: VecDeque::new(),
+            reckoning,
             next_part: 0,
             next_source: 0,
             has_calls: false,
@@ -45,6 +48,7 @@ impl Output {
 
     pub(super) fn delta(&mut self, part: PartNumber, delta: String) {
         if !delta.is_empty() {
+            self.reckoning.came(&delta);
             self.chunks.push_back(Chunk::PartDelta { part, delta });
         }
     }

@@ -14,7 +14,8 @@ use super::item::Item;
 use super::output::Output;
 use crate::http::{ReadEvents, SseEvent};
 use crate::openai::errors;
-use crate::{Chunk, Error, ErrorKind, ModelName, ReplyInfo, Result};
+use crate::tokens::Reckoning;
+use crate::{Chunk, Error, ErrorKind, ModelName, ReplyInfo, Result, Usage};
 
 /// What is read of an event. What varies with its type is read when the type is known.
 #[derive(Debug, Deserialize)]
@@ -66,8 +67,8 @@ pub(super) struct Place {
 
 impl Reader {
     /// Returns a reader; `info` is handed on with the first chunk.
-    pub(super) fn new(name: ModelName, info: ReplyInfo) -> Self {
-        let output = Output::new(name.clone());
+    pub(super) fn new(name: ModelName, info: ReplyInfo, reckoning: Reckoning) -> Self {
+        let output = Output::new(name.clone(), reckoning);
         let (growing, place) = (BTreeMap::new(), Place::default());
         Self { name, info: Some(info), output, growing, newest: None, is_finished: false, place }
     }
@@ -310,5 +311,11 @@ impl ReadEvents for Reader {
         let read = self.finish(json, None);
         self.hand_on(chunks);
         read
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        // The one report comes with the end.
+        let has_begun = self.place.id.is_some() || self.newest.is_some();
+        has_begun.then(|| self.output.reckoning.broken(None))
     }
 }

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use tokio_util::sync::CancellationToken;
 
 use super::reader::{Place, Reader};
 use crate::http::{Ask, Body, Call, ReadEvents, SseEvent};
 use crate::openai::{Provider, errors};
-use crate::{Chunk, Error, ErrorKind, ReplyStream, Result, Settings};
+use crate::term::Term;
+use crate::{Chunk, Error, ErrorKind, ReplyStream, Result, Settings, Usage};
 
 /// How often a response is taken up again before its failure counts.
 const MAX_RESUMES: u32 = 5;
@@ -22,8 +22,8 @@ const MAX_RESUMES: u32 = 5;
 pub(super) struct Asked {
     pub(super) provider: Arc<Provider>,
     pub(super) path: String,
+    pub(super) term: Term,
     pub(super) settings: Settings,
-    pub(super) cancel: CancellationToken,
 }
 
 /// A response that is read over several connections.
@@ -42,7 +42,7 @@ impl Resuming {
         ask: &Ask<'_>,
         new_reader: impl Fn() -> Reader,
     ) -> Result<ReplyStream> {
-        let reader = Shared(Arc::new(Mutex::new(new_reader())));
+        let reader = Shared { reader: Arc::new(Mutex::new(new_reader())), goes_on: false };
         // An attempt that failed before its first part leaves nothing behind in the reader.
         let renewed = || {
             *reader.lock() = new_reader();
@@ -67,14 +67,22 @@ impl Resuming {
             };
             let place = self.reader.lock().place().clone();
             let Some(path) = self.rest(&place).filter(|_| self.may_resume(&failed)) else {
-                return Some(Err(failed));
+                return Some(Err(self.with_usage(failed)));
             };
             self.resumes += 1;
             tracing::debug!(error = %failed, resume = self.resumes, "a background response broke off, taking it up again");
-            match self.asked.resume(&path, &self.reader, &failed).await {
+            match self.asked.resume(&path, &self.reader).await {
                 Ok(stream) => self.stream = stream,
-                Err(error) => return Some(Err(error)),
+                Err(error) => return Some(Err(self.with_usage(error))),
             }
+        }
+    }
+
+    /// Adds what the answer used until it failed, unless the error says so itself.
+    fn with_usage(&self, error: Error) -> Error {
+        match self.reader.lock().usage().filter(|_| error.usage().is_none()) {
+            Some(usage) => error.with_usage(usage),
+            None => error,
         }
     }
 
@@ -93,23 +101,28 @@ impl Resuming {
 
 impl Asked {
     /// Asks for the rest of the response, which the same reader reads.
-    async fn resume(&self, path: &str, reader: &Shared, failed: &Error) -> Result<ReplyStream> {
-        let Self { provider, settings, cancel, .. } = self;
-        let call = Call { model: failed.model(), settings, cancel, read_error: errors::read };
+    async fn resume(&self, path: &str, reader: &Shared) -> Result<ReplyStream> {
+        let Self { provider, term, settings, .. } = self;
+        let call = Call { term, settings, read_error: errors::read };
         let headers = provider.headers();
         let ask = Ask { path, headers: &headers, body: Body::None };
-        provider.http.stream(&call, &ask, || reader.clone()).await
+        provider.http.stream(&call, &ask, || Shared { goes_on: true, ..reader.clone() }).await
     }
 }
 
 /// A reader that outlives the connection it reads from.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<Reader>>);
+struct Shared {
+    reader: Arc<Mutex<Reader>>,
+    /// Whether it reads what came before already: its usage is that of one answer, however often that
+    /// is taken up.
+    goes_on: bool,
+}
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Reader> {
         // A reader that panicked has no state worth keeping from its successor.
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -128,5 +141,9 @@ impl ReadEvents for Shared {
 
     fn whole(&mut self, body: Bytes, chunks: &mut VecDeque<Chunk>) -> Result<()> {
         self.lock().whole(body, chunks)
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        if self.goes_on { None } else { self.lock().usage() }
     }
 }

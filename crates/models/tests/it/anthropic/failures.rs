@@ -255,3 +255,23 @@ async fn whole_answers_fail_as_streamed_ones_do() {
     let error = model_with(&fake, MODEL, options).generate(hello()).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Overloaded);
 }
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_keeps_what_was_held_back() {
+    let cited = json!({ "type": "citations_delta", "citation": { "url": "https://a.b", "title": "A" } });
+    let mut stream = vec![start()];
+    stream.extend(block(0, json!({ "type": "redacted_thinking", "data": "abc" }), []));
+    stream.pop();
+    stream.extend(block(1, json!({ "type": "text", "text": "So" }), [cited]));
+    stream.pop();
+    let call = json!({ "type": "tool_use", "id": "t", "name": "weather", "input": { "city": "Bern" } });
+    stream.extend(block(2, call, []));
+    stream.pop();
+    let fake = FakeProvider::start().await;
+    fake.reply(events(stream));
+    let partial = model(&fake).generate(hello()).await.unwrap_err().take_partial().unwrap();
+    let redacted = partial.parts.iter().any(|part| said(part, "redactedData") == "abc");
+    let citations = partial.parts.iter().any(|part| said(part, "citations")[0]["title"] == "A");
+    assert!(redacted && citations, "{partial:?}");
+    assert_eq!(partial.tool_calls().next().unwrap().input, json!({ "city": "Bern" }));
+}

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use loomwork_core::{Clock, Fault, Kind, Time};
 use loomwork_models::{
-    Advice, Dialect, Error, ErrorKind, HttpOptions, Message, OpenAi, OpenAiOptions, Proxy, Request, Settings,
-    ToolChoice, ToolSpec,
+    Advice, Anthropic, AnthropicOptions, Dialect, Error, ErrorKind, HttpOptions, Message, OpenAi,
+    OpenAiOptions, Proxy, Request, Settings, ToolChoice, ToolSpec,
 };
 use loomwork_testkit::provider::{ClosedPort, Failure, FakeProvider, Reply};
 use loomwork_testkit::soon;
@@ -296,6 +296,7 @@ async fn silence_ends_by_the_clock_before_the_answer_and_within_it() {
         let error = asked.await.unwrap_err();
         assert_eq!((error.kind(), error.is_retryable()), (&ErrorKind::Timeout, true));
         assert!(error.message().contains("30s, the idle time-out"), "{error}");
+        assert_eq!(error.usage().is_some(), error.partial().is_some());
     }
 }
 
@@ -317,4 +318,170 @@ async fn a_call_that_takes_too_long_ends_with_its_time_and_is_not_made_again() {
     let error = outcome.unwrap_err();
     assert_eq!((error.kind(), fake.requests().len()), (&ErrorKind::Timeout, 1));
     assert!(error.message().contains("longer than 9s"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_says_what_it_used_as_an_estimate() {
+    let answer = || Reply::from("Good morning to you");
+    for reply in [answer().cut_after(4), answer().ends_after(4), answer().fails(Failure::status(500))] {
+        let error = fails(reply).await;
+        let usage = error.usage().unwrap();
+        assert!(usage.estimated && usage.input() > 0 && usage.output() >= 3, "{usage:?}");
+        assert_eq!(error.partial().unwrap().usage(), usage);
+    }
+    // Nothing is charged for an answer that never began.
+    for reply in [Failure::status(503).into(), Reply::json(&json!({"hello": "world"}))] {
+        assert_eq!(fails(reply).await.usage(), None);
+    }
+}
+
+#[tokio::test]
+async fn what_failed_attempts_used_is_in_the_answer_or_the_error() {
+    // An answer that begins and breaks off before its first part: its prompt was read.
+    let cut = || Reply::from("Hello").ends_after(1);
+    let request = |retries| {
+        let settings = Settings { max_retries: Some(retries), ..Settings::default() };
+        Request::new([Message::user("Hi")]).with_settings(settings)
+    };
+    let fake = FakeProvider::start().await;
+    fake.reply(cut());
+    let once = soon(openai(&fake).generate(request(0))).await.unwrap_err();
+    let prompt = once.usage().unwrap().input();
+    assert!(prompt > 0);
+
+    fake.reply(cut()).reply(cut());
+    let twice = soon(openai(&fake).generate(request(1))).await.unwrap_err();
+    assert_eq!(twice.usage().unwrap().input(), 2 * prompt);
+
+    fake.reply("Hello").reply(cut()).reply("Hello");
+    let plain = soon(openai(&fake).generate(request(1))).await.unwrap();
+    let again = soon(openai(&fake).generate(request(1))).await.unwrap();
+    assert_eq!(again.usage().input(), plain.usage().input() + prompt);
+    assert!(again.usage().estimated && !plain.usage().estimated);
+}
+
+#[tokio::test]
+async fn the_time_out_spans_a_second_ask_too() {
+    let fake = FakeProvider::start().await;
+    fake.reply(Failure::status(400).code("tool_use_failed")).reply(Reply::new().hangs());
+    let manual = Clock::manual(Time::EPOCH);
+    let mut options = options(&fake, "groq", Dialect::groq());
+    options.http.clock = manual.clock();
+    let settings = Settings { timeout: Some(Duration::from_secs(10)), ..Settings::default() };
+    let request = Request::new([Message::user("Hi")]).with_settings(settings);
+    let model = OpenAi::with(options).chat("m");
+    let turn = async {
+        fake.arrived(1).await;
+        manual.advance(Duration::from_secs(6));
+        fake.arrived(2).await;
+        manual.advance(Duration::from_secs(4));
+    };
+    let (outcome, ()) = soon(async { tokio::join!(model.generate(request), turn) }).await;
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Timeout);
+    assert!(error.message().contains("longer than 10s"), "{error}");
+}
+
+/// Events of one choice each, and then nothing more.
+fn cut(deltas: impl IntoIterator<Item = serde_json::Value>) -> Reply {
+    let event = |delta| json!({"id": "c1", "model": "m", "choices": [{"index": 0, "delta": delta}]});
+    Reply::sse(deltas.into_iter().map(|delta| format!("data: {}\n\n", event(delta))))
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_keeps_what_was_held_back() {
+    let fake = FakeProvider::start().await;
+    let mut options = options(&fake, "openrouter", Dialect::openrouter());
+    options.dialect.think_tags = loomwork_models::ThinkTags::AtStart;
+    let model = OpenAi::with(options).chat("m");
+    let partial = async |reply| {
+        fake.reply(reply);
+        soon(model.generate(once())).await.unwrap_err().take_partial().unwrap()
+    };
+    // The rest of a tag.
+    let tag = partial(cut([json!({"content": "<think>Hm"}), json!({"content": " so </thi"})])).await;
+    assert_eq!(super::gist(&tag)["parts"], json!([{"reasoning": "Hm so </thi"}]));
+    // Thoughts that go back.
+    let details = json!([{"type": "reasoning.encrypted", "data": "abc", "index": 0}]);
+    let sealed = partial(cut([json!({"reasoning": "Hm", "reasoning_details": details})])).await;
+    let bag = &sealed.parts[0].extras().unwrap().provider_metadata["openrouter"];
+    assert_eq!(bag["reasoning_details"], details);
+    // Arguments whose tool is not named yet.
+    let call = json!([{"index": 0, "id": "call_a", "function": {"arguments": "{\"city\":"}}]);
+    let late = partial(cut([json!({"content": "So"}), json!({"tool_calls": call})])).await;
+    let call = late.tool_calls().next().unwrap();
+    assert_eq!((call.id.as_str(), call.name.as_str(), &call.input), ("call_a", "", &json!("{\"city\":")));
+    assert_eq!(late.text(), "So");
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_with_an_error_is_one_though_the_provider_says_no_more() {
+    let end = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]});
+    let said = json!({"id": "c1", "choices": [{"index": 0, "delta": {"content": "Good"}}]});
+    let error = fails(Reply::sse([said, end].map(|event| format!("data: {event}\n\n")))).await;
+    assert_eq!((error.kind(), error.is_retryable()), (&ErrorKind::Interrupted, true));
+    assert!(error.message().contains("`error`"), "{error}");
+    assert_eq!(error.partial().unwrap().text(), "Good");
+}
+
+#[tokio::test]
+async fn options_settings_and_models_are_shown_without_their_secrets() {
+    let pairs = |name: &str| [(name.to_owned(), "hunter2".to_owned())].into();
+    let http = || HttpOptions {
+        proxy: Proxy::Url("http://user:hunter2@127.0.0.1:1".to_owned()),
+        ..HttpOptions::default()
+    };
+    let address = "http://user:hunter2@127.0.0.1:1/v1?key=hunter2";
+    let openai = OpenAiOptions {
+        headers: pairs("x-own-key"),
+        query: pairs("sig"),
+        http: http(),
+        ..OpenAiOptions::compatible(address, "hunter2")
+    };
+    let anthropic = AnthropicOptions {
+        headers: pairs("x-own-key"),
+        http: http(),
+        ..AnthropicOptions::compatible(address, "hunter2")
+    };
+    let settings = Settings { headers: pairs("x-own-key"), ..Settings::default() };
+    let request = Request::new([Message::user("Hi")]).with_settings(settings.clone());
+    let error = soon(OpenAi::with(openai.clone()).chat("m").generate(request.clone())).await.unwrap_err();
+    let shown = [
+        format!("{openai:?} {:?} {:?}", OpenAi::with(openai.clone()), OpenAi::with(openai.clone()).chat("m")),
+        format!("{anthropic:?} {:?}", Anthropic::with(anthropic.clone())),
+        format!("{settings:?} {request:?}"),
+        format!("{error:?} {error}"),
+        at("http://user:hunter2@a b/v1?key=hunter2", Proxy::None).await.to_string(),
+        at("http://127.0.0.1:1", Proxy::Url("http://user:hunter2@a b".to_owned())).await.to_string(),
+    ];
+    for shown in shown {
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    assert!(format!("{openai:?}").contains("x-own-key"));
+}
+
+#[tokio::test]
+async fn the_body_of_a_failed_answer_is_waited_for_only_briefly() {
+    let head = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 100\r\n\r\n{";
+    let server = crate::wire::Server::start(move |_| head.into()).await;
+    let manual = Clock::manual(Time::EPOCH);
+    let http = HttpOptions { proxy: Proxy::None, clock: manual.clock(), ..HttpOptions::default() };
+    let options = OpenAiOptions { http, ..OpenAiOptions::compatible(server.url(), "key") };
+    let model = OpenAi::with(options).chat("m");
+    let turn = async {
+        server.answered().await;
+        loop {
+            manual.timers_waiting(1).await;
+            manual.advance(Duration::from_secs(1));
+            tokio::task::yield_now().await;
+        }
+    };
+    let asked = soon(async {
+        tokio::select! {
+            outcome = model.generate(once()) => outcome,
+            () = turn => unreachable!("the clock is turned for ever"),
+        }
+    });
+    let error = asked.await.unwrap_err();
+    assert_eq!((error.status(), error.retry_after()), (Some(429), Some(Duration::from_secs(7))));
 }

@@ -305,7 +305,9 @@ fn servers_are_known_by_their_address() {
         ("https://api.groq.com/openai/v1", "groq"),
         ("https://generativelanguage.googleapis.com/v1beta/openai/", "gemini"),
         ("https://api.anthropic.com/v1/", "anthropic-compatible"),
-        ("http://10.0.0.7:8000/v1", "openai-compatible"),
+        ("http://10.0.0.7:8000/v1", "10.0.0.7:8000"),
+        ("https://key@Models.example.com/v1", "models.example.com"),
+        ("", "openai-compatible"),
     ] {
         assert_eq!(Dialect::of(url).0, name, "{url}");
     }

@@ -1,6 +1,11 @@
 //! Responses that the provider works on without a listener.
 
-use loomwork_models::{ErrorKind, collect};
+use std::time::Duration;
+
+use loomwork_core::{Clock, Time};
+use loomwork_models::{
+    ErrorKind, Estimator, HttpOptions, OpenAi, OpenAiOptions, Proxy, TokenCounter as _, collect,
+};
 use loomwork_testkit::provider::{Endpoint, FakeProvider, Reply};
 use loomwork_testkit::soon;
 use serde_json::{Value, json};
@@ -106,4 +111,33 @@ async fn a_response_in_the_foreground_is_not_taken_up_again() {
     let stream = soon(openai(&fake, "gpt-5").stream(hello())).await.unwrap();
     assert_eq!(soon(collect(stream)).await.unwrap_err().kind(), &ErrorKind::Interrupted);
     assert_eq!(fake.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn the_time_out_and_the_usage_are_those_of_one_answer_however_often_it_is_taken_up() {
+    let fake = FakeProvider::start().await;
+    fake.reply(Reply::sse(events_from(0, &WORDS)).cut_after(4));
+    fake.reply_to(Endpoint::KeptResponse, Reply::sse(events_from(4, &WORDS)).hangs_after(1));
+    let manual = Clock::manual(Time::EPOCH);
+    let http = HttpOptions { proxy: Proxy::None, clock: manual.clock(), ..HttpOptions::default() };
+    let provider = "openai".to_owned();
+    let base_url = format!("{}/v1", fake.url());
+    let model =
+        OpenAi::with(OpenAiOptions { provider, http, ..OpenAiOptions::compatible(base_url, "sk-test") });
+    let mut request = background();
+    request.settings.timeout = Some(Duration::from_secs(10));
+    let prompt = Estimator.count_request(&request);
+    let turn = async {
+        fake.arrived(1).await;
+        manual.advance(Duration::from_secs(6));
+        fake.arrived(2).await;
+        manual.advance(Duration::from_secs(4));
+    };
+    let model = model.responses("gpt-5");
+    let (outcome, ()) = soon(async { tokio::join!(model.generate(request), turn) }).await;
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Timeout);
+    assert!(error.message().contains("longer than 10s"), "{error}");
+    let usage = error.usage().unwrap();
+    assert_eq!((usage.input(), usage.estimated), (prompt, true));
 }

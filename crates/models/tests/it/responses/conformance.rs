@@ -367,5 +367,6 @@ async fn usage_is_taken_apart_into_kinds_that_add_up() {
         assert_eq!(usage.raw.as_ref().unwrap()["input_tokens_details"]["cached_tokens"], 60);
     }
     let silent = streamed(Reply::new().text("Hi").no_usage()).await.unwrap();
-    assert!(silent.usage().is_empty());
+    let usage = silent.usage();
+    assert!(usage.estimated && usage.input() > 0 && usage.output() > 0, "{usage:?}");
 }

@@ -182,3 +182,17 @@ async fn the_requests_token_ends_the_stream() {
     assert_eq!(error.kind(), &ErrorKind::Cancelled);
     soon(fake.dropped()).await;
 }
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_says_what_it_used_as_an_estimate() {
+    let answer = || Reply::new().text("One two three four");
+    for reply in [answer().cut_after(7), answer().ends_after(7)] {
+        let error = streamed(reply).await.unwrap_err();
+        let usage = error.usage().unwrap();
+        assert!(usage.estimated && usage.input() > 0 && usage.output() >= 2, "{usage:?}");
+        assert_eq!(error.partial().unwrap().usage(), usage);
+    }
+    for reply in [Failure::status(503).into(), Reply::json(&json!({ "hello": "world" }))] {
+        assert_eq!(streamed(reply).await.unwrap_err().usage(), None);
+    }
+}

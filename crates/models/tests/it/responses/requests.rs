@@ -1,13 +1,57 @@
 //! What a request becomes, field by field.
 
 use loomwork_models::{
-    Format, Message, OutputSchema, ReasoningEffort, Request, Settings, ToolChoice, ToolResult, ToolSpec,
+    Format, Message, OutputSchema, Part, ReasoningEffort, Request, Role, Settings, ToolCall, ToolChoice,
+    ToolResult, ToolSpec,
 };
 use loomwork_testkit::provider::FakeProvider;
 use loomwork_testkit::soon;
 use serde_json::{Value, json};
 
 use super::{body, hello, once, openai, options};
+
+/// A request with all that this protocol has a place for, as it is sent.
+#[tokio::test]
+async fn a_request_of_all_features() {
+    let call = ToolCall {
+        id: "call_1".to_owned(),
+        name: "weather".to_owned(),
+        input: json!({ "city": "Bern" }),
+        ..ToolCall::default()
+    };
+    let result = ToolResult::new(&call, "sunny");
+    let messages = [
+        Message::system("Be brief."),
+        Message::new(Role::User, [Part::text("What is this?"), Part::image_url("https://example.com/a.png")]),
+        Message::new(Role::Assistant, [Part::text("Let me see."), Part::ToolCall(call)]),
+        Message::tool([result]),
+        Message::user("And tomorrow?"),
+    ];
+    let schema = json!({
+        "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"],
+        "additionalProperties": false,
+    });
+    let answer = OutputSchema {
+        name: "answer".to_owned(),
+        description: Some("The answer.".to_owned()),
+        schema: schema.clone(),
+        strict: true,
+    };
+    let settings = Settings {
+        max_output_tokens: Some(100),
+        reasoning_effort: Some(ReasoningEffort::Low),
+        max_retries: Some(0),
+        ..Settings::default()
+    };
+    let search = ToolSpec::Provider { id: "openai.web_search".to_owned(), args: json!({}) };
+    let mut request = Request::new(messages)
+        .with_tools([ToolSpec::function("weather", "Tells the weather.", schema), search])
+        .with_tool_choice(ToolChoice::Tool { name: "weather".to_owned() })
+        .with_format(Format::Schema(answer))
+        .with_settings(settings);
+    request.provider_options = options(json!({ "truncation": "auto" }));
+    insta::assert_json_snapshot!(body("gpt-5", request).await);
+}
 
 #[tokio::test]
 async fn the_plain_request_stores_nothing_and_asks_for_sealed_reasoning() {
