@@ -182,14 +182,14 @@ pub(crate) fn insert(tx: &mut Tx, mut edit: Edit) -> Result<Row<Edit>> {
     match tx.first(EditTarget::by_target.eq(thread).eq(target.as_str()))? {
         Some(before) => {
             edit.version = edit.version.max(before.version + 1);
-            tx.update(before.id, |row| (row.version, row.kept) = (edit.version, row.kept + 1))?;
+            tx.update(before.id, |row| (row.version, row.kept) = (edit.version, row.kept + 1))?
         }
-        None => drop(tx.insert(EditTarget { thread, target, version: edit.version, kept: 1 })?),
-    }
+        None => tx.insert(EditTarget { thread, target, version: edit.version, kept: 1 })?,
+    };
     match tx.first(EditLog::by_thread.eq(thread))? {
-        Some(log) => drop(tx.update(log.id, |log| log.kept += 1)?),
-        None => drop(tx.insert(EditLog { thread, kept: 1 })?),
-    }
+        Some(log) => tx.update(log.id, |log| log.kept += 1)?,
+        None => tx.insert(EditLog { thread, kept: 1 })?,
+    };
     tx.insert(edit)
 }
 

@@ -8,7 +8,7 @@ use super::{MessageStatus, Position, ThreadId};
 
 /// A thread that is being deleted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
-#[table(name = "thread_deletions", id = "deletion")]
+#[table(name = "thread_deletions", id = "threaddeletion")]
 #[index(unique by_thread(thread))]
 #[index(by_due(due))]
 pub(crate) struct Deletion {
@@ -22,7 +22,7 @@ pub(crate) struct Deletion {
 
 /// A user whose threads are being marked for deletion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
-#[table(name = "user_deletions", id = "deletion")]
+#[table(name = "user_deletions", id = "userdeletion")]
 #[index(unique by_user(user))]
 #[index(by_due(due))]
 pub(crate) struct UserDeletion {

@@ -61,7 +61,7 @@ pub enum EditChange {
 
 /// What has been edited, which outlives its edits: versions are counted on from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
-#[table(name = "edit_targets", id = "target")]
+#[table(name = "edit_targets", id = "edittarget")]
 #[index(unique by_target(thread, target))]
 #[index(by_kept(kept))]
 pub(crate) struct EditTarget {
@@ -75,7 +75,7 @@ pub(crate) struct EditTarget {
 
 /// How many edits a thread has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
-#[table(name = "edit_logs", id = "log")]
+#[table(name = "edit_logs", id = "editlog")]
 #[index(unique by_thread(thread))]
 #[index(by_kept(kept))]
 pub(crate) struct EditLog {
