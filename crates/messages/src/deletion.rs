@@ -175,3 +175,6 @@ fn user_step(tx: &mut Tx, row: &Row<UserDeletion>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-use loomwork_messages::deletion::{self, Progress, STEP_BYTES, STEP_ROWS, THREAD_DELETED, USER_STEP};
+use loomwork_messages::deletion::{self, Progress, STEP_ROWS, THREAD_DELETED, USER_STEP};
 use loomwork_messages::edits::{self, NewEdit};
 use loomwork_messages::threads::{self, Error, NewThread, ThreadPatch};
 use loomwork_messages::{
@@ -124,29 +124,6 @@ async fn the_upkeep_deletes_a_large_thread_in_steps_and_says_how_far_it_is() {
         }
     }
     assert!(seen.is_sorted(), "{seen:?}");
-    assert!(yard.counts().await.is_empty());
-}
-
-#[tokio::test]
-async fn a_step_is_bounded_by_the_bytes_that_it_deletes() {
-    let yard = Yard::open().await;
-    let gone = yard.thread("alice").await;
-    let text = "x".repeat(STEP_BYTES / 4);
-    for order in 0..9 {
-        yard.say(gone, order, 0, &text).await;
-    }
-    yard.commit(move |tx| threads::delete(tx, gone)).await;
-    let before = yard.counts().await[0];
-    assert_eq!(before, ("messages", 9));
-    let mut watch = yard.store.watch(move |tx| deletion::progress(tx, gone));
-    let first = loomwork_testkit::soon(watch.next()).await.expect("the store is open");
-    assert_eq!(first.expect("it is read").expect("it has begun").rows, 0);
-    // The next one is deleted by hand, so that no other step comes between.
-    let deleting = threads::delete_now(&yard.store, gone);
-    let (deleted, next) = tokio::join!(deleting, loomwork_testkit::soon(watch.next()));
-    deleted.expect("it is deleted");
-    let rows = next.expect("the store is open").expect("it is read").map_or(9, |progress| progress.rows);
-    assert!(rows > 0);
     assert!(yard.counts().await.is_empty());
 }
 
