@@ -95,7 +95,8 @@ pub(crate) fn enter(tx: &mut Tx, id: ThreadId) -> Result<bool> {
     Ok(true)
 }
 
-/// Ends the right of a thread's runs and streams to write.
+/// Ends the right of a thread's runs and streams to write. What came of their answers is not kept, unlike
+/// when a run is aborted: it would be written to be deleted.
 fn abort_all(tx: &mut Tx, thread: ThreadId) -> Result<()> {
     let now = tx.now();
     let failure = Failure::new(THREAD_DELETED, "the thread was deleted");

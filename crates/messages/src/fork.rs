@@ -12,7 +12,8 @@ use loomwork_core::{Fault, Kind, Time};
 use loomwork_store::{Next, Page, Paged, Result, Row, Store, Tx, Upkeep};
 
 use crate::deletion::rest_if_failed;
-use crate::positions;
+use crate::list::last;
+use crate::save::MAX_NUMBER;
 use crate::tables::{
     Fork, MessageId, MessageRow, MessageStatus, Position, Stage, Thread, ThreadId, ThreadStatus,
 };
@@ -28,9 +29,6 @@ pub const MAX_BATCH: usize = 1_000;
 
 /// About how many bytes of messages one transaction copies: no message is begun beyond it.
 pub const BATCH_BYTES: usize = 4 << 20;
-
-/// The last turn that a copy may have: numbers up to it are exact in every JSON reader.
-pub const MAX_ORDER: u64 = (1 << 53) - 2;
 
 /// Why a thread is not forked. Nothing is written then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -195,18 +193,15 @@ pub fn start(tx: &mut Tx, source: ThreadId, at: impl Into<At>, options: Options)
     }
     let until = until(tx, source, at.into())?;
     let first = first(tx, source, until, &options)?;
-    if until.order.checked_add(options.insert_at_order).is_none_or(|order| order > MAX_ORDER)
+    if until.order.checked_add(options.insert_at_order).is_none_or(|order| order > MAX_NUMBER)
         && first.is_some()
     {
         let found = options.insert_at_order;
         let right = "so small that no turn is beyond 2^53 - 2";
         return Err(Error::BadOption { what: "insert_at_order", found, right }.into());
     }
-    let mut last = None;
-    positions::each_back_from(tx, source, until, |row| {
-        last = Some(row.position());
-        Ok(ControlFlow::Break(()))
-    })?;
+    let messages = MessageRow::by_position.eq(source);
+    let last = tx.first(messages.clone().le(until).desc())?.map(|last| last.position());
     let target = match options.target {
         Target::Alike => new_target(tx, (source, last), alike(thread.record))?,
         Target::New(new) => new_target(tx, (source, last), new)?,
@@ -215,11 +210,7 @@ pub fn start(tx: &mut Tx, source: ThreadId, at: impl Into<At>, options: Options)
             open_target(tx, source, target, options.insert_at_order, orders)?
         }
     };
-    let mut behind = None;
-    positions::each_behind(tx, source, Some(until), |row| {
-        behind = Some(row.created);
-        Ok(ControlFlow::Break(()))
-    })?;
+    let behind = tx.first(messages.gt(until))?;
     let now = tx.now();
     let fork = tx.insert(Fork {
         source,
@@ -230,7 +221,7 @@ pub fn start(tx: &mut Tx, source: ThreadId, at: impl Into<At>, options: Options)
         insert_at_order: options.insert_at_order,
         hidden: options.hidden,
         edits: options.edits,
-        edits_before: behind.unwrap_or(Time::MAX),
+        edits_before: behind.map_or(Time::MAX, |message| message.created),
         batch: options.batch,
         stage: Stage::Messages(first.and_then(just_before)),
         asked: now,
@@ -305,27 +296,23 @@ pub fn list(tx: &Tx, parent: ThreadId, page: Page) -> Result<Paged<Thread>> {
 fn until(tx: &Tx, source: ThreadId, at: At) -> Result<Position> {
     match at {
         At::Position(position) => Ok(position),
-        At::End => Ok(positions::last(tx, source)?.map_or(Position::new(0, 0), |last| last.position())),
+        At::End => Ok(last(tx, source)?.map_or(Position::FIRST, |last| last.position())),
         At::Turn(message) => {
             let row = tx.get(message)?.filter(|row| row.thread == source);
             let row = row.ok_or(Error::OtherMessage { thread: source, message })?;
-            Ok(Position::new(row.order, u64::MAX))
+            Ok(Position::end_of(row.order))
         }
     }
 }
 
 /// The position of the first message that is copied: with a limit, that many from the end.
 fn first(tx: &Tx, source: ThreadId, until: Position, options: &Options) -> Result<Option<Position>> {
-    let mut first = None;
+    let messages = MessageRow::by_position.eq(source).le(until);
     let Some(limit) = options.limit else {
-        positions::each_behind(tx, source, None, |row| {
-            first = Some(row.position()).filter(|position| *position <= until);
-            Ok(ControlFlow::Break(()))
-        })?;
-        return Ok(first);
+        return Ok(tx.first(messages)?.map(|first| first.position()));
     };
-    let mut count = 0;
-    positions::each_back_from(tx, source, until, |row| {
+    let (mut first, mut count) = (None, 0);
+    tx.each(messages.desc(), |row| {
         if options.copies(&row) {
             first = Some(row.position());
             count += 1;
@@ -338,7 +325,7 @@ fn first(tx: &Tx, source: ThreadId, until: Position, options: &Options) -> Resul
 fn just_before(position: Position) -> Option<Position> {
     match (position.order, position.step) {
         (0, 0) => None,
-        (order, 0) => Some(Position::new(order - 1, u64::MAX)),
+        (order, 0) => Some(Position::end_of(order - 1)),
         (order, step) => Some(Position::new(order, step - 1)),
     }
 }
@@ -365,8 +352,9 @@ fn open_target(
     }
     threads::require_open(tx, target)?;
     if let Some((first, last)) = orders {
+        let (first, last) = (first + insert_at_order, last + insert_at_order);
         let turns = MessageRow::by_position.eq(target);
-        let turns = turns.ge(first + insert_at_order).le(last + insert_at_order);
+        let turns = turns.ge(Position::start_of(first)).le(Position::end_of(last));
         if let Some(taken) = tx.first(turns)? {
             return Err(Error::Taken { thread: target, order: taken.order }.into());
         }

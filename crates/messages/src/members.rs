@@ -7,7 +7,7 @@
 use loomwork_core::{Fault, Kind};
 use loomwork_store::{Page, Paged, Result, Row, Tx};
 
-use crate::positions;
+use crate::list::last;
 use crate::tables::{Member, MemberRole, MessageRow, Position, ThreadId};
 use crate::threads::{self, MAX_USER_BYTES, check_text};
 
@@ -210,8 +210,8 @@ pub fn mark_read<'a>(
 ) -> Result<Row<Member>> {
     threads::require(tx, thread)?;
     let member = require(tx, thread, user.into())?;
-    let last = positions::last(tx, thread)?.map(|last| last.position());
-    let read = member.read.max(last.map(|last| last.min(position)));
+    let last = last(tx, thread)?.map(|last| last.position().min(position));
+    let read = member.read.max(last);
     tx.update(member.id, |member| member.read = read)
 }
 
@@ -231,16 +231,14 @@ pub struct Unread {
 /// [`Error::NotFound`] and [`threads::Error::NotFound`].
 pub fn unread<'a>(tx: &Tx, thread: ThreadId, user: impl Into<Option<&'a str>>) -> Result<Unread> {
     threads::require(tx, thread)?;
+    let read = require(tx, thread, user.into())?.read;
     let said = MessageRow::visible.eq(thread);
-    let Some(read) = require(tx, thread, user.into())?.read else {
-        let first = tx.first(said.clone())?.map(|first| first.position());
-        return Ok(Unread { count: tx.count(said.take(MAX_UNREAD))?, first });
+    let unread = match read {
+        Some(read) => said.gt(read),
+        None => said.ge(Position::FIRST),
     };
-    let (turn, later) = (said.clone().eq(read.order).gt(read.step), said.gt(read.order));
-    let first = tx.first(turn.clone())?.map_or_else(|| tx.first(later.clone()), |row| Ok(Some(row)))?;
-    let count = tx.count(turn.take(MAX_UNREAD))?;
-    let count = count + tx.count(later.take(MAX_UNREAD - count))?;
-    Ok(Unread { count, first: first.map(|first| first.position()) })
+    let first = tx.first(unread.clone())?.map(|first| first.position());
+    Ok(Unread { count: tx.count(unread.take(MAX_UNREAD))?, first })
 }
 
 /// Returns the member who owns a thread.

@@ -9,7 +9,7 @@ mod edits;
 use loomwork_core::Time;
 use loomwork_models::{FinishReason, Message, ProviderData, Role, Usage, Warning};
 use loomwork_store::lease::Lease;
-use loomwork_store::{Id, Key, Table, TableDef};
+use loomwork_store::{Id, Key, KeyError, Table, TableDef};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -185,9 +185,34 @@ pub struct Position {
 }
 
 impl Position {
+    /// The first place of a thread.
+    pub const FIRST: Self = Self::new(0, 0);
+
     /// Returns a position.
     pub const fn new(order: u64, step: u64) -> Self {
         Self { order, step }
+    }
+
+    /// Returns the first place of a turn.
+    pub const fn start_of(order: u64) -> Self {
+        Self::new(order, 0)
+    }
+
+    /// Returns a place behind all of a turn.
+    pub const fn end_of(order: u64) -> Self {
+        Self::new(order, u64::MAX)
+    }
+}
+
+/// Turn and step make one part of a key, so that a range of positions is a range of the index.
+impl Key for Position {
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), KeyError> {
+        self.order.write(out)?;
+        self.step.write(out)
+    }
+
+    fn read(input: &mut &[u8]) -> Result<Self, KeyError> {
+        Ok(Self { order: u64::read(input)?, step: u64::read(input)? })
     }
 }
 
@@ -205,25 +230,13 @@ pub enum MessageStatus {
     Aborted,
 }
 
-impl MessageStatus {
-    /// Returns its name, as it is in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Success => "success",
-            Self::Failed => "failed",
-            Self::Aborted => "aborted",
-        }
-    }
-}
-
 /// One message of a thread.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 #[serde(rename_all = "camelCase")]
 #[table(name = "messages", id = "message", feed)]
-#[index(unique by_position(thread, order, step))]
-#[index(visible(thread, order, step), when = MessageRow::is_visible)]
-#[index(pending(thread, order, step), when = MessageRow::is_pending)]
+#[index(unique by_position(thread, position: Position = MessageRow::position))]
+#[index(visible(thread, position: Position = MessageRow::position), when = MessageRow::is_visible)]
+#[index(pending(thread, position: Position = MessageRow::position), when = MessageRow::is_pending)]
 #[non_exhaustive]
 pub struct MessageRow {
     /// Its thread.
@@ -364,6 +377,7 @@ impl RunStatus {
 #[index(by_thread(thread, order))]
 #[index(live(thread, order), when = Run::is_live)]
 #[index(by_host(host), when = Run::is_driven)]
+#[index(queued(created), when = Run::is_queued)]
 #[index(unique by_key(thread, key), when = Run::has_key)]
 #[non_exhaustive]
 pub struct Run {
@@ -395,6 +409,8 @@ pub struct Run {
     /// Its stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamId>,
+    /// The number of the chunk with which the step that is being made begins.
+    pub step_from: u64,
     /// How many steps are complete.
     pub steps: u32,
     /// Counts the attempts at the step that is being made, from 1.
@@ -420,6 +436,10 @@ pub struct Run {
 impl Run {
     fn is_live(&self) -> bool {
         !self.status.has_ended()
+    }
+
+    fn is_queued(&self) -> bool {
+        self.status == RunStatus::Queued
     }
 
     fn is_driven(&self) -> bool {
@@ -466,7 +486,7 @@ pub struct StreamRow {
     /// The run that writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
-    /// The message that it becomes.
+    /// The message that it becomes, whose id its UI message has from the start.
     pub message: MessageId,
     /// The turn of that message.
     pub order: u64,
@@ -526,7 +546,11 @@ pub struct DeltaRow {
     pub start: u64,
     /// The number behind its last chunk.
     pub end: u64,
-    /// The chunks, as JSON that is handed on as it is.
+    /// How many bytes each chunk, as it was written, has added to the one that it was put into: for a
+    /// reader who stopped between them. Empty where none were put together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<Vec<u32>>,
+    /// The chunks, as a JSON list that is handed on as it is.
     pub chunks: Box<RawValue>,
 }
 

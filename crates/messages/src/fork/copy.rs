@@ -8,7 +8,7 @@ use loomwork_store::{Cursor, Page, Result, Row, Tx};
 use super::{BATCH_BYTES, copies};
 use crate::size::json_bytes;
 use crate::tables::{Edit, Fork, MessageId, MessageRow, Position, Stage, ThreadStatus};
-use crate::{edits, positions, threads};
+use crate::{edits, threads};
 
 /// The most edits of a batch: with them it stays about as large as one of messages may be.
 const EDIT_BATCH: usize = 32;
@@ -34,10 +34,12 @@ pub(crate) fn step(tx: &mut Tx, fork: &Row<Fork>) -> Result<()> {
 fn messages(tx: &mut Tx, fork: &Fork, after: Option<Position>) -> Result<(u64, Option<Stage>)> {
     let (mut batch, mut looked_at, mut bytes, mut is_last) = (Vec::new(), 0, 0, true);
     let mut last = after;
-    positions::each_behind(tx, fork.source, after, |row| {
-        if row.position() > fork.until {
-            return Ok(ControlFlow::Break(()));
-        }
+    let messages = MessageRow::by_position.eq(fork.source).le(fork.until);
+    let rest = match after {
+        Some(after) => messages.gt(after),
+        None => messages,
+    };
+    tx.each(rest, |row| {
         if looked_at == fork.batch || bytes >= BATCH_BYTES {
             is_last = false;
             return Ok(ControlFlow::Break(()));
@@ -85,7 +87,7 @@ fn counterpart(tx: &Tx, fork: &Fork, message: Option<MessageId>) -> Result<Optio
     let Some(message) = message else { return Ok(None) };
     let Some(row) = tx.get(message)?.filter(|row| is_copied(fork, row)) else { return Ok(None) };
     let position = Position::new(row.order + fork.insert_at_order, row.step);
-    Ok(positions::at(tx, fork.thread, position)?.map(|copy| copy.id))
+    Ok(tx.first(MessageRow::by_position.eq(fork.thread).eq(position))?.map(|copy| copy.id))
 }
 
 /// Whether a message is in the part of the thread that is copied.

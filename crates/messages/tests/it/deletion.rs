@@ -1,11 +1,16 @@
+use loomwork_core::Tasks;
 use loomwork_messages::deletion::{self, Progress, STEP_ROWS, THREAD_DELETED, USER_STEP};
 use loomwork_messages::edits::{self, NewEdit};
+use loomwork_messages::runs::{self, Host, NewRun, RunError};
+use loomwork_messages::streams::{Live, NewStream};
 use loomwork_messages::threads::{self, Error, NewThread, ThreadPatch};
 use loomwork_messages::{
-    MemberRole, MessageStatus, RunStatus, StreamStatus, ThreadId, fork, members,
+    DeltaRow, MemberRole, MessageRow, MessageStatus, RunStatus, StreamStatus, ThreadId, UiChunk, fork,
+    members, save,
 };
 use loomwork_search::vectors;
 use loomwork_store::{Page, Result, Tx};
+use loomwork_testkit::{GUARD, soon};
 
 use super::yard::{START, Yard, delta, live, message, space, with_status};
 
@@ -116,7 +121,7 @@ async fn the_upkeep_deletes_a_large_thread_in_steps_and_says_how_far_it_is() {
     yard.start(deletion::upkeep());
     let mut seen = Vec::new();
     loop {
-        let step = loomwork_testkit::soon(steps.next()).await.expect("the store is open");
+        let step = soon(steps.next()).await.expect("the store is open");
         match step.expect("it is read") {
             Some(step) => seen.push(step.rows),
             None if seen.is_empty() => {}
@@ -169,24 +174,53 @@ async fn savers_that_race_with_a_deletion_leave_nothing_behind() {
     let yard = Yard::open().await;
     let gone = yard.thread("alice").await;
     let saves = async {
-        for order in 0.. {
-            let saved = yard.store.mutate(move |tx| {
-                threads::require_open(tx, gone)?;
-                tx.insert(message(gone, order, 0, "hello")).map(drop)
-            });
-            if saved.await.is_err() {
-                return order;
+        let mut saved = 0;
+        loop {
+            if let Err(error) = yard.store.mutate(move |tx| save(tx, gone, "hello")).await {
+                return (saved, error);
             }
+            saved += 1;
         }
-        0
     };
     let delete = async {
-        yard.until(move |tx| Ok(tx.count(loomwork_messages::MessageRow::by_position.eq(gone))? > 20)).await;
+        yard.until(move |tx| Ok(tx.count(MessageRow::by_position.eq(gone))? > 20)).await;
         threads::delete_now(&yard.store, gone).await
     };
-    let (saved, deleted) = tokio::join!(saves, delete);
+    let ((saved, error), deleted) = tokio::join!(saves, delete);
     assert!(saved > 20);
+    assert_eq!(error.downcast_ref(), Some(&Error::NotFound { thread: gone }));
     assert!(deleted.expect("it is deleted"));
+    assert!(yard.counts().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_generation_that_races_with_a_deletion_leaves_nothing_behind() {
+    let yard = Yard::open().await;
+    let tasks = Tasks::new();
+    let host = Host::start(&yard.store, &tasks).await.expect("the process enters");
+    let live = Live::start(&yard.store, &tasks);
+    let gone = yard.thread("alice").await;
+    let run = yard.commit(move |tx| Ok(runs::begin(tx, gone, NewRun::answering("hello"))?.run)).await;
+    let hold = host.take(run.id).await.expect("it is asked").expect("nobody else has it");
+    let writer = live.write(NewStream { hold: Some(hold), ..NewStream::of(run.first) });
+    let writes = async {
+        loop {
+            let delta = UiChunk::TextDelta { id: "1".into(), delta: "word ".into(), provider_metadata: None };
+            if writer.push(delta).await.is_err() || writer.flush().await.is_err() {
+                return;
+            }
+        }
+    };
+    let delete = async {
+        yard.until(|tx| Ok(tx.count(DeltaRow::by_stream.all())? > 5)).await;
+        threads::delete_now(&yard.store, gone).await
+    };
+    let (deleted, ()) = tokio::join!(delete, writes);
+    assert!(deleted.expect("it is deleted"));
+    let refused: RunError = yard.refused(move |tx| runs::held(tx, hold)).await;
+    assert!(matches!(refused, RunError::Lost { .. } | RunError::NoRun { .. }), "{refused}");
+    drop(writer);
+    tasks.shutdown(GUARD).await.expect("the tasks end");
     assert!(yard.counts().await.is_empty());
 }
 

@@ -158,7 +158,7 @@ pub(crate) fn of_tool(mut row: MessageRow) -> MessageRow {
 pub(crate) fn live(tx: &mut Tx, thread: ThreadId, pending: MessageId) -> Result<(Id<Run>, Id<StreamRow>)> {
     let run: Run = record(json!({
         "thread": thread, "order": 0, "status": "running", "durable": false, "first": pending,
-        "pending": pending, "steps": 0, "attempt": 1, "fence": 1, "created": START,
+        "pending": pending, "stepFrom": 0, "steps": 0, "attempt": 1, "fence": 1, "created": START,
     }));
     let run = tx.insert(run)?.id;
     let stream: StreamRow = record(json!({

@@ -1,0 +1,428 @@
+//! The streams that this process writes: their newest chunks in memory, and the one loop that stores them.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use loomwork_core::{RetryPolicy, Shutdown, Tasks};
+use loomwork_store::{Result, Store};
+use tokio::sync::{Notify, OwnedMutexGuard};
+
+use super::slice::Gathered;
+use super::{Chunking, Slice, StreamError, append};
+use crate::chunk::UiChunk;
+use crate::runs::Hold;
+use crate::tables::StreamId;
+
+/// How often the chunks that came in are stored, all streams together in one transaction.
+pub const FLUSH_EVERY: Duration = Duration::from_millis(100);
+
+/// How many bytes of chunks make a slice before its time.
+pub const SLICE_BYTES: usize = 4 * 1024;
+
+/// How many bytes of a stream's stored chunks stay in memory for readers who are a little behind.
+pub const RING_BYTES: usize = 16 * 1024;
+
+/// The streams that this process writes, and the way to read any.
+#[derive(Clone, Debug)]
+pub struct Live {
+    pub(super) hub: Arc<Hub>,
+}
+
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) store: Store,
+    growing: Mutex<HashMap<StreamId, Arc<Growing>>>,
+    /// Something waits to be stored.
+    dirty: Notify,
+}
+
+impl Live {
+    /// Starts the loop that stores what is written.
+    pub fn start(store: &Store, tasks: &Tasks) -> Self {
+        let hub = Arc::new(Hub { store: store.clone(), growing: Mutex::default(), dirty: Notify::new() });
+        let storing = hub.clone();
+        tasks.spawn("storing streams", |shutdown| async move { storing.store_until(shutdown).await });
+        Self { hub }
+    }
+
+    /// Returns how many streams this process writes now.
+    pub fn writing(&self) -> usize {
+        self.hub.lock().len()
+    }
+}
+
+impl Hub {
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, Arc<Growing>>> {
+        self.growing.lock().expect("nothing panics while the map is held")
+    }
+
+    /// Returns a stream that this process writes.
+    pub(super) fn growing(&self, stream: StreamId) -> Option<Arc<Growing>> {
+        self.lock().get(&stream).cloned()
+    }
+
+    /// Enters a stream that grows from `stored` on, in place of one that an earlier writer left.
+    pub(super) fn enter(
+        &self,
+        id: StreamId,
+        hold: Option<Hold>,
+        stored: u64,
+        chunking: Chunking,
+    ) -> Arc<Growing> {
+        let growing = Arc::new(Growing::new(id, hold, stored, chunking));
+        if let Some(former) = self.lock().insert(id, growing.clone()) {
+            former.state().is_closed = true;
+            former.changed.notify_waiters();
+        }
+        growing
+    }
+
+    fn leave(&self, growing: &Arc<Growing>) {
+        let mut map = self.lock();
+        if map.get(&growing.id).is_some_and(|entered| Arc::ptr_eq(entered, growing)) {
+            map.remove(&growing.id);
+        }
+        drop(map);
+        growing.changed.notify_waiters();
+    }
+
+    pub(super) fn is_dirty(&self) {
+        self.dirty.notify_one();
+    }
+
+    async fn store_until(&self, shutdown: Shutdown) {
+        let pauses = RetryPolicy::default();
+        let mut failures = 0;
+        while !shutdown.is_requested() {
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = self.dirty.notified() => tokio::select! {
+                    () = shutdown.requested() => {}
+                    () = self.store.clock().sleep(FLUSH_EVERY) => {}
+                },
+            }
+            match self.store_all().await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    failures += 1;
+                    let pause = pauses.delay(failures, &loomwork_core::Random::system());
+                    tracing::warn!(%error, ?pause, "streams could not be stored and are tried again");
+                    self.store.clock().sleep(pause).await;
+                    self.is_dirty();
+                }
+            }
+        }
+    }
+
+    /// Stores what all streams have, in one transaction. One that is being stored already is left out.
+    async fn store_all(&self) -> Result<()> {
+        let streams: Vec<_> = self.lock().values().cloned().collect();
+        let mut taken = Vec::new();
+        for growing in streams {
+            let Ok(turn) = growing.storing.clone().try_lock_owned() else {
+                // Whoever stores it has not seen what came since.
+                self.is_dirty();
+                continue;
+            };
+            match growing.take() {
+                Some(gathered) => taken.push(Taken { growing, gathered, _turn: turn }),
+                None if growing.state().is_closed => self.leave(&growing),
+                None => {}
+            }
+        }
+        self.store_taken(taken).await
+    }
+
+    /// Stores what one stream has, and returns when all that was pushed before is stored.
+    pub(super) async fn store_one(&self, growing: &Arc<Growing>) -> Result<()> {
+        let turn = growing.storing.clone().lock_owned().await;
+        if let Some(gathered) = growing.take() {
+            self.store_taken(vec![Taken { growing: growing.clone(), gathered, _turn: turn }]).await?;
+        }
+        growing.lost()
+    }
+
+    async fn store_taken(&self, taken: Vec<Taken>) -> Result<()> {
+        let mut slices = Vec::with_capacity(taken.len());
+        for taken in &taken {
+            let slice = taken.gathered.slice();
+            let slice = slice.map_err(|error| StreamError::BadChunk { reason: error.to_string() })?;
+            slices.push((taken.growing.id, taken.growing.hold, slice));
+        }
+        if slices.is_empty() {
+            return Ok(());
+        }
+        let slices: Arc<[_]> = slices.into();
+        let stored = self.store.mutate(move |tx| {
+            let each = slices.iter().map(|(stream, hold, slice): &(StreamId, Option<Hold>, Slice)| {
+                let slice = slice.clone();
+                let appended = tx.nested(|tx| append(tx, *stream, *hold, slice));
+                // That one stream has ended is no reason not to store the others.
+                match appended {
+                    Ok(true) => Ok(Outcome::Stored),
+                    Ok(false) => Ok(Outcome::StoredLast(StreamError::ended(&tx.require(*stream)?))),
+                    Err(error) => error.downcast::<StreamError>().map(Outcome::Refused),
+                }
+            });
+            each.collect::<Result<Vec<_>>>()
+        });
+        let outcomes = match stored.relaxed().await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                taken.into_iter().for_each(Taken::put_back);
+                return Err(error);
+            }
+        };
+        for (taken, outcome) in taken.into_iter().zip(outcomes) {
+            let over = match outcome {
+                Outcome::Stored => {
+                    taken.growing.acknowledge(taken.gathered.end());
+                    continue;
+                }
+                Outcome::StoredLast(why) => {
+                    taken.growing.acknowledge(taken.gathered.end());
+                    why
+                }
+                Outcome::Refused(why) => why,
+            };
+            taken.growing.state().lost = Some(over);
+            self.leave(&taken.growing);
+        }
+        Ok(())
+    }
+}
+
+/// What became of a stream's slice.
+#[derive(Clone, Debug)]
+enum Outcome {
+    Stored,
+    /// It was the rest of a stream that was cut from elsewhere.
+    StoredLast(StreamError),
+    Refused(StreamError),
+}
+
+/// What is being stored of a stream, and the turn to do so.
+struct Taken {
+    growing: Arc<Growing>,
+    gathered: Gathered,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Taken {
+    fn put_back(self) {
+        let mut state = self.growing.state();
+        let since = std::mem::replace(&mut state.gathered, self.gathered);
+        state.gathered.absorb(since);
+    }
+}
+
+/// A stream that this process writes.
+#[derive(Debug)]
+pub(super) struct Growing {
+    pub(super) id: StreamId,
+    hold: Option<Hold>,
+    chunking: Chunking,
+    state: Mutex<State>,
+    /// Whose turn it is to store it.
+    storing: Arc<tokio::sync::Mutex<()>>,
+    /// It has grown, was stored, or is over.
+    pub(super) changed: Notify,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// How many chunks there are.
+    end: u64,
+    /// What waits to be stored.
+    gathered: Gathered,
+    /// How many bytes are not stored yet.
+    pub(super) unstored: usize,
+    /// Up to where it is stored.
+    stored: u64,
+    /// The newest chunks, as JSON, with the number of the first one. All that is not stored is here.
+    ring: VecDeque<Arc<str>>,
+    ring_start: u64,
+    ring_bytes: usize,
+    /// Texts whose last chunk has no end yet.
+    held: Vec<UiChunk>,
+    /// Its writer is gone.
+    pub(super) is_closed: bool,
+    /// Why it takes no more.
+    lost: Option<StreamError>,
+}
+
+/// What a reader finds in memory.
+pub(super) enum Found {
+    /// Chunks.
+    Slice(Slice),
+    /// Its place is in the stored slices.
+    Stored,
+    /// Nothing new.
+    Nothing,
+    /// Its place is behind the end.
+    Ahead(u64),
+    /// Nothing new, and nothing will come.
+    Over,
+}
+
+impl Growing {
+    fn new(id: StreamId, hold: Option<Hold>, stored: u64, chunking: Chunking) -> Self {
+        let state = State {
+            end: stored,
+            gathered: Gathered::from(stored),
+            unstored: 0,
+            stored,
+            ring: VecDeque::new(),
+            ring_start: stored,
+            ring_bytes: 0,
+            held: Vec::new(),
+            is_closed: false,
+            lost: None,
+        };
+        let storing = Arc::default();
+        Self { id, hold, chunking, state: Mutex::new(state), storing, changed: Notify::new() }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while a stream's state is held")
+    }
+
+    /// Fails if the stream takes no more.
+    pub(super) fn lost(&self) -> Result<()> {
+        self.state().lost.clone().map_or(Ok(()), |lost| Err(lost.into()))
+    }
+
+    /// Adds a chunk, and returns how many bytes wait to be stored.
+    pub(super) fn push(&self, chunk: UiChunk) -> Result<usize, StreamError> {
+        let mut state = self.state();
+        state.push_in_chunks(chunk, &self.chunking)?;
+        let unstored = state.unstored;
+        drop(state);
+        self.changed.notify_waiters();
+        Ok(unstored)
+    }
+
+    /// Takes what waits to be stored.
+    fn take(&self) -> Option<Gathered> {
+        let mut state = self.state();
+        let held = !state.held.is_empty();
+        state.release_held();
+        let end = state.end;
+        let taken = std::mem::replace(&mut state.gathered, Gathered::from(end));
+        drop(state);
+        if held {
+            self.changed.notify_waiters();
+        }
+        (!taken.is_empty()).then_some(taken)
+    }
+
+    fn acknowledge(&self, stored: u64) {
+        let mut state = self.state();
+        state.stored = stored;
+        state.unstored = 0;
+        let waiting = state.end.saturating_sub(stored);
+        let waiting = usize::try_from(waiting).unwrap_or(usize::MAX).min(state.ring.len());
+        state.unstored = state.ring.iter().rev().take(waiting).map(|text| text.len()).sum();
+        state.trim();
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Returns what there is from a chunk on.
+    pub(super) fn from(&self, cursor: u64) -> Found {
+        let state = self.state();
+        if cursor > state.end {
+            return Found::Ahead(state.end);
+        }
+        if cursor < state.ring_start {
+            return Found::Stored;
+        }
+        let skip = usize::try_from(cursor - state.ring_start).unwrap_or(usize::MAX);
+        if skip < state.ring.len() {
+            let texts = state.ring.iter().skip(skip).map(|text| &**text);
+            return Found::Slice(Slice::of_texts(cursor, texts));
+        }
+        if state.is_closed || state.lost.is_some() { Found::Over } else { Found::Nothing }
+    }
+}
+
+impl State {
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    /// Adds a chunk, its text cut where it should be.
+    fn push_in_chunks(&mut self, chunk: UiChunk, chunking: &Chunking) -> Result<(), StreamError> {
+        if matches!(chunking, Chunking::AsSent) {
+            return self.push(chunk);
+        }
+        if !chunk.is_cut() {
+            // What is said next comes behind what is held, whatever text that is of.
+            self.release_held();
+            return self.push(chunk);
+        }
+        let mut chunk = match self.held.iter().position(|held| held.grows_with(&chunk)) {
+            Some(place) => {
+                let mut held = self.held.swap_remove(place);
+                held.grow_by(&chunk);
+                held
+            }
+            None => chunk,
+        };
+        while let Some(end) = chunk.delta().and_then(|text| chunking.first_end(text)) {
+            let Some((first, rest)) = chunk.split(end) else { return Ok(()) };
+            self.push(first)?;
+            match rest {
+                Some(rest) => chunk = rest,
+                None => return Ok(()),
+            }
+        }
+        self.held.push(chunk);
+        Ok(())
+    }
+
+    fn release_held(&mut self) {
+        for held in std::mem::take(&mut self.held) {
+            // It was measured when it came.
+            let _ = self.push(held);
+        }
+    }
+
+    fn push(&mut self, chunk: UiChunk) -> Result<(), StreamError> {
+        let text = serde_json::to_string(&chunk)
+            .map_err(|error| StreamError::BadChunk { reason: error.to_string() })?;
+        if text.len() > super::MAX_CHUNK_BYTES {
+            return Err(StreamError::ChunkTooLarge { bytes: text.len() });
+        }
+        self.unstored += text.len();
+        self.ring_bytes += text.len();
+        self.ring.push_back(text.into());
+        self.gathered.push(chunk);
+        self.end += 1;
+        self.trim();
+        Ok(())
+    }
+
+    /// Lets go of what is stored, beyond what stays for readers who are a little behind.
+    fn trim(&mut self) {
+        while self.ring_bytes > RING_BYTES && self.ring_start < self.stored {
+            let Some(first) = self.ring.pop_front() else { return };
+            self.ring_bytes -= first.len();
+            self.ring_start += 1;
+        }
+    }
+}
+
+/// Waits for a change of a stream that `look` has not seen yet.
+pub(super) async fn changed<T>(growing: &Growing, mut look: impl FnMut() -> Option<T>) -> T {
+    loop {
+        let mut changed = pin!(growing.changed.notified());
+        changed.as_mut().enable();
+        if let Some(seen) = look() {
+            return seen;
+        }
+        changed.await;
+    }
+}

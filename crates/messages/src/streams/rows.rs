@@ -1,0 +1,442 @@
+//! Streams and their deltas as rows.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use loomwork_core::{Fault, Kind};
+use loomwork_store::{Next, Result, Row, Tx, Upkeep};
+
+use super::Slice;
+use crate::runs::{self, Hold};
+use crate::tables::{
+    DeltaRow, Failure, MessageId, MessageRow, Run, RunId, RunStatus, StreamId, StreamRow, StreamStatus,
+    ThreadId,
+};
+
+/// After how long a stream without a run is aborted when nobody has written to it.
+pub const STREAM_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// How long a stream that has ended stays, for readers who are behind.
+pub const KEEP_ENDED: Duration = Duration::from_secs(5 * 60);
+
+/// For how long after its end the writer of a stream that was cut from elsewhere may store the rest of what
+/// it had.
+pub const LATE: Duration = Duration::from_secs(10);
+
+/// How many deltas one step of the clean-up deletes at most.
+pub const DELETE_DELTAS: usize = 500;
+
+/// How many bytes of deltas one step of the clean-up reads, and one look of a reader takes, about.
+pub const READ_BYTES: usize = 256 * 1024;
+
+/// How many streams a list has at most.
+pub const MAX_LISTED: usize = 100;
+
+/// A stream that is to be opened.
+#[derive(Clone, Debug)]
+pub struct NewStream {
+    /// The message that it becomes.
+    pub message: MessageId,
+    /// The run that writes it, for streams of a run.
+    pub hold: Option<Hold>,
+    /// The model that begins it.
+    pub model: Option<String>,
+    /// The provider of that model.
+    pub provider: Option<String>,
+}
+
+impl NewStream {
+    /// Returns the stream of a message that no run makes.
+    pub fn of(message: MessageId) -> Self {
+        Self { message, hold: None, model: None, provider: None }
+    }
+}
+
+/// Opens a stream for a message. A run that has one goes on with it.
+///
+/// # Errors
+/// [`StreamError::NoMessage`]; [`RunError::Lost`](crate::runs::RunError::Lost) when the run is no longer held.
+pub fn open(tx: &mut Tx, new: NewStream) -> Result<Row<StreamRow>> {
+    let run = new.hold.map(|hold| runs::held(tx, hold)).transpose()?;
+    if let Some(open) = run.as_ref().and_then(|run| run.stream) {
+        return tx.require(open);
+    }
+    let message = tx.get(new.message)?.ok_or(StreamError::NoMessage { message: new.message })?;
+    let expires = tx.now() + STREAM_TIMEOUT;
+    let MessageRow { thread, order, step, .. } = message.record;
+    let stream = tx.insert(StreamRow {
+        thread,
+        run: run.as_ref().map(|run| run.id),
+        message: message.id,
+        order,
+        step,
+        user: message.record.user,
+        agent: message.record.agent,
+        model: new.model,
+        provider: new.provider,
+        status: StreamStatus::Streaming,
+        error: None,
+        length: None,
+        files: Vec::new(),
+        created: tx.now(),
+        ended: None,
+        expires,
+    })?;
+    if let Some(run) = run {
+        tx.update(run.id, |run| (run.stream, run.step_from) = (Some(stream.id), 0))?;
+    }
+    Ok(stream)
+}
+
+/// Stores the next slice of a stream, and says whether it takes more: not if it was cut from elsewhere and
+/// this was the rest that its writer had in hand. `hold` is that of its run, if it has one.
+///
+/// # Errors
+/// [`StreamError::Ended`] when the stream was cut or its run taken over; [`StreamError::Gap`] for a slice
+/// that does not begin where the last one ended.
+pub fn append(tx: &mut Tx, stream: StreamId, hold: Option<Hold>, slice: Slice) -> Result<bool> {
+    let row = tx.get(stream)?.ok_or(StreamError::NoStream { stream })?;
+    let run = row.run.map(|run| tx.require(run)).transpose()?;
+    let late = is_late(tx, &row, run.as_ref(), hold);
+    if !late && !may_write(&row, run.as_ref(), hold) {
+        return Err(StreamError::ended(&row).into());
+    }
+    let end = stored(tx, stream)?;
+    if slice.start != end {
+        return Err(StreamError::Gap { stream, end, start: slice.start }.into());
+    }
+    let Slice { start, end, chunks, pieces } = slice;
+    tx.insert(DeltaRow { stream, start, end, pieces, chunks })?;
+    if late {
+        tx.update(stream, |row| row.length = Some(end))?;
+        if let Some(run) = row.run {
+            runs::amend(tx, run)?;
+        }
+    } else if row.expires < tx.now() + STREAM_TIMEOUT * 3 / 4 {
+        refresh(tx, stream)?;
+    }
+    Ok(!late)
+}
+
+/// Whether a stream still takes what this writer has.
+fn may_write(row: &StreamRow, run: Option<&Row<Run>>, hold: Option<Hold>) -> bool {
+    let holds = match (run, hold) {
+        (Some(run), Some(hold)) => {
+            run.id == hold.run && run.fence == hold.fence && run.status == RunStatus::Running
+        }
+        (Some(_), None) => false,
+        (None, _) => true,
+    };
+    holds && row.status == StreamStatus::Streaming
+}
+
+/// Whether the stream was cut from elsewhere just now, while this writer still had something in hand.
+fn is_late(tx: &Tx, row: &Row<StreamRow>, run: Option<&Row<Run>>, hold: Option<Hold>) -> bool {
+    let was_its_own = match (run, hold) {
+        (Some(run), Some(hold)) => {
+            run.id == hold.run && run.fence == hold.fence && run.stream == Some(row.id)
+        }
+        (Some(_), None) => false,
+        (None, _) => true,
+    };
+    was_its_own
+        && row.status == StreamStatus::Aborted
+        && row.ended.is_some_and(|ended| tx.now() <= ended + LATE)
+}
+
+/// Says that a stream's writer is alive though it has nothing to write: a tool runs.
+///
+/// # Errors
+/// [`StreamError::NoStream`]; [`StreamError::Ended`].
+pub fn refresh(tx: &mut Tx, stream: StreamId) -> Result<()> {
+    let row = tx.get(stream)?.ok_or(StreamError::NoStream { stream })?;
+    if row.status != StreamStatus::Streaming {
+        return Err(StreamError::ended(&row).into());
+    }
+    let expires = tx.now() + STREAM_TIMEOUT;
+    tx.update(stream, |row| row.expires = expires)?;
+    Ok(())
+}
+
+/// Returns up to where a stream is stored.
+pub(crate) fn stored(tx: &Tx, stream: StreamId) -> Result<u64> {
+    let last = tx.first(DeltaRow::by_stream.eq(stream).desc())?;
+    Ok(last.map_or(0, |last| last.end))
+}
+
+/// Ends a stream as complete; says whether it was still open.
+///
+/// # Errors
+/// [`StreamError::NoStream`].
+pub fn finish(tx: &mut Tx, stream: StreamId) -> Result<bool> {
+    end(tx, stream, StreamStatus::Finished, None)
+}
+
+/// Cuts a stream; says whether it was still open. That of a run is cut with its run, by
+/// [`runs::abort`](crate::runs::abort): this is for streams without one.
+///
+/// # Errors
+/// [`StreamError::NoStream`]; [`StreamError::OfRun`].
+pub fn abort(tx: &mut Tx, stream: StreamId, failure: Failure) -> Result<bool> {
+    let row = tx.get(stream)?.ok_or(StreamError::NoStream { stream })?;
+    match row.run {
+        Some(run) if row.status == StreamStatus::Streaming => Err(StreamError::OfRun { stream, run }.into()),
+        _ => cut(tx, stream, failure),
+    }
+}
+
+pub(crate) fn cut(tx: &mut Tx, stream: StreamId, failure: Failure) -> Result<bool> {
+    end(tx, stream, StreamStatus::Aborted, Some(failure))
+}
+
+fn end(tx: &mut Tx, stream: StreamId, status: StreamStatus, error: Option<Failure>) -> Result<bool> {
+    let row = tx.get(stream)?.ok_or(StreamError::NoStream { stream })?;
+    if row.status != StreamStatus::Streaming {
+        return Ok(false);
+    }
+    let (now, length) = (tx.now(), stored(tx, stream)?);
+    tx.update(stream, |row| {
+        row.status = status;
+        row.error = error;
+        row.length = Some(length);
+        row.ended = Some(now);
+        row.expires = now + KEEP_ENDED;
+    })?;
+    Ok(true)
+}
+
+/// Returns the streams of a thread from a turn on, the newest first: those that grow, or of all statuses.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn list(
+    tx: &Tx,
+    thread: ThreadId,
+    from_order: u64,
+    statuses: &[StreamStatus],
+) -> Result<Vec<Row<StreamRow>>> {
+    let mut streams = Vec::new();
+    for status in statuses {
+        let span = StreamRow::by_thread.eq(thread).eq(*status).ge(from_order).desc().take(MAX_LISTED);
+        streams.extend(tx.scan(span)?);
+    }
+    streams.sort_by_key(|stream| std::cmp::Reverse((stream.order, stream.step, stream.id)));
+    streams.truncate(MAX_LISTED);
+    Ok(streams)
+}
+
+/// Returns a stream, if it is one of this thread: who may read a thread may read its streams, and no others.
+///
+/// # Errors
+/// [`StreamError::Elsewhere`], which does not say of which thread it is; [`StreamError::NoStream`].
+pub fn of_thread(tx: &Tx, thread: ThreadId, stream: StreamId) -> Result<Row<StreamRow>> {
+    let row = tx.get(stream)?.ok_or(StreamError::NoStream { stream })?;
+    if row.thread != thread {
+        return Err(StreamError::Elsewhere { stream, thread }.into());
+    }
+    Ok(row)
+}
+
+/// Returns the stored slices of a stream from a chunk on, [`READ_BYTES`] of them and one more at most. One
+/// that begins before `from` is cut there.
+///
+/// # Errors
+/// As [`of_thread`]; [`StreamError::Damaged`] for a slice that cannot be cut.
+pub fn deltas(tx: &Tx, thread: ThreadId, stream: StreamId, from: u64) -> Result<Vec<Slice>> {
+    of_thread(tx, thread, stream)?;
+    slices(tx, stream, from, READ_BYTES)
+}
+
+/// As [`deltas`], of a stream that may be read.
+pub(crate) fn slices(tx: &Tx, stream: StreamId, from: u64, bytes: usize) -> Result<Vec<Slice>> {
+    let mut slices: Vec<Slice> = Vec::new();
+    // The slice that holds the first chunk may begin before it.
+    let holding = tx.first(DeltaRow::by_stream.eq(stream).lt(from).desc())?;
+    if let Some(row) = holding.filter(|row| row.end > from) {
+        let cut = Slice::of(row.record).from(from).ok_or(StreamError::Damaged { stream, start: from })?;
+        slices.push(cut);
+    }
+    let mut left = bytes;
+    tx.each(DeltaRow::by_stream.eq(stream).ge(from), |row| {
+        let slice = Slice::of(row.record);
+        left = left.saturating_sub(slice.chunks.get().len());
+        slices.push(slice);
+        Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(slices)
+}
+
+/// Deletes a stream that has ended, [`DELETE_DELTAS`] deltas a call; says whether it is gone.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn delete(tx: &mut Tx, stream: StreamId) -> Result<bool> {
+    let mut ids = Vec::new();
+    let mut left = READ_BYTES;
+    tx.each(DeltaRow::by_stream.eq(stream).take(DELETE_DELTAS), |row| {
+        left = left.saturating_sub(row.chunks.get().len());
+        ids.push(row.id);
+        Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    let is_last = ids.len() < DELETE_DELTAS && left > 0;
+    for id in ids {
+        tx.delete(id)?;
+    }
+    if is_last {
+        tx.delete(stream)?;
+    }
+    Ok(is_last)
+}
+
+/// Returns the upkeep that aborts streams whose writer is gone, and deletes those that ended some time ago.
+pub fn upkeep() -> Upkeep {
+    Upkeep::new("streams", |tx| {
+        let Some(first) = tx.first(StreamRow::expiring.all().readable())? else { return Ok(Next::Idle) };
+        if first.expires > tx.now() {
+            return Ok(Next::At(first.expires));
+        }
+        match (first.status, first.run) {
+            // The run's host answers for it.
+            (StreamStatus::Streaming, Some(_)) => refresh(tx, first.id)?,
+            (StreamStatus::Streaming, None) => {
+                let timeout = Failure::new("timeout", "nobody has written to the stream for too long");
+                cut(tx, first.id, timeout.clone())?;
+                settle_message(tx, &first, timeout)?;
+            }
+            (StreamStatus::Finished | StreamStatus::Aborted, _) => drop(delete(tx, first.id)?),
+        }
+        Ok(Next::More)
+    })
+}
+
+/// Ends the message of a stream without a run with what the stream has.
+fn settle_message(tx: &mut Tx, stream: &Row<StreamRow>, failure: Failure) -> Result<()> {
+    use crate::save::{NewMessage, Place, Save, save};
+    use crate::tables::MessageStatus;
+    let Some(message) = tx.get(stream.message)?.filter(|row| row.status == MessageStatus::Pending) else {
+        return Ok(());
+    };
+    let partial = crate::recover::recover(tx, stream.id, 0)?;
+    let partial = partial.into_iter().map(|message| NewMessage {
+        status: MessageStatus::Aborted,
+        error: Some(failure.clone()),
+        ..NewMessage::new(message)
+    });
+    let partial: Vec<_> = partial.collect();
+    if partial.is_empty() {
+        crate::change::settle(tx, message.id, MessageStatus::Aborted, Some(failure))?;
+        return Ok(());
+    }
+    save(tx, message.thread, Save::all(partial).at(Place::Fill(message.id)))?;
+    Ok(())
+}
+
+/// Why a stream cannot be written or read.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// A stream that is not there.
+    #[error("there is no {stream}; streams that have ended are deleted after {} minutes", KEEP_ENDED.as_secs() / 60)]
+    NoStream {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A message that is not there.
+    #[error("there is no {message} to stream")]
+    NoMessage {
+        /// The message.
+        message: MessageId,
+    },
+    /// A stream of another thread.
+    #[error("{thread} has no {stream}")]
+    Elsewhere {
+        /// The stream.
+        stream: StreamId,
+        /// The thread.
+        thread: ThreadId,
+    },
+    /// A stream that has ended, or is another writer's.
+    #[error("{stream} takes no more: {why}")]
+    Ended {
+        /// The stream.
+        stream: StreamId,
+        /// Why.
+        why: String,
+    },
+    /// A stream that is cut with its run.
+    #[error("{stream} belongs to {run}; abort the run, which ends its message too")]
+    OfRun {
+        /// The stream.
+        stream: StreamId,
+        /// The run.
+        run: RunId,
+    },
+    /// A slice that does not follow the last one.
+    #[error("{stream} is stored up to chunk {end}, and the slice begins at {start}")]
+    Gap {
+        /// The stream.
+        stream: StreamId,
+        /// Where the last slice ended.
+        end: u64,
+        /// Where this one begins.
+        start: u64,
+    },
+    /// A cursor behind the end of the stream.
+    #[error("{stream} has {end} chunks, so it cannot be read from chunk {cursor} on")]
+    Ahead {
+        /// The stream.
+        stream: StreamId,
+        /// How many chunks it has.
+        end: u64,
+        /// The cursor.
+        cursor: u64,
+    },
+    /// A slice whose chunks do not fit what is said of them.
+    #[error("the slice of {stream} that holds chunk {start} is damaged")]
+    Damaged {
+        /// The stream.
+        stream: StreamId,
+        /// The chunk.
+        start: u64,
+    },
+    /// A chunk above [`MAX_CHUNK_BYTES`](super::MAX_CHUNK_BYTES).
+    #[error(
+        "a chunk of {bytes} bytes; the most is {}, and large outputs belong in the file store: call `offload`",
+        super::MAX_CHUNK_BYTES
+    )]
+    ChunkTooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// A chunk that is no JSON.
+    #[error("a chunk cannot be written: {reason}")]
+    BadChunk {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl StreamError {
+    pub(crate) fn ended(row: &Row<StreamRow>) -> Self {
+        let why = match (&row.error, row.status) {
+            (Some(error), _) => format!("{} ({})", error.message, error.code),
+            (None, StreamStatus::Streaming) => "its run was taken over".to_owned(),
+            (None, StreamStatus::Finished | StreamStatus::Aborted) => "it has ended".to_owned(),
+        };
+        Self::Ended { stream: row.id, why }
+    }
+}
+
+impl Fault for StreamError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoStream { .. } | Self::NoMessage { .. } | Self::Elsewhere { .. } => Kind::NotFound,
+            Self::Ended { .. } => Kind::Cancelled,
+            Self::Gap { .. } => Kind::Conflict,
+            Self::Damaged { .. } => Kind::Corrupt,
+            Self::OfRun { .. } | Self::Ahead { .. } | Self::ChunkTooLarge { .. } | Self::BadChunk { .. } => {
+                Kind::Invalid
+            }
+        }
+    }
+}
