@@ -40,7 +40,9 @@ pub fn messages() -> Index<MessageRow> {
 /// Filter fields: `user`, which an anonymous thread does not have, `status`, `tag`, `created`.
 pub fn titles() -> Index<Thread> {
     Index::new(TITLES)
-        .text("title", |thread: &Thread| thread.title.as_deref().unwrap_or_default())
+        .text("title", |thread: &Thread| {
+            thread.title.as_deref().filter(|_| thread.is_seen()).unwrap_or_default()
+        })
         .field("user", |thread| thread.user.clone())
         .field("status", |thread| thread.status.as_str())
         .field("tag", |thread| thread.tags.clone())

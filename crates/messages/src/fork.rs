@@ -13,6 +13,7 @@ use loomwork_store::{Next, Page, Paged, Result, Row, Store, Tx, Upkeep};
 
 use crate::deletion::rest_if_failed;
 use crate::list::last;
+use crate::runs;
 use crate::save::MAX_NUMBER;
 use crate::tables::{
     Fork, MessageId, MessageRow, MessageStatus, Position, Stage, Thread, ThreadId, ThreadStatus,
@@ -60,6 +61,12 @@ pub enum Error {
         /// The first turn that both have.
         order: u64,
     },
+    /// A thread to copy into, in which runs still write.
+    #[error("thread {thread} has runs that have not ended; copy into it when they have, or abort them")]
+    Busy {
+        /// The thread that was to be copied into.
+        thread: ThreadId,
+    },
     /// A thread that was to be copied into itself.
     #[error("thread {thread} cannot be copied into itself")]
     Itself {
@@ -72,6 +79,7 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::OtherMessage { .. } => Kind::NotFound,
+            Self::Busy { .. } => Kind::Conflict,
             Self::BadOption { .. } | Self::Taken { .. } | Self::Itself { .. } => Kind::Invalid,
         }
     }
@@ -351,6 +359,9 @@ fn open_target(
         return Err(Error::Itself { thread: target }.into());
     }
     threads::require_open(tx, target)?;
+    if !runs::live(tx, target)?.is_empty() {
+        return Err(Error::Busy { thread: target }.into());
+    }
     if let Some((first, last)) = orders {
         let (first, last) = (first + insert_at_order, last + insert_at_order);
         let turns = MessageRow::by_position.eq(target);

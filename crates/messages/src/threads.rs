@@ -31,8 +31,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::members;
 use crate::metadata::MAX_METADATA_BYTES;
+use crate::runs;
 use crate::size::json_bytes;
-use crate::tables::{Member, MemberRole, Metadata, Position, Responder, Thread, ThreadId, ThreadStatus};
+use crate::tables::{
+    Failure, Member, MemberRole, Metadata, Position, Responder, Thread, ThreadId, ThreadStatus,
+};
 
 pub use delete::{delete, delete_now, delete_user, delete_user_now};
 pub use error::Error;
@@ -52,6 +55,9 @@ pub const MAX_TAGS: usize = 64;
 
 /// The most bytes of a tag.
 pub const MAX_TAG_BYTES: usize = 100;
+
+/// The code with which the runs of a thread that is archived are aborted.
+pub const THREAD_ARCHIVED: &str = "thread_archived";
 
 /// What a new thread is. The default is anonymous and says nothing of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -197,6 +203,8 @@ pub fn require_open(tx: &Tx, id: ThreadId) -> Result<Row<Thread>> {
 
 /// Changes a thread.
 ///
+/// A thread that is archived has its runs aborted, which keep what they have made so far.
+///
 /// What is saved from then on is of a new user; what was saved before stays its writer's, and is found
 /// among that one's messages.
 ///
@@ -214,6 +222,11 @@ pub fn update(tx: &mut Tx, id: ThreadId, patch: ThreadPatch) -> Result<Row<Threa
         }
         if thread.status == ThreadStatus::Copying {
             return Err(Error::Copying { thread: id }.into());
+        }
+        if status == ThreadStatus::Archived {
+            // Nothing can be saved later, not even how a run has ended.
+            let failure = Failure::new(THREAD_ARCHIVED, "the thread was archived");
+            runs::abort_all(tx, id, None, &failure)?;
         }
         set_status(tx, id, status)?;
     }

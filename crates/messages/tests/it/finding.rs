@@ -4,9 +4,9 @@ use std::time::Duration;
 use loomwork_messages::edits::{self, NewEdit};
 use loomwork_messages::find::{self, Whose};
 use loomwork_messages::threads::{self, NewThread, ThreadPatch, Which};
-use loomwork_messages::{MessageRow, MessageStatus, ThreadId};
-use loomwork_models::MockEmbeddings;
-use loomwork_search::{Filter, Query, Search, VectorRow};
+use loomwork_messages::{MessageId, MessagePatch, MessageRow, MessageStatus, ThreadId, fork, last, update};
+use loomwork_models::{Message, MockEmbeddings};
+use loomwork_search::{Filter, Query, Search, Space, VectorRow, vectors};
 use loomwork_store::Id;
 use loomwork_testkit::soon;
 use loomwork_workpool::Workpool;
@@ -117,6 +117,35 @@ async fn only_complete_messages_and_snippets_are_embedded() {
     assert_eq!(vectors.len(), 2);
     assert!(vectors.iter().any(|vector| vector.owner() == Some(said)));
     assert!(vectors.iter().any(|vector| vector.owner() == Some(edit)));
+    pool.shutdown(DEADLINE).await.expect("the pool ends");
+    search.shutdown(DEADLINE).await.expect("the search ends");
+}
+
+#[tokio::test]
+async fn a_copied_vector_is_made_anew_when_the_text_of_the_copy_changes() {
+    let yard = Yard::open().await;
+    let model = Arc::new(MockEmbeddings::new(4));
+    let space = Space::of(&*model).expect("four is a length").expect("the model knows its length");
+    let search = Search::builder(&yard.store).in_memory().index(find::messages());
+    let search = search.embedder_for(find::MESSAGES, model).start().await.expect("the search starts");
+    let pool = search.bind(Workpool::builder(&yard.store)).start().await.expect("the pool starts");
+    let id = yard.thread("alice").await;
+    let said = yard.say(id, 0, 0, "carpets").await;
+    soon(search.embedded(yard.store.committed())).await.expect("all is embedded");
+    let copy = yard.commit(move |tx| fork::start(tx, id, fork::At::End, fork::Options::default())).await.id;
+    let copied = yard.read(move |tx| last(tx, copy)).await.expect("it was copied").id;
+    let vector = async |of: MessageId| {
+        let space = space.clone();
+        let row = yard.read(move |tx| vectors::of(tx, &space, of)).await;
+        row.expect("it has one").vector().to_vec()
+    };
+    let before = vector(said).await;
+    assert_eq!(vector(copied).await, before);
+    let patch = MessagePatch { message: Some(Message::user("rugs")), ..MessagePatch::default() };
+    yard.commit(move |tx| update(tx, copied, patch)).await;
+    soon(search.embedded(yard.store.committed())).await.expect("all is embedded");
+    assert_ne!(vector(copied).await, before);
+    assert_eq!(vector(said).await, before);
     pool.shutdown(DEADLINE).await.expect("the pool ends");
     search.shutdown(DEADLINE).await.expect("the search ends");
 }

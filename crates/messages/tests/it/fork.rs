@@ -1,5 +1,6 @@
 use loomwork_messages::edits::{self, NewEdit};
 use loomwork_messages::fork::{self, At, Error, Options, Target};
+use loomwork_messages::runs::{self, NewRun};
 use loomwork_messages::threads::{self, NewThread};
 use loomwork_messages::{
     MessageRow, MessageStatus, Position, Responder, Thread, ThreadId, ThreadStatus, metadata,
@@ -180,6 +181,11 @@ async fn a_copy_goes_into_a_thread_that_has_room_for_its_turns() {
     assert_eq!(refused, Error::Taken { thread: target, order: 1 });
     let refused: Error = yard.refused(move |tx| fork::start(tx, target, At::End, into(5))).await;
     assert_eq!(refused, Error::Itself { thread: target });
+    let running = yard.thread("alice").await;
+    yard.commit(move |tx| runs::begin(tx, running, NewRun::answering("hello"))).await;
+    let busy = Options { target: Target::Into(running), insert_at_order: 9, ..Options::default() };
+    let refused: Error = yard.refused(move |tx| fork::start(tx, source, At::End, busy)).await;
+    assert_eq!(refused, Error::Busy { thread: running });
     let copy = forked(&yard, source, At::End, into(2)).await;
     assert_eq!((copy.id, copy.parent, copy.status), (target, None, ThreadStatus::Active));
     let expected = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1)];

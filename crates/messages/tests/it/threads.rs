@@ -3,9 +3,10 @@ use std::time::Duration;
 use loomwork_core::{Fault as _, Kind};
 use loomwork_messages::threads::{
     self, Error, Listing, MAX_LOOKED_AT, MAX_SUMMARY_BYTES, MAX_TAG_BYTES, MAX_TAGS, MAX_TITLE_BYTES,
-    MAX_USER_BYTES, NewThread, Order, ThreadPatch, Which,
+    MAX_USER_BYTES, NewThread, Order, THREAD_ARCHIVED, ThreadPatch, Which,
 };
-use loomwork_messages::{BadMetadata, MAX_METADATA_BYTES, Responder, ThreadId, ThreadStatus, metadata};
+use loomwork_messages::runs::{self, NewRun};
+use loomwork_messages::{BadMetadata, MAX_METADATA_BYTES, MessageStatus, Responder, RunStatus, ThreadId, ThreadStatus, metadata, save};
 use loomwork_store::{Page, Result, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -233,6 +234,23 @@ async fn an_archived_thread_takes_nothing_new_and_is_listed_where_it_is_asked_fo
     }
     yard.commit(move |tx| threads::update(tx, away, ThreadPatch::activate())).await;
     yard.read(move |tx| threads::require_open(tx, away)).await;
+}
+
+#[tokio::test]
+async fn an_archived_thread_has_its_runs_aborted() {
+    let yard = Yard::open().await;
+    let id = yard.thread("alice").await;
+    let run = yard.commit(move |tx| Ok(runs::begin(tx, id, NewRun::answering("hello"))?.run)).await;
+    yard.commit(move |tx| threads::update(tx, id, ThreadPatch::archive())).await;
+    let ended = yard.read(move |tx| tx.require(run.id)).await.record;
+    assert_eq!(ended.status, RunStatus::Aborted);
+    assert_eq!(ended.error.expect("it says why").code, THREAD_ARCHIVED);
+    let answer = yard.read(move |tx| tx.require(run.first)).await;
+    assert_eq!(answer.status, MessageStatus::Aborted);
+    let refused: Error = yard.refused(move |tx| save(tx, id, "more")).await;
+    assert_eq!(refused, Error::Archived { thread: id });
+    yard.commit(move |tx| threads::update(tx, id, ThreadPatch::activate())).await;
+    yard.commit(move |tx| save(tx, id, "more")).await;
 }
 
 #[tokio::test]
