@@ -4,6 +4,7 @@
 mod crash;
 mod machine;
 mod measure;
+mod messages;
 mod models;
 mod report;
 mod store;
@@ -20,8 +21,12 @@ use report::Group;
 /// A group of rows, and the function that measures them.
 type Measure = fn(&Options) -> Result<Vec<Row>>;
 
-const GROUPS: &[(&str, Measure)] =
-    &[("models", models::measure), ("store", store::measure), ("workpool", workpool::measure)];
+const GROUPS: &[(&str, Measure)] = &[
+    ("messages", messages::measure),
+    ("models", models::measure),
+    ("store", store::measure),
+    ("workpool", workpool::measure),
+];
 
 /// What the command line asks for.
 #[derive(Debug, Default)]

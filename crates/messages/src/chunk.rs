@@ -3,9 +3,11 @@
 //! It is the one that web clients of the field read (`UIMessageChunk`), so a stored chunk is handed on as
 //! it is.
 
-use loomwork_models::ProviderData;
+use loomwork_models::{ProviderData, ToolResult};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::ui::Outcome;
 
 /// How the type of an application's own chunks begins.
 pub const DATA_PREFIX: &str = "data-";
@@ -225,6 +227,9 @@ pub enum UiChunk {
     /// What an application says in a type of its own.
     #[serde(untagged)]
     Data(DataChunk),
+    /// What this version cannot read, so that one such chunk spoils no other.
+    #[serde(untagged)]
+    Unread(UnreadChunk),
 }
 
 /// What an application says in a type of its own, which begins with [`DATA_PREFIX`].
@@ -278,7 +283,149 @@ impl TryFrom<RawDataChunk> for DataChunk {
     }
 }
 
+/// A chunk that this version cannot read, as it was: its type is unknown, or a field is missing or wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
+pub struct UnreadChunk {
+    kind: String,
+    fields: Map<String, Value>,
+}
+
+impl UnreadChunk {
+    /// Returns the type, as it was.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Returns the fields, the type among them.
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
+    /// Returns whether the type is known, so that a field is what is wrong.
+    pub fn has_known_type(&self) -> bool {
+        TYPES.contains(&self.kind.as_str()) || self.kind.starts_with(DATA_PREFIX)
+    }
+}
+
+impl TryFrom<Map<String, Value>> for UnreadChunk {
+    type Error = &'static str;
+
+    fn try_from(fields: Map<String, Value>) -> Result<Self, Self::Error> {
+        match fields.get("type") {
+            Some(Value::String(kind)) => Ok(Self { kind: kind.clone(), fields }),
+            _ => Err("a chunk is an object whose `type` is a string"),
+        }
+    }
+}
+
+impl From<UnreadChunk> for Map<String, Value> {
+    fn from(chunk: UnreadChunk) -> Self {
+        chunk.fields
+    }
+}
+
+/// The types that this version reads; those of applications come besides.
+const TYPES: [&str; 27] = [
+    "start",
+    "finish",
+    "message-metadata",
+    "start-step",
+    "finish-step",
+    "abort",
+    "error",
+    "text-start",
+    "text-delta",
+    "text-end",
+    "reasoning-start",
+    "reasoning-delta",
+    "reasoning-end",
+    "reasoning-file",
+    "custom",
+    "file",
+    "source-url",
+    "source-document",
+    "tool-input-start",
+    "tool-input-delta",
+    "tool-input-available",
+    "tool-input-error",
+    "tool-output-available",
+    "tool-output-error",
+    "tool-output-denied",
+    "tool-approval-request",
+    "tool-approval-response",
+];
+
 impl UiChunk {
+    /// Returns the name of the chunk's type, as it is in JSON.
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::Data(chunk) => &chunk.kind,
+            Self::Unread(chunk) => &chunk.kind,
+            known => known.known_kind().unwrap_or_default(),
+        }
+    }
+
+    /// Returns the name of the chunk's type, if it is one of [`TYPES`].
+    pub(crate) fn known_kind(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Start { .. } => "start",
+            Self::Finish { .. } => "finish",
+            Self::MessageMetadata { .. } => "message-metadata",
+            Self::StartStep => "start-step",
+            Self::FinishStep => "finish-step",
+            Self::Abort { .. } => "abort",
+            Self::Error { .. } => "error",
+            Self::TextStart { .. } => "text-start",
+            Self::TextDelta { .. } => "text-delta",
+            Self::TextEnd { .. } => "text-end",
+            Self::ReasoningStart { .. } => "reasoning-start",
+            Self::ReasoningDelta { .. } => "reasoning-delta",
+            Self::ReasoningEnd { .. } => "reasoning-end",
+            Self::ReasoningFile { .. } => "reasoning-file",
+            Self::Custom { .. } => "custom",
+            Self::File { .. } => "file",
+            Self::SourceUrl { .. } => "source-url",
+            Self::SourceDocument { .. } => "source-document",
+            Self::ToolInputStart { .. } => "tool-input-start",
+            Self::ToolInputDelta { .. } => "tool-input-delta",
+            Self::ToolInputAvailable { .. } => "tool-input-available",
+            Self::ToolInputError { .. } => "tool-input-error",
+            Self::ToolOutputAvailable { .. } => "tool-output-available",
+            Self::ToolOutputError { .. } => "tool-output-error",
+            Self::ToolOutputDenied { .. } => "tool-output-denied",
+            Self::ToolApprovalRequest { .. } => "tool-approval-request",
+            Self::ToolApprovalResponse { .. } => "tool-approval-response",
+            Self::Data(_) | Self::Unread(_) => return None,
+        })
+    }
+
+    /// Returns the chunk that shows what a tool returned, as its saved result is shown later.
+    pub fn tool_result(result: &ToolResult) -> Self {
+        let tool_call_id = result.call.clone();
+        let provider_executed = result.provider_executed;
+        let metadata = &result.extras.provider_metadata;
+        let provider_metadata = (!metadata.is_empty()).then(|| metadata.clone());
+        match Outcome::of(&result.output) {
+            Outcome::Returned(output) => Self::ToolOutputAvailable {
+                tool_call_id,
+                output,
+                preliminary: false,
+                dynamic: false,
+                provider_executed,
+                provider_metadata,
+            },
+            Outcome::Failed(error_text) => Self::ToolOutputError {
+                tool_call_id,
+                error_text,
+                dynamic: false,
+                provider_executed,
+                provider_metadata,
+            },
+            Outcome::Denied(_) => Self::ToolOutputDenied { tool_call_id },
+        }
+    }
+
     /// Returns the chunk that tells readers that a step's text starts anew, as its `attempt`-th attempt.
     pub fn restart_step(attempt: u32) -> Self {
         let data = serde_json::json!({ "attempt": attempt });

@@ -13,7 +13,7 @@ mod rows;
 mod slice;
 mod writer;
 
-pub use chunking::Chunking;
+pub use chunking::{Chunking, FirstEnd};
 pub use hub::{FLUSH_EVERY, Live, RING_BYTES, SLICE_BYTES};
 pub use reader::StreamReader;
 pub use rows::{

@@ -23,8 +23,11 @@ pub enum Chunking {
     /// Behind each match.
     Regex(Regex),
     /// Where a function says that the first chunk of a text ends, if that is known yet.
-    Custom(Arc<dyn Fn(&str) -> Option<usize> + Send + Sync>),
+    Custom(FirstEnd),
 }
+
+/// Says where the first chunk of a text ends, if that is known yet.
+pub type FirstEnd = Arc<dyn Fn(&str) -> Option<usize> + Send + Sync>;
 
 impl fmt::Debug for Chunking {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

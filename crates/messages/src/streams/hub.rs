@@ -47,6 +47,10 @@ impl Live {
         Self { hub }
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.hub.store
+    }
+
     /// Returns how many streams this process writes now.
     pub fn writing(&self) -> usize {
         self.hub.lock().len()

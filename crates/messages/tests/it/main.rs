@@ -4,6 +4,8 @@
 /// The behaviour of threads and messages, over the engine of the module that says so.
 macro_rules! behaviour {
     () => {
+        #[path = "changing.rs"]
+        mod changing;
         #[path = "deletion.rs"]
         mod deletion;
         #[path = "edits.rs"]
@@ -12,14 +14,29 @@ macro_rules! behaviour {
         mod finding;
         #[path = "fork.rs"]
         mod fork;
+        #[path = "house.rs"]
+        pub(crate) mod house;
+        #[path = "listing.rs"]
+        mod listing;
         #[path = "members.rs"]
         mod members;
+        #[path = "running.rs"]
+        mod running;
+        #[path = "saving.rs"]
+        mod saving;
+        #[path = "streaming.rs"]
+        mod streaming;
         #[path = "threads.rs"]
         mod threads;
+        #[path = "viewing.rs"]
+        mod viewing;
         #[path = "yard.rs"]
         mod yard;
     };
 }
 
 mod memory;
+mod project;
+mod reduce;
 mod sqlite;
+mod ui;
