@@ -3,12 +3,19 @@
 mod change;
 mod chunk;
 mod content;
+pub mod deletion;
+pub mod edits;
+pub mod find;
+pub mod fork;
 mod list;
+pub mod members;
+mod metadata;
 mod project;
 mod recover;
 mod reduce;
 pub mod runs;
 mod save;
+mod size;
 pub mod streams;
 mod tables;
 pub mod threads;
@@ -22,6 +29,7 @@ pub use change::{
 pub use chunk::{DATA_PREFIX, DataChunk, RESTART_STEP, UiChunk, UnreadChunk};
 pub use content::INLINE_BYTES;
 pub use list::{List, ListError, MAX_TURN_REST, MessagePage, PAGE, get_all, last, list};
+pub use metadata::{BadMetadata, MAX_METADATA_BYTES, metadata};
 pub use project::{StepMessages, file_urls};
 pub use reduce::{ChunkProblem, ChunksEnd, ReduceError, Reducer};
 pub use save::{HUMAN, MAX_NUMBER, MAX_RESTARTED, NewMessage, Place, Save, SaveError, save};
@@ -36,3 +44,7 @@ pub use ui::{
     UiSourceUrl, UiStatus, UiText, UiTool,
 };
 pub use view::{LiveStream, View, ViewEvent, ViewFollower, view};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/messages.md")]
+struct Guide;

@@ -3,6 +3,9 @@
 //! Their fields are public to be read, and their JSON is what a client may be given. They are changed
 //! through the functions of this crate, which keep what holds between them.
 
+mod background;
+mod edits;
+
 use loomwork_core::Time;
 use loomwork_models::{FinishReason, Message, ProviderData, Role, Usage, Warning};
 use loomwork_store::lease::Lease;
@@ -10,6 +13,10 @@ use loomwork_store::{Id, Key, KeyError, Table, TableDef};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+pub(crate) use background::{Deletion, Fork, Stage, UserDeletion};
+pub use edits::{Edit, EditChange};
+pub(crate) use edits::{EditLog, EditTarget};
 
 /// The id of a thread.
 pub type ThreadId = Id<Thread>;
@@ -29,8 +36,9 @@ pub type Metadata = Map<String, Value>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 #[serde(rename_all = "camelCase")]
 #[table(name = "threads", id = "thread", feed)]
-#[index(by_user(user, status))]
-#[index(by_parent(parent), when = Thread::has_parent)]
+#[index(by_user(user), when = Thread::is_seen)]
+#[index(by_status(user, status))]
+#[index(by_parent(parent), when = Thread::is_fork)]
 #[non_exhaustive]
 pub struct Thread {
     /// Whose it is; nobody's if it is anonymous.
@@ -65,8 +73,13 @@ pub struct Thread {
 }
 
 impl Thread {
-    fn has_parent(&self) -> bool {
-        self.parent.is_some()
+    /// Whether it is there for anybody, and not being deleted.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.status != ThreadStatus::Deleting
+    }
+
+    fn is_fork(&self) -> bool {
+        self.is_seen() && self.parent.is_some()
     }
 }
 
@@ -79,8 +92,22 @@ pub enum ThreadStatus {
     Active,
     /// It is put away: it is read and found where that is asked for, and takes no messages.
     Archived,
+    /// A fork is still being copied into it: it is read, and takes no messages yet.
+    Copying,
     /// It is being deleted: nobody sees it.
     Deleting,
+}
+
+impl ThreadStatus {
+    /// Returns its name, as it is in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Archived => "archived",
+            Self::Copying => "copying",
+            Self::Deleting => "deleting",
+        }
+    }
 }
 
 /// Who answers next in a thread.
@@ -116,7 +143,9 @@ pub enum MemberRole {
 #[serde(rename_all = "camelCase")]
 #[table(name = "thread_members", id = "member")]
 #[index(unique by_thread(thread, user))]
-#[index(by_activity(user, status, activity))]
+#[index(by_activity(user, activity), when = Member::is_seen)]
+#[index(by_status(user, status, activity))]
+#[index(of_others(user), when = Member::is_of_another)]
 #[non_exhaustive]
 pub struct Member {
     /// The thread.
@@ -132,6 +161,17 @@ pub struct Member {
     /// Up to where they have read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<Position>,
+}
+
+impl Member {
+    fn is_seen(&self) -> bool {
+        self.status != ThreadStatus::Deleting
+    }
+
+    /// Whether it is in somebody else's thread.
+    fn is_of_another(&self) -> bool {
+        self.is_seen() && self.role != MemberRole::Owner
+    }
 }
 
 /// A place in a thread: turn and step. Messages are in the order of their positions.
@@ -514,69 +554,8 @@ pub struct DeltaRow {
     pub chunks: Box<RawValue>,
 }
 
-/// What was done to a document or canvas beside the conversation, as a point of reference for later.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
-#[serde(rename_all = "camelCase")]
-#[table(name = "edits", id = "edit", feed)]
-#[index(unique by_target(thread, target, version))]
-#[index(by_thread(thread))]
-#[index(by_age(created))]
-#[non_exhaustive]
-pub struct Edit {
-    /// Its thread.
-    pub thread: ThreadId,
-    /// What was edited: the name of a document, a cell, a node.
-    pub target: String,
-    /// What was done to it: `insert`, `replace`, `style`.
-    pub kind: String,
-    /// Counts the edits of the target, from 1.
-    pub version: u64,
-    /// What was changed.
-    pub change: EditChange,
-    /// The text that an agent reads, and by which the edit is found.
-    pub snippet: String,
-    /// Who did it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub author: Option<String>,
-    /// The message that asked for it or told of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<MessageId>,
-    /// What the application keeps with it.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub metadata: Metadata,
-    /// When it was done.
-    pub created: Time,
-}
-
-/// What an edit changed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EditChange {
-    /// That is not said.
-    #[default]
-    Unsaid,
-    /// What was there before, and what is there now.
-    Replaced {
-        /// Before; `null` if there was nothing.
-        before: Value,
-        /// Now; `null` if nothing is left.
-        after: Value,
-    },
-    /// A patch, in the form that the application uses.
-    Patch(Value),
-}
-
-/// What is being deleted in the background.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
-#[table(name = "thread_deletions", id = "deletion")]
-#[index(by_thread(thread))]
-pub(crate) struct Deletion {
-    pub(crate) thread: ThreadId,
-    pub(crate) asked: Time,
-}
-
 /// The crate's tables, for [`Store::builder`](loomwork_store::Store::builder).
-pub fn tables() -> [TableDef; 9] {
+pub fn tables() -> [TableDef; 13] {
     [
         Thread::table(),
         Member::table(),
@@ -586,6 +565,10 @@ pub fn tables() -> [TableDef; 9] {
         StreamRow::table(),
         DeltaRow::table(),
         Edit::table(),
+        EditTarget::table(),
+        EditLog::table(),
+        Fork::table(),
         Deletion::table(),
+        UserDeletion::table(),
     ]
 }

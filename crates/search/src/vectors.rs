@@ -69,6 +69,23 @@ pub fn update(tx: &mut Tx, id: Id<VectorRow>, vector: Vec<f32>) -> Result<()> {
     Ok(())
 }
 
+/// Gives a row the vectors that another one of its table has, in all spaces, in place of its own there, and
+/// returns how many these are. The embedding pipeline goes on with them as with that row's.
+///
+/// # Errors
+/// When there is no such row; when the store cannot be read or written.
+pub fn copy<T: Table>(tx: &mut Tx, from: Id<T>, to: Id<T>) -> Result<usize> {
+    tx.require(to)?;
+    let rows = tx.scan(VectorRow::by_owner.eq(T::NAME).eq(from.raw()))?;
+    let count = rows.len();
+    for row in rows {
+        let space = Space::new(row.record.model, row.record.dimension as usize)?;
+        let text = row.record.text.and_then(|digest| digest.try_into().ok());
+        put(tx, &space, T::NAME, to.raw(), row.record.vector, text)?;
+    }
+    Ok(count)
+}
+
 /// Deletes a vector, and returns whether there was one.
 ///
 /// # Errors

@@ -6,18 +6,32 @@ macro_rules! behaviour {
     () => {
         #[path = "changing.rs"]
         mod changing;
+        #[path = "deletion.rs"]
+        mod deletion;
+        #[path = "edits.rs"]
+        mod edits;
+        #[path = "finding.rs"]
+        mod finding;
+        #[path = "fork.rs"]
+        mod fork;
         #[path = "house.rs"]
         pub(crate) mod house;
         #[path = "listing.rs"]
         mod listing;
+        #[path = "members.rs"]
+        mod members;
         #[path = "running.rs"]
         mod running;
         #[path = "saving.rs"]
         mod saving;
         #[path = "streaming.rs"]
         mod streaming;
+        #[path = "threads.rs"]
+        mod threads;
         #[path = "viewing.rs"]
         mod viewing;
+        #[path = "yard.rs"]
+        mod yard;
     };
 }
 
