@@ -6,6 +6,7 @@ use loomwork_core::{Fault, Kind};
 use loomwork_store::{Result, Row, Tx};
 
 use crate::tables::{MessageId, MessageRow, MessageStatus, Position, ThreadId};
+use crate::threads;
 
 /// How many messages a page has unless somebody says otherwise.
 pub const PAGE: usize = 100;
@@ -89,6 +90,9 @@ pub struct MessagePage {
 pub fn list(tx: &Tx, thread: ThreadId, list: &List) -> Result<MessagePage> {
     if list.size == 0 {
         return Err(ListError::EmptyPage.into());
+    }
+    if threads::get(tx, thread)?.is_none() {
+        return Ok(MessagePage { messages: Vec::new(), next: None });
     }
     let last_order = list.up_to.map(|id| order_of(tx, thread, id)).transpose()?;
     let mut page = MessagePage { messages: Vec::new(), next: None };

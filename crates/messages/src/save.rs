@@ -143,8 +143,19 @@ pub const MAX_RESTARTED: usize = 100;
 /// # Errors
 /// A [`SaveError`] says what is wrong with the place or a message; a thread that takes no messages says so.
 pub fn save(tx: &mut Tx, thread: ThreadId, save: impl Into<Save>) -> Result<Vec<Row<MessageRow>>> {
-    let Save { messages, place, restart, run } = save.into();
-    let home = threads::require_open(tx, thread)?;
+    let save = save.into();
+    let home = match save.place {
+        // What was begun is brought to its end, in a thread too that takes no more.
+        Place::Fill(_) => threads::require(tx, thread)?,
+        _ => threads::require_open(tx, thread)?,
+    };
+    save_in(tx, &home, save)
+}
+
+/// As [`save`], in a thread that may take no new messages.
+pub(crate) fn save_in(tx: &mut Tx, home: &Row<Thread>, save: Save) -> Result<Vec<Row<MessageRow>>> {
+    let Save { messages, place, restart, run } = save;
+    let thread = home.id;
     for (number, new) in messages.iter().enumerate() {
         check(number, new)?;
     }
@@ -185,7 +196,7 @@ pub fn save(tx: &mut Tx, thread: ThreadId, save: impl Into<Save>) -> Result<Vec<
             None => {
                 let position = places.next(tx, new.message.role)?;
                 turns |= position.step == 0;
-                tx.insert(record(tx, &home, position, new, prompt, run))?
+                tx.insert(record(tx, home, position, new, prompt, run))?
             }
         };
         if let Some((space, vector)) = vector {

@@ -5,13 +5,13 @@ use loomwork_search::vectors;
 use loomwork_store::{Id, Next, Result, Row, Table, Tx, Upkeep, lease};
 
 use super::{Hold, RunError, held};
-use crate::change::settle;
-use crate::recover::recover;
-use crate::save::{NewMessage, Place, Save, save};
-use crate::streams;
+use crate::change::{MessagePatch, update};
+use crate::recover::{Unfinished, end_unfinished, said_so_far};
+use crate::save::{Place, Save, save_in};
 use crate::tables::{
-    Failure, HostRow, MessageId, MessageRow, MessageStatus, Position, Run, RunId, RunStatus, ThreadId,
+    Failure, HostRow, MessageRow, MessageStatus, Position, Run, RunId, RunStatus, StreamRow, ThreadId,
 };
+use crate::{streams, threads};
 
 /// How many runs of a dead process one step takes from it.
 pub const ORPHAN_STEP: usize = 16;
@@ -63,11 +63,14 @@ pub fn abort_all(tx: &mut Tx, thread: ThreadId, order: Option<u64>, failure: &Fa
 
 /// Ends a run together with its message and its stream.
 pub(crate) fn end(tx: &mut Tx, run: Row<Run>, status: RunStatus, error: Option<Failure>) -> Result<Row<Run>> {
-    if let Some(pending) = run.pending {
-        keep_partial(tx, &run, pending, message_status(status), error.as_ref())?;
+    let stream = stream_of(tx, &run)?;
+    if let Some(message) = run.pending {
+        let ends =
+            Unfinished { message, run: Some(run.id), status: message_status(status), error: error.clone() };
+        end_unfinished(tx, &ends, stream.as_ref(), run.step_from)?;
     }
-    if let Some(stream) = run.stream {
-        streams::cut(tx, stream, error.clone().unwrap_or_default())?;
+    if let Some(stream) = stream {
+        streams::cut(tx, stream.id, error.clone().unwrap_or_default())?;
     }
     let now = tx.now();
     tx.update(run.id, |run| {
@@ -78,64 +81,34 @@ pub(crate) fn end(tx: &mut Tx, run: Row<Run>, status: RunStatus, error: Option<F
     })
 }
 
-/// Writes what the stream has of the step that was being made into the pending message.
-fn keep_partial(
-    tx: &mut Tx,
-    run: &Row<Run>,
-    pending: MessageId,
-    status: MessageStatus,
-    error: Option<&Failure>,
-) -> Result<()> {
-    let Some(row) = tx.get(pending)?.filter(|row| row.status == MessageStatus::Pending) else {
-        return Ok(());
-    };
-    let partial = partial_messages(tx, run, status, error)?;
-    if partial.is_empty() {
-        settle(tx, row.id, status, error.cloned())?;
-        return Ok(());
+fn stream_of(tx: &Tx, run: &Run) -> Result<Option<Row<StreamRow>>> {
+    match run.stream {
+        Some(stream) => tx.get(stream),
+        None => Ok(None),
     }
-    let filled = Save { run: Some(run.id), ..Save::all(partial).at(Place::Fill(row.id)) };
-    save(tx, run.thread, filled)?;
-    Ok(())
-}
-
-fn partial_messages(
-    tx: &Tx,
-    run: &Row<Run>,
-    status: MessageStatus,
-    error: Option<&Failure>,
-) -> Result<Vec<NewMessage>> {
-    let Some(stream) = run.stream else { return Ok(Vec::new()) };
-    let Some(stream) = tx.get(stream)? else { return Ok(Vec::new()) };
-    let messages = recover(tx, stream.id, run.step_from)?;
-    let new = messages.into_iter().map(|message| NewMessage {
-        status,
-        error: error.cloned(),
-        agent: run.agent.clone(),
-        user: run.user.clone(),
-        model: stream.model.clone(),
-        provider: stream.provider.clone(),
-        ..NewMessage::new(message)
-    });
-    Ok(new.collect())
 }
 
 /// Writes the message of a run that was ended from elsewhere anew, when its writer has stored the rest of
 /// what it had.
 pub(crate) fn amend(tx: &mut Tx, run: RunId) -> Result<()> {
     let Some(run) = tx.get(run)? else { return Ok(()) };
-    let Some(pending) = run.pending else { return Ok(()) };
+    let (Some(pending), Some(stream)) = (run.pending, stream_of(tx, &run)?) else { return Ok(()) };
     let Some(row) = tx.get(pending)?.filter(|row| row.status != MessageStatus::Success) else {
         return Ok(());
     };
-    let status = message_status(run.status);
-    let mut partial = partial_messages(tx, &run, status, run.error.as_ref())?.into_iter();
-    let Some(first) = partial.next() else { return Ok(()) };
+    let Some(home) = threads::get(tx, run.thread)? else { return Ok(()) };
+    let ends = Unfinished {
+        message: pending,
+        run: Some(run.id),
+        status: message_status(run.status),
+        error: run.error.clone(),
+    };
+    let mut said = said_so_far(tx, &ends, &stream, run.step_from)?.into_iter();
+    let Some(first) = said.next() else { return Ok(()) };
     forget_rest(tx, &run, row.position())?;
-    let message = Some(first.message);
-    crate::change::update(tx, row.id, crate::change::MessagePatch { message, ..Default::default() })?;
-    let rest = Save { run: Some(run.id), ..Save::all(partial).at(Place::Turn(run.order)) };
-    save(tx, run.thread, rest)?;
+    update(tx, row.id, MessagePatch { message: Some(first.message), ..MessagePatch::default() })?;
+    let rest = Save { run: Some(run.id), ..Save::all(said).at(Place::Turn(run.order)) };
+    save_in(tx, &home, rest)?;
     Ok(())
 }
 

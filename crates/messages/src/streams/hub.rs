@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use loomwork_core::{RetryPolicy, Shutdown, Tasks};
+use loomwork_core::{Kind, RetryPolicy, Shutdown, Tasks};
 use loomwork_store::{Result, Store};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
@@ -167,7 +167,7 @@ impl Hub {
                 match appended {
                     Ok(true) => Ok(Outcome::Stored),
                     Ok(false) => Ok(Outcome::StoredLast(StreamError::ended(&tx.require(*stream)?))),
-                    Err(error) => error.downcast::<StreamError>().map(Outcome::Refused),
+                    Err(error) => refused(*stream, error),
                 }
             });
             each.collect::<Result<Vec<_>>>()
@@ -205,6 +205,15 @@ enum Outcome {
     /// It was the rest of a stream that was cut from elsewhere.
     StoredLast(StreamError),
     Refused(StreamError),
+}
+
+/// A store that fails concerns all streams; what is wrong with one concerns no other.
+fn refused(stream: StreamId, error: loomwork_store::Error) -> Result<Outcome> {
+    match error.downcast::<StreamError>() {
+        Ok(error) => Ok(Outcome::Refused(error)),
+        Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Internal) => Err(error),
+        Err(error) => Ok(Outcome::Refused(StreamError::Ended { stream, why: error.to_string() })),
+    }
 }
 
 /// What is being stored of a stream, and the turn to do so.

@@ -7,11 +7,13 @@ use loomwork_core::{Fault, Kind};
 use loomwork_store::{Next, Result, Row, Tx, Upkeep};
 
 use super::Slice;
+use crate::recover::{Unfinished, end_unfinished};
 use crate::runs::{self, Hold};
 use crate::tables::{
-    DeltaRow, Failure, MessageId, MessageRow, Run, RunId, RunStatus, StreamId, StreamRow, StreamStatus,
-    ThreadId,
+    DeltaRow, Failure, MessageId, MessageRow, MessageStatus, Run, RunId, RunStatus, StreamId, StreamRow,
+    StreamStatus, ThreadId,
 };
+use crate::threads;
 
 /// After how long a stream without a run is aborted when nobody has written to it.
 pub const STREAM_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -231,7 +233,7 @@ pub fn list(
 /// [`StreamError::Elsewhere`], which does not say of which thread it is; [`StreamError::NoStream`].
 pub fn of_thread(tx: &Tx, thread: ThreadId, stream: StreamId) -> Result<Row<StreamRow>> {
     let row = tx.get(stream)?.ok_or(StreamError::NoStream { stream })?;
-    if row.thread != thread {
+    if row.thread != thread || threads::get(tx, thread)?.is_none() {
         return Err(StreamError::Elsewhere { stream, thread }.into());
     }
     Ok(row)
@@ -300,35 +302,19 @@ pub fn upkeep() -> Upkeep {
             (StreamStatus::Streaming, Some(_)) => refresh(tx, first.id)?,
             (StreamStatus::Streaming, None) => {
                 let timeout = Failure::new("timeout", "nobody has written to the stream for too long");
-                cut(tx, first.id, timeout.clone())?;
-                settle_message(tx, &first, timeout)?;
+                let ends = Unfinished {
+                    message: first.message,
+                    run: None,
+                    status: MessageStatus::Aborted,
+                    error: Some(timeout.clone()),
+                };
+                end_unfinished(tx, &ends, Some(&first), 0)?;
+                cut(tx, first.id, timeout)?;
             }
             (StreamStatus::Finished | StreamStatus::Aborted, _) => drop(delete(tx, first.id)?),
         }
         Ok(Next::More)
     })
-}
-
-/// Ends the message of a stream without a run with what the stream has.
-fn settle_message(tx: &mut Tx, stream: &Row<StreamRow>, failure: Failure) -> Result<()> {
-    use crate::save::{NewMessage, Place, Save, save};
-    use crate::tables::MessageStatus;
-    let Some(message) = tx.get(stream.message)?.filter(|row| row.status == MessageStatus::Pending) else {
-        return Ok(());
-    };
-    let partial = crate::recover::recover(tx, stream.id, 0)?;
-    let partial = partial.into_iter().map(|message| NewMessage {
-        status: MessageStatus::Aborted,
-        error: Some(failure.clone()),
-        ..NewMessage::new(message)
-    });
-    let partial: Vec<_> = partial.collect();
-    if partial.is_empty() {
-        crate::change::settle(tx, message.id, MessageStatus::Aborted, Some(failure))?;
-        return Ok(());
-    }
-    save(tx, message.thread, Save::all(partial).at(Place::Fill(message.id)))?;
-    Ok(())
 }
 
 /// Why a stream cannot be written or read.
