@@ -203,6 +203,7 @@ macro_rules! engine_contract {
                 a_step_runs_when_it_is_concerned
                 own_writes_do_not_wake_a_step
                 more_is_done_at_once
+                a_step_is_followed_up_once
                 a_step_runs_at_its_time
                 commits_during_a_run_are_not_missed
                 a_failed_step_is_tried_again
