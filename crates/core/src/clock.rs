@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 pub use manual::ManualClock;
@@ -77,17 +77,24 @@ impl Clock {
     /// On the system clock, the future panics if it has to wait outside a tokio runtime with timers.
     pub fn sleep_until(&self, deadline: Time) -> Sleep {
         let wait = match &self.source {
-            Source::System => Wait::System(None),
-            Source::Manual(timers) => Wait::Manual(Timer::new(timers.clone(), deadline)),
+            Source::System => Wait::System(Nap { longest: None, timer: None }),
+            Source::Manual(timers) => Wait::Manual(Timer::new(timers.clone(), deadline, None)),
         };
         Sleep { deadline, wait }
     }
 
     /// Returns a future that ends `duration` after this call, rounded up to whole milliseconds.
     ///
-    /// It is [`sleep_until`](Self::sleep_until) that time, and panics where that does.
+    /// It is [`sleep_until`](Self::sleep_until) that time, and panics where that does; but once so much
+    /// time has really passed it ends too, so that a clock that is set back makes no wait longer.
     pub fn sleep(&self, duration: Duration) -> Sleep {
-        self.sleep_until(self.now() + duration.saturating_add(ALMOST_A_MILLISECOND))
+        let duration = duration.saturating_add(ALMOST_A_MILLISECOND);
+        let deadline = self.now() + duration;
+        let wait = match &self.source {
+            Source::System => Wait::System(Nap { longest: Some(Longest::new(duration)), timer: None }),
+            Source::Manual(timers) => Wait::Manual(Timer::new(timers.clone(), deadline, Some(duration))),
+        };
+        Sleep { deadline, wait }
     }
 }
 
@@ -111,8 +118,32 @@ pub struct Sleep {
 }
 
 enum Wait {
-    System(Option<Pin<Box<tokio::time::Sleep>>>),
+    System(Nap),
     Manual(Timer),
+}
+
+/// A wait on the system clock.
+struct Nap {
+    longest: Option<Longest>,
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+/// The most time that may really pass.
+#[derive(Clone, Copy)]
+struct Longest {
+    since: Instant,
+    duration: Duration,
+}
+
+impl Longest {
+    #[expect(clippy::disallowed_methods, reason = "the wall clock may be set back, this one not")]
+    fn new(duration: Duration) -> Self {
+        Self { since: Instant::now(), duration }
+    }
+
+    fn left(self) -> Duration {
+        self.duration.saturating_sub(self.since.elapsed())
+    }
 }
 
 impl Sleep {
@@ -128,7 +159,7 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let deadline = self.deadline;
         match &mut self.wait {
-            Wait::System(nap) => poll_system(deadline, nap, context),
+            Wait::System(nap) => nap.poll(context, || deadline.since(system_now())),
             Wait::Manual(timer) => timer.poll(context),
         }
     }
@@ -140,21 +171,19 @@ impl fmt::Debug for Sleep {
     }
 }
 
-/// Naps until the wall clock shows the deadline, looking at it after each nap.
-#[expect(clippy::disallowed_methods, reason = "this is the sleep that others are sent to")]
-fn poll_system(
-    deadline: Time,
-    nap: &mut Option<Pin<Box<tokio::time::Sleep>>>,
-    context: &mut Context<'_>,
-) -> Poll<()> {
-    loop {
-        let left = deadline.since(system_now());
-        if left.is_zero() {
-            return Poll::Ready(());
+impl Nap {
+    /// Naps until the wall clock has nothing left, looking at it after each nap, or the longest time is over.
+    #[expect(clippy::disallowed_methods, reason = "this is the sleep that others are sent to")]
+    fn poll(&mut self, context: &mut Context<'_>, left_by_wall: impl Fn() -> Duration) -> Poll<()> {
+        loop {
+            let left = self.longest.map_or(Duration::MAX, Longest::left).min(left_by_wall());
+            if left.is_zero() {
+                return Poll::Ready(());
+            }
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left.min(RECHECK))));
+            ready!(timer.as_mut().poll(context));
+            self.timer = None;
         }
-        let timer = nap.get_or_insert_with(|| Box::pin(tokio::time::sleep(left.min(RECHECK))));
-        ready!(timer.as_mut().poll(context));
-        *nap = None;
     }
 }
 
@@ -163,5 +192,18 @@ fn system_now() -> Time {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => Time::EPOCH + since,
         Err(error) => Time::EPOCH - error.duration(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wall_clock_that_is_set_back_makes_no_nap_longer() {
+        let mut nap = Nap { longest: Some(Longest::new(Duration::from_millis(3))), timer: None };
+        let set_back_again_and_again = || Duration::from_millis(1);
+        std::future::poll_fn(|context| nap.poll(context, set_back_again_and_again)).await;
+        assert!(nap.longest.is_some_and(|longest| longest.left().is_zero()));
     }
 }

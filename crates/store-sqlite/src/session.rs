@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use loomwork_core::RawId;
 use loomwork_store::engine::{
-    Changes, Entry, Lane, LogEntry, Logged, Op, Outcome, Scan, Seq, Session, Stop, TableNo, TxKind, Write,
+    Changes, Entry, EntryKey, Lane, LogEntry, Logged, Op, Outcome, Scan, Seq, Session, Stop, Stored, TableNo,
+    TxKind, Write,
 };
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, ToSql};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
 
 use crate::checkpoint::Commits;
 use crate::fault::{NAME, stop};
@@ -89,24 +90,11 @@ impl SqliteSession {
         let sql = self.sql(write.table);
         let id = write.id;
         let changed = match (write.old, write.new) {
-            (None, Some(stored)) => {
-                let keys: Vec<Option<&[u8]>> = stored.keys.iter().map(Option::as_deref).collect();
-                let mut values: Vec<&dyn ToSql> = vec![id.as_bytes(), &stored.version];
-                let body = Body(&stored.body, sql.is_text());
-                values.push(&body);
-                values.extend(keys.iter().map(|key| key as &dyn ToSql));
-                self.prepared(&sql.insert).and_then(|mut insert| insert.execute(&*values))
-            }
+            (None, Some(stored)) => self.execute(&sql.insert, sql, id, stored, stored.keys.iter()),
             (Some(old), Some(stored)) => {
-                let moved = |at: &usize| old[*at] != stored.keys[*at];
-                let moved: Vec<usize> = (0..stored.keys.len()).filter(moved).collect();
-                let keys: Vec<Option<&[u8]>> = moved.iter().map(|at| stored.keys[*at].as_deref()).collect();
-                let mut values: Vec<&dyn ToSql> = vec![id.as_bytes(), &stored.version];
-                let body = Body(&stored.body, sql.is_text());
-                values.push(&body);
-                values.extend(keys.iter().map(|key| key as &dyn ToSql));
-                let mask = moved.iter().fold(0, |mask, at| mask | 1 << at);
-                self.prepared(&sql.update(mask)).and_then(|mut update| update.execute(&*values))
+                let moved = || (0..stored.keys.len()).filter(|at| old[*at] != stored.keys[*at]);
+                let update = sql.update(moved().fold(0, |mask, at| mask | 1 << at));
+                self.execute(&update, sql, id, stored, moved().map(|at| &stored.keys[at]))
             }
             (_, None) => self.prepared(&sql.delete).and_then(|mut delete| delete.execute([id.as_bytes()])),
         };
@@ -119,6 +107,22 @@ impl SqliteSession {
                 format!("row {id} of {} is not there, though it was read before", sql.table()),
             )),
         }
+    }
+
+    /// Runs a statement that takes a row and keys of it.
+    fn execute<'a>(
+        &self,
+        text: &str,
+        sql: &TableSql,
+        id: RawId,
+        stored: &'a Stored,
+        keys: impl Iterator<Item = &'a Option<EntryKey>>,
+    ) -> rusqlite::Result<usize> {
+        let body = if sql.is_text() { ValueRef::Text(&stored.body) } else { ValueRef::Blob(&stored.body) };
+        let row = [ValueRef::Blob(id.as_bytes()), ValueRef::Integer(stored.version.into()), body];
+        let keys = keys.map(|key| key.as_deref().map_or(ValueRef::Null, ValueRef::Blob));
+        let values = row.into_iter().chain(keys).map(ToSqlOutput::Borrowed);
+        self.prepared(text)?.execute(rusqlite::params_from_iter(values))
     }
 
     /// A read that failed badly has ended the transaction; what followed would stand alone.
@@ -190,16 +194,6 @@ impl SqliteSession {
 /// Changes whenever tables or indexes are made, dropped or filled anew.
 fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))
-}
-
-/// A record on its way into its column.
-struct Body<'a>(&'a [u8], bool);
-
-impl ToSql for Body<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let Self(bytes, is_text) = *self;
-        Ok(ToSqlOutput::Borrowed(if is_text { ValueRef::Text(bytes) } else { ValueRef::Blob(bytes) }))
-    }
 }
 
 fn bytes(value: ValueRef<'_>) -> rusqlite::Result<&[u8]> {

@@ -164,12 +164,14 @@ impl fmt::Debug for Old<'_> {
 fn keep_unknown_fields<T: DeserializeOwned>(old: &[u8], mut new: Vec<u8>) -> Vec<u8> {
     let Some(known) = field_names::<T>() else { return new };
     let mut json = serde_json::Deserializer::from_slice(old);
-    let Ok(mut unknown) = json.deserialize_map(UnknownFields(known)) else { return new };
+    let Ok(mut unknown) = json.deserialize_map(UnknownFields { known, next: 0 }) else { return new };
     if unknown.is_empty() {
         return new;
     }
     // Some fields are written and never read, such as a tag: those are in `new` already.
-    let Ok(written) = serde_json::Deserializer::from_slice(&new).deserialize_map(UnknownFields(&[])) else {
+    let Ok(written) =
+        serde_json::Deserializer::from_slice(&new).deserialize_map(UnknownFields { known: &[], next: 0 })
+    else {
         return new;
     };
     let written: Vec<String> = written.into_iter().map(|(name, _)| name).collect();
@@ -189,7 +191,22 @@ fn keep_unknown_fields<T: DeserializeOwned>(old: &[u8], mut new: Vec<u8>) -> Vec
 }
 
 /// Collects the fields of an object that are not in a list.
-struct UnknownFields(&'static [&'static str]);
+struct UnknownFields {
+    known: &'static [&'static str],
+    /// Where the next one is likely to be found: fields are written in the order of the list.
+    next: usize,
+}
+
+impl UnknownFields {
+    fn knows(&mut self, name: &str) -> bool {
+        let (before, behind) = self.known.split_at(self.next);
+        let likely = behind.iter().chain(before).position(|known| *known == name);
+        if let Some(skipped) = likely {
+            self.next = (self.next + skipped + 1) % self.known.len();
+        }
+        likely.is_some()
+    }
+}
 
 impl<'de> Visitor<'de> for UnknownFields {
     type Value = Vec<(String, &'de RawValue)>;
@@ -198,10 +215,10 @@ impl<'de> Visitor<'de> for UnknownFields {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut unknown = Vec::new();
         while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            if self.0.contains(&name.as_ref()) {
+            if self.knows(&name) {
                 map.next_value::<IgnoredAny>()?;
             } else {
                 unknown.push((name.into_owned(), map.next_value()?));

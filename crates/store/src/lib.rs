@@ -112,7 +112,7 @@ pub use span::{Bounded, Index, Like, NoFurtherPart, Parts, Span};
 pub use store::{Mutate, Store};
 pub use table::{IndexDef, Layout, MAX_KEY_BYTES, MAX_RECORD_BYTES, Row, Table, TableDef};
 pub use tx::Tx;
-pub use upkeep::{Next, Upkeep};
+pub use upkeep::{AfterCommit, Next, Upkeep};
 pub use watch::{Follow, Watch};
 pub use writer::{MUTATION_ATTEMPTS, SLOW_CLOSURE};
 

@@ -222,19 +222,27 @@ pub(crate) fn encode<T: Table>(record: &T, before: Option<&[u8]>) -> Result<Vec<
 /// Makes a record's index entries: the key's parts, then the id, so that every entry is unique.
 pub(crate) fn entry_keys<T: Table>(id: RawId, record: &T) -> Result<Keys> {
     let mut key = Vec::with_capacity(64);
-    let entry = |index: &IndexDef<T>| -> Result<Option<EntryKey>> {
+    let mut entry = |index: &IndexDef<T>| -> Result<Option<EntryKey>> {
         key.clear();
         let included = (index.key)(record, &mut key).map_err(|source| Problem::BadKey {
             table: T::NAME,
             index: index.name,
             source,
         })?;
+        if !included {
+            return Ok(None);
+        }
         if key.len() > MAX_KEY_BYTES {
             let (bytes, limit) = (key.len(), MAX_KEY_BYTES);
             return Err(Problem::KeyTooLarge { table: T::NAME, index: index.name, bytes, limit }.into());
         }
         key.extend_from_slice(id.as_bytes());
-        Ok(included.then(|| Arc::from(key.as_slice())))
+        Ok(Some(Arc::from(key.as_slice())))
     };
-    T::INDEXES.iter().map(entry).collect()
+    // The length is known, which `collect` cannot tell of a `Result`.
+    let mut keys = Keys::with_capacity(T::INDEXES.len());
+    for index in T::INDEXES {
+        keys.push(entry(index)?);
+    }
+    Ok(keys)
 }

@@ -2,6 +2,7 @@
 
 mod left_out;
 mod run;
+mod seen;
 mod walk;
 mod write;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use loomwork_core::{Ids, Random, RawId, Time};
 
 use crate::cursor::{Cursor, CursorError, Fingerprint, Page, Paged};
-use crate::engine::{Logged, Outcome, Seq, Session, Stop};
+use crate::engine::{Logged, Outcome, Seq, Session, Stop, TableNo};
 use crate::error::{Error, Problem, Result};
 use crate::id::Id;
 use crate::overlay::Overlay;
@@ -24,6 +25,7 @@ use crate::table::{Row, Table, decode};
 
 pub(crate) use left_out::LeftOut;
 pub(crate) use run::{panicked, run_caught};
+use seen::Seen;
 use walk::{BEHIND_ALL, Walk};
 
 /// What all transactions of a store share.
@@ -49,6 +51,8 @@ pub struct Tx {
     context: Context,
     now: Time,
     overlay: Overlay,
+    /// `None` in a query, which writes nothing.
+    seen: RefCell<Option<Seen>>,
     /// `None` while nobody asks for the read ranges.
     reads: RefCell<Option<ReadSet>>,
     trim: Option<Seq>,
@@ -91,8 +95,24 @@ impl Tx {
     pub fn get<T: Table>(&self, id: Id<T>) -> Result<Option<Row<T>>> {
         let number = self.context.tables.of::<T>()?.number;
         let mut row = None;
-        self.load(number, id.raw(), &mut |version, body| row = Some(decode(id.raw(), version, body)))?;
+        self.load(number, id.raw(), &mut |version, body| {
+            row = Some(self.shown(number, id.raw(), version, body));
+        })?;
         row.transpose().map(|record| record.map(|record| Row { id, record }))
+    }
+
+    /// Returns the row with this id, or `None` also where it is there and cannot be read, which is told
+    /// once: as a [readable](Span::readable) span leaves such rows out.
+    ///
+    /// # Errors
+    /// When the engine cannot read.
+    pub fn get_readable<T: Table>(&self, id: Id<T>) -> Result<Option<Row<T>>> {
+        let number = self.context.tables.of::<T>()?.number;
+        let mut row = None;
+        self.load(number, id.raw(), &mut |version, body| {
+            row = self.readable(number, id.raw(), version, body);
+        })?;
+        Ok(row)
     }
 
     /// Returns the row with this id.
@@ -159,9 +179,10 @@ impl Tx {
     ) -> Result<()> {
         let (low, high) = bounds(span)?;
         let mut walk = Walk { claim, ..self.walk_over(span, &low, &high)? };
+        let number = walk.table;
         if !span.readable {
             return self.walk(&walk, &mut |_, id, version, body| {
-                visit(Row { id: Id::from_raw(id), record: decode(id, version, body)? })
+                visit(Row { id: Id::from_raw(id), record: self.shown(number, id, version, body)? })
             });
         }
         // The limit is one of rows that are shown, so it is counted here.
@@ -171,16 +192,29 @@ impl Tx {
             return Ok(());
         }
         self.walk(&walk, &mut |_, id, version, body| {
-            let Some(row) = self.readable(id, version, body) else { return Ok(ControlFlow::Continue(())) };
+            let Some(row) = self.readable(number, id, version, body) else {
+                return Ok(ControlFlow::Continue(()));
+            };
             left -= 1;
             let flow = visit(row)?;
             Ok(if left == 0 { ControlFlow::Break(()) } else { flow })
         })
     }
 
+    /// Reads a record that the caller gets to see, and remembers the engine's in a mutation.
+    fn shown<T: Table>(&self, table: TableNo, id: RawId, version: u32, body: &[u8]) -> Result<T> {
+        let record = decode(id, version, body)?;
+        if let Some(seen) = &mut *self.seen.borrow_mut()
+            && self.overlay.row(table, id).is_none()
+        {
+            seen.remember(table, id, version, body, &record);
+        }
+        Ok(record)
+    }
+
     /// Returns a row, or tells that it is left out because it cannot be read.
-    fn readable<T: Table>(&self, id: RawId, version: u32, body: &[u8]) -> Option<Row<T>> {
-        match decode(id, version, body) {
+    fn readable<T: Table>(&self, table: TableNo, id: RawId, version: u32, body: &[u8]) -> Option<Row<T>> {
+        match self.shown(table, id, version, body) {
             Ok(record) => Some(Row { id: Id::from_raw(id), record }),
             Err(error) => {
                 self.context.left_out.tell(id, &error);
@@ -194,14 +228,29 @@ impl Tx {
     /// # Errors
     /// As [`scan`](Self::scan).
     pub fn count<T: Table, K>(&self, span: Span<T, K>) -> Result<usize> {
-        let (low, high) = bounds(&span)?;
         let mut count = 0;
-        let walk = Walk { bodies: false, ..self.walk_over(&span, &low, &high)? };
-        self.walk(&walk, &mut |_, _, _, _| {
-            count += 1;
-            Ok(ControlFlow::Continue(()))
-        })?;
+        self.each_id(&span, |_| count += 1)?;
         Ok(count)
+    }
+
+    /// Returns the ids of a span's rows in its order, without reading the rows: also of those that cannot
+    /// be read.
+    ///
+    /// # Errors
+    /// As [`scan`](Self::scan).
+    pub fn ids<T: Table, K>(&self, span: Span<T, K>) -> Result<Vec<Id<T>>> {
+        let mut ids = Vec::new();
+        self.each_id(&span, |id| ids.push(id))?;
+        Ok(ids)
+    }
+
+    fn each_id<T: Table, K>(&self, span: &Span<T, K>, mut visit: impl FnMut(Id<T>)) -> Result<()> {
+        let (low, high) = bounds(span)?;
+        let walk = Walk { bodies: false, ..self.walk_over(span, &low, &high)? };
+        self.walk(&walk, &mut |_, id, _, _| {
+            visit(Id::from_raw(id));
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
     /// Counts a whole span as read without reading it: whoever watches hears of every change in it. For
@@ -242,14 +291,15 @@ impl Tx {
         let probe = page.size.saturating_add(1);
         span.limit = if span.readable { None } else { Some(probe) };
         let walk = Walk { expect: Some(probe), ..self.walk_over(&span, &low, &high)? };
+        let number = walk.table;
         self.walk(&walk, &mut |key, id, version, body| {
             if rows.len() == page.size {
                 more = true;
                 return Ok(ControlFlow::Break(()));
             }
             if !span.readable {
-                rows.push(Row { id: Id::from_raw(id), record: decode(id, version, body)? });
-            } else if let Some(row) = self.readable(id, version, body) {
+                rows.push(Row { id: Id::from_raw(id), record: self.shown(number, id, version, body)? });
+            } else if let Some(row) = self.readable(number, id, version, body) {
                 rows.push(row);
             }
             last = key.to_vec();

@@ -23,7 +23,10 @@ pub enum Next {
     Idle,
 }
 
-type Step = Arc<dyn Fn(&mut Tx) -> Result<Next> + Send + Sync>;
+type Step = Arc<dyn Fn(&mut Tx) -> Result<(Next, AfterCommit)> + Send + Sync>;
+
+/// What is done when a step is committed.
+pub type AfterCommit = Box<dyn FnOnce() + Send>;
 
 /// A mutation that runs again and again: at start, whenever another commit touches what it read,
 /// and when it asked for it. Clean-up, expiry, settlement and dispatch are upkeep.
@@ -45,6 +48,15 @@ impl fmt::Debug for Upkeep {
 impl Upkeep {
     /// An upkeep whose every run is one mutation.
     pub fn new(name: &'static str, step: impl Fn(&mut Tx) -> Result<Next> + Send + Sync + 'static) -> Self {
+        Self::followed_up(name, move |tx| Ok((step(tx)?, Box::new(|| {}))))
+    }
+
+    /// An upkeep that follows each step up, such as by counting what it did: once, behind its commit, and
+    /// not at all if the upkeep is ended at that moment.
+    pub fn followed_up(
+        name: &'static str,
+        step: impl Fn(&mut Tx) -> Result<(Next, AfterCommit)> + Send + Sync + 'static,
+    ) -> Self {
         Self { name, step: Arc::new(step) }
     }
 
@@ -116,7 +128,9 @@ impl Registered {
         let (done, mark) = self.store.mutate_tracked(move |tx| step(tx)).await;
         // Its own commit is no news to it; any other one may be.
         self.store.inner.live.settle(&self.watcher, done.reads, &mark, Some(done.position));
-        done.result
+        let (next, follow_up) = done.result?;
+        follow_up();
+        Ok(next)
     }
 
     /// Waits until a commit has touched what the last step read, or until `time`.

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use loomwork_core::Time;
 use loomwork_store::{Id, Result, Row, Tx};
 
+use crate::aside::occupied;
 use crate::builder::PoolOptions;
 use crate::operate::paused_keys;
 use crate::options::Priority;
@@ -223,7 +224,8 @@ impl Claim<'_> {
         }
         let Some(limit) = self.plan.options.per_key else { return Ok(usize::MAX) };
         let limit = limit as usize;
-        let running = tx.count(JobRow::running.eq(self.plan.pool).eq(key.as_str()).take(limit))?;
+        let pool = self.plan.pool;
+        let running = occupied(tx, pool, JobRow::running.eq(pool).eq(key.as_str()), limit)?;
         let room = limit - running;
         self.room.insert(key.clone(), room);
         Ok(room)

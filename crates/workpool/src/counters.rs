@@ -58,6 +58,11 @@ pub struct Counters {
     /// Attempts whose end was not recorded here: the job was no longer this worker's, or a shutdown aborted
     /// them.
     pub dropped: u64,
+    /// Attempts that were lost with their worker, another's or this one's at its shutdown, and that this
+    /// process has ended in its place.
+    pub taken_over: u64,
+    /// Jobs among them that are not followed up, since they may start only once.
+    pub interrupted: u64,
     /// From due to start.
     pub waited: Histogram,
     /// From start to end of an attempt.
@@ -77,6 +82,8 @@ impl Counters {
             cancelled: self.cancelled - earlier.cancelled,
             handed_over: self.handed_over - earlier.handed_over,
             dropped: self.dropped - earlier.dropped,
+            taken_over: self.taken_over - earlier.taken_over,
+            interrupted: self.interrupted - earlier.interrupted,
             waited: self.waited.since(&earlier.waited),
             ran: self.ran.since(&earlier.ran),
         }
@@ -137,6 +144,8 @@ pub(crate) struct Counting {
     cancelled: AtomicU64,
     handed_over: AtomicU64,
     dropped: AtomicU64,
+    taken_over: AtomicU64,
+    interrupted: AtomicU64,
     waited: Buckets,
     ran: Buckets,
 }
@@ -168,6 +177,15 @@ impl Counting {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts what became of a lost worker's jobs.
+    pub(crate) fn take_over(&self, lost: &[Settled]) {
+        let is_interrupted =
+            |settled: &&Settled| matches!(settled, Settled::Ended { kind: OutcomeKind::Interrupted, .. });
+        let interrupted = lost.iter().filter(is_interrupted).count();
+        self.taken_over.fetch_add(lost.len() as u64, Ordering::Relaxed);
+        self.interrupted.fetch_add(interrupted as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn read(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counters {
@@ -179,6 +197,8 @@ impl Counting {
             cancelled: read(&self.cancelled),
             handed_over: read(&self.handed_over),
             dropped: read(&self.dropped),
+            taken_over: read(&self.taken_over),
+            interrupted: read(&self.interrupted),
             waited: self.waited.read(),
             ran: self.ran.read(),
         }

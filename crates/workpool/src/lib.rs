@@ -62,6 +62,7 @@
 //! - With a [`unique`](Options::unique) text there is one job of it, and [`Repeat`] says whether the first or the
 //!   last of a burst stays. A [`deadline`](Options::deadline) is for all attempts together.
 //! - [`status`], [`outcome`], [`list`] and [`waiting`] look at jobs; under `watch` they are live.
+//!   [`unreadable`] names those whose rows are damaged.
 //! - [`cancel`], [`cancel_all`], [`retry_dead`], [`pause`], [`pause_key`] and [`set_parallel`] steer them.
 //! - [`on_external`](Builder::on_external) is for work that another service does: the job runs until that
 //!   calls back and [`complete`] ends it.
@@ -94,6 +95,7 @@
 //!   `cancel` is a function of any process, which need not have the handler.
 //! - A [`Workpool`] starts its own upkeep, so none is exported.
 
+mod aside;
 mod builder;
 mod cancel;
 mod claim;
@@ -123,6 +125,7 @@ mod tables;
 mod upkeep;
 mod worker;
 
+pub use aside::{Unreadable, unreadable};
 pub use builder::{Builder, MANY_PARALLEL, MAX_PARALLEL, PoolOptions, StartError};
 pub use cancel::{CANCEL_STEP, cancel, cancel_all};
 pub use claim::{CLAIM_STEP, PATIENT_SHARE};

@@ -8,6 +8,7 @@ use loomwork_core::{Shutdown, Tasks, crash_point};
 use loomwork_store::{Error, Problem, Result};
 use tokio::sync::mpsc;
 
+use crate::aside::set_aside;
 use crate::claim::{CLAIM_STEP, PoolPlan, is_claimable};
 use crate::failure::{Again, with_sources};
 use crate::process::{AttemptKey, Process};
@@ -125,6 +126,9 @@ async fn settle_batch(process: &Process, batch: Arc<[ToSettle]>, shutdown: &Shut
             let (job, error) = (item.attempt.job, with_sources(&error));
             tracing::error!(%job, error, "the outcome of a job can never be recorded and is dropped");
             process.leave(&item.attempt, None);
+            if let Err(error) = process.store.mutate(move |tx| set_aside(tx, &[job])).await {
+                tracing::error!(%job, %error, "a job keeps its slot, since it cannot be set aside");
+            }
         }
     }
     true

@@ -1,6 +1,6 @@
 //! What lies beside a job's row because it is large.
 
-use loomwork_store::{Id, Result, Tx};
+use loomwork_store::{Id, Result, Row, Tx};
 use serde_json::value::RawValue;
 
 use crate::tables::{Held, JobId, Payload, ProgressRow};
@@ -48,6 +48,11 @@ pub(crate) fn insert(tx: &mut Tx, job: JobId, payload: Payload) -> Result<()> {
     tx.insert_at(payload_of(job), payload).map(drop)
 }
 
+/// One that cannot be read counts as gone, so that its job still ends; the row stays as it is.
+fn find(tx: &Tx, job: JobId) -> Result<Option<Row<Payload>>> {
+    tx.get_readable(payload_of(job))
+}
+
 /// Returns the JSON of a field; `None` when it lies aside and its payload is gone.
 pub(crate) fn read(
     tx: &Tx,
@@ -57,7 +62,7 @@ pub(crate) fn read(
 ) -> Result<Option<Box<RawValue>>> {
     match held {
         Held::Here(json) => Ok(Some(json.clone())),
-        Held::Aside => Ok(tx.get(payload_of(job))?.and_then(|row| field(row.record))),
+        Held::Aside => Ok(find(tx, job)?.and_then(|row| field(row.record))),
     }
 }
 
@@ -76,7 +81,7 @@ pub(crate) fn hold_result(tx: &mut Tx, job: JobId, result: Box<RawValue>) -> Res
 
 /// Drops the arguments and the context of a job that will not run again.
 pub(crate) fn drop_inputs(tx: &mut Tx, job: JobId) -> Result<()> {
-    let Some(payload) = tx.get(payload_of(job))? else { return Ok(()) };
+    let Some(payload) = find(tx, job)? else { return Ok(()) };
     if payload.result.is_none() {
         return tx.delete(payload.id).map(drop);
     }
@@ -89,6 +94,11 @@ pub(crate) fn drop_inputs(tx: &mut Tx, job: JobId) -> Result<()> {
 
 /// Drops all that lies beside a job.
 pub(crate) fn drop_all(tx: &mut Tx, job: JobId) -> Result<()> {
-    tx.delete(payload_of(job))?;
-    tx.delete(progress_of(job)).map(drop)
+    if let Some(payload) = find(tx, job)? {
+        tx.delete(payload.id)?;
+    }
+    if let Some(progress) = tx.get_readable(progress_of(job))? {
+        tx.delete(progress.id)?;
+    }
+    Ok(())
 }

@@ -20,7 +20,7 @@ use crate::report::report;
 use crate::slots::SlotPlan;
 use crate::status::{Waiting, waiting};
 use crate::worker::{bury, recovery, register};
-use crate::{completion, cron, upkeep};
+use crate::{aside, completion, cron, upkeep};
 
 /// How long a shutdown waits for the loops themselves, which have nothing long to do.
 const LOOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -90,7 +90,6 @@ impl Workpool {
         self.loops.spawn(name, |shutdown| watch_cancellations(process, shutdown));
         let ((name, process), pools) = (spawn("workpool report"), self.pools.clone());
         self.loops.spawn(name, |shutdown| report(process, pools, shutdown));
-        let own = self.process.clone();
         let completions = self.process.completions.clone();
         let upkeeps = [
             upkeep::promotion(),
@@ -98,7 +97,8 @@ impl Workpool {
             upkeep::retention(),
             cron::upkeep(),
             completion::upkeep(completions.clone()),
-            recovery(completions, move || own.worker().id),
+            aside::review(completions),
+            recovery(self.process.clone()),
         ];
         for upkeep in upkeeps {
             self.process.store.start_upkeep(&self.loops, upkeep);
@@ -145,8 +145,9 @@ impl Workpool {
         let worker = self.process.worker().id;
         loop {
             let completions = self.process.completions.clone();
-            if self.process.store.mutate(move |tx| bury(tx, &completions, worker)).await? {
-                return Ok(());
+            match self.process.store.mutate(move |tx| bury(tx, &completions, worker)).await? {
+                Some(lost) => self.process.counting.take_over(&lost),
+                None => return Ok(()),
             }
         }
     }

@@ -52,6 +52,8 @@ pub(crate) async fn report(process: Arc<Process>, pools: Vec<&'static str>, shut
             cancelled = done.cancelled,
             handed_over = done.handed_over,
             dropped = done.dropped,
+            taken_over = done.taken_over,
+            interrupted = done.interrupted,
             running = done.running,
             backlog,
             failure_rate = done.failure_rate(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use loomwork_store::{Result, Tx};
 
+use crate::aside::occupied;
 use crate::builder::PoolOptions;
 use crate::claim::CLAIM_STEP;
 use crate::tables::{JobRow, PoolRow};
@@ -87,7 +88,8 @@ impl Lending {
         let limit = set.and_then(|set| set.parallel).or(self.limit.parallel);
         let Some(limit) = limit else { return Ok(Some(CLAIM_STEP)) };
         let limit = limit as usize;
-        let mut used = tx.count(JobRow::running.eq(self.limit.pool).take(limit))?;
+        let running = JobRow::running.eq(self.limit.pool);
+        let mut used = occupied(tx, self.limit.pool, running, limit)?;
         for borrower in self.borrowers.iter() {
             used += borrower.beyond_its_own(tx, limit)?;
         }
@@ -101,7 +103,7 @@ impl Limit {
         let set = tx.first(PoolRow::by_name.eq(self.pool))?.and_then(|set| set.parallel);
         let Some(limit) = set.or(self.parallel) else { return Ok(0) };
         let limit = limit as usize;
-        let running = tx.count(JobRow::running.eq(self.pool).take(limit + most))?;
+        let running = occupied(tx, self.pool, JobRow::running.eq(self.pool), limit + most)?;
         Ok(running.saturating_sub(limit))
     }
 }

@@ -4,6 +4,7 @@ use loomwork_core::Time;
 use loomwork_store::{Cursor, Page, Paged, Result, Row, Tx};
 use serde::de::DeserializeOwned;
 
+use crate::aside::occupied;
 use crate::completion::{Outcome, decode};
 use crate::job::Job;
 use crate::options::{OutcomeKind, Priority};
@@ -142,7 +143,7 @@ pub struct Backlog {
 pub fn backlog(tx: &Tx, pool: &str) -> Result<Backlog> {
     Ok(Backlog {
         ready: tx.count(JobRow::ready.eq(pool))?,
-        running: tx.count(JobRow::running.eq(pool))?,
+        running: occupied(tx, pool, JobRow::running.eq(pool), usize::MAX)?,
         dead: tx.count(JobRow::dead.eq(pool))?,
     })
 }

@@ -280,6 +280,16 @@ pub(crate) struct Served {
     pub(crate) key: Option<String>,
 }
 
+/// A running job whose row cannot be read, under the job's id: it keeps no slot.
+#[derive(Clone, Debug, Serialize, Deserialize, Table)]
+#[table(name = "jobs_aside", id = "aside")]
+#[index(by_pool(pool))]
+pub(crate) struct AsideRow {
+    pub(crate) pool: String,
+    pub(crate) job: JobId,
+    pub(crate) since: Time,
+}
+
 /// A completion that is still to run, because its handler failed or was not at hand when the job
 /// ended.
 #[derive(Clone, Debug, Serialize, Deserialize, Table)]
@@ -311,7 +321,7 @@ impl CompletionRow {
 }
 
 /// The crate's tables, for [`Store::builder`](loomwork_store::Store::builder).
-pub fn tables() -> [TableDef; 10] {
+pub fn tables() -> [TableDef; 11] {
     [
         JobRow::table(),
         Payload::table(),
@@ -320,6 +330,7 @@ pub fn tables() -> [TableDef; 10] {
         PoolRow::table(),
         PausedKey::table(),
         TurnRow::table(),
+        AsideRow::table(),
         CompletionRow::table(),
         CronRow::table(),
         RunRow::table(),

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use loomwork_core::Time;
 use loomwork_store::lease::{self, Lease};
-use loomwork_store::{Id, Next, Result, Table, Tx, Upkeep};
+use loomwork_store::{AfterCommit, Id, Next, Result, Table, Tx, Upkeep};
 
-use crate::conclude::{Completions, conclude};
+use crate::aside::set_aside;
+use crate::conclude::{Completions, Settled, conclude};
 use crate::failure::AttemptEnd;
+use crate::process::Process;
 use crate::tables::{JobRow, WorkerRow};
 
 /// How often a worker renews its lease.
@@ -56,43 +58,48 @@ pub(crate) fn is_entitled(tx: &Tx, id: Id<WorkerRow>) -> Result<bool> {
     Ok(tx.get(id)?.is_some_and(|worker| !worker.buried && lease::check(tx, &worker.lease).is_ok()))
 }
 
-/// Takes over what dead workers ran. `own` says who this process is: it knows that it lives, even if
-/// its clock was stopped for longer than a lease.
-pub(crate) fn recovery(
-    completions: Arc<Completions>,
-    own: impl Fn() -> Id<WorkerRow> + Send + Sync + 'static,
-) -> Upkeep {
-    Upkeep::new("workpool recovery", move |tx| {
-        let own = own();
+/// Takes over what dead workers ran. This process knows that it lives itself, even if its clock was
+/// stopped for longer than a lease.
+pub(crate) fn recovery(process: Arc<Process>) -> Upkeep {
+    let nothing = || -> AfterCommit { Box::new(|| {}) };
+    Upkeep::followed_up("workpool recovery", move |tx| {
+        let own = process.worker().id;
         let mut next: Option<Time> = None;
         for worker in tx.scan(WorkerRow::all().readable())? {
             if worker.id == own {
                 continue;
             }
             if worker.buried || lease::check(tx, &worker.lease).is_err() {
-                bury(tx, &completions, worker.id)?;
-                return Ok(Next::More);
+                let lost = bury(tx, &process.completions, worker.id)?.unwrap_or_default();
+                let process = process.clone();
+                return Ok((Next::More, Box::new(move || process.counting.take_over(&lost))));
             }
             let expires = worker.lease.expires;
             next = Some(next.map_or(expires, |next| next.min(expires)));
         }
-        Ok(next.map_or(Next::Idle, Next::At))
+        Ok((next.map_or(Next::Idle, Next::At), nothing()))
     })
 }
 
-/// Ends the attempts of a worker as lost, some at a time, and then the worker; says whether it is gone.
-pub(crate) fn bury(tx: &mut Tx, completions: &Completions, id: Id<WorkerRow>) -> Result<bool> {
-    let Some(worker) = tx.get(id)? else { return Ok(true) };
+/// Ends the attempts of a worker as lost, some at a time, and then the worker. Returns what became of the
+/// jobs; `None` when the worker is gone.
+pub(crate) fn bury(
+    tx: &mut Tx,
+    completions: &Completions,
+    id: Id<WorkerRow>,
+) -> Result<Option<Vec<Settled>>> {
+    let Some(worker) = tx.get(id)? else { return Ok(None) };
     let jobs = tx.scan(JobRow::by_worker.eq(id).readable().take(RECOVERY_STEP))?;
     if jobs.is_empty() {
+        let unreadable = tx.ids(JobRow::by_worker.eq(id))?;
+        set_aside(tx, &unreadable)?;
         let _ = lease::release(tx, &worker.lease);
         tx.delete(id)?;
-        return Ok(true);
+        return Ok(None);
     }
     tracing::warn!(worker = %id, jobs = jobs.len(), "taking over the jobs of a worker that is gone");
-    for job in jobs {
-        conclude(tx, completions, job, AttemptEnd::Lost)?;
-    }
+    let lost = jobs.into_iter().map(|job| conclude(tx, completions, job, AttemptEnd::Lost));
+    let lost = lost.collect::<Result<_>>()?;
     tx.update(id, |worker| worker.buried = true)?;
-    Ok(false)
+    Ok(Some(lost))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, mem,
+    fmt,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -41,7 +41,7 @@ pub struct ManualClock {
 
 impl ManualClock {
     pub(super) fn new(start: Time) -> Self {
-        let state = State { now: start, tickets: 0, waiting: BTreeMap::new() };
+        let state = State { now: start, elapsed: Duration::ZERO, tickets: 0, waiting: BTreeMap::new() };
         Self { timers: Arc::new(Timers { state: Mutex::new(state), added: Notify::new() }) }
     }
 
@@ -50,22 +50,33 @@ impl ManualClock {
         Clock { source: Source::Manual(self.timers.clone()) }
     }
 
-    /// Moves the clock forward and wakes the sleeps that are due.
+    /// Lets time pass, and wakes the sleeps that are due.
     ///
     /// All of them find the clock at its new time; [`advance_to_next_timer`](Self::advance_to_next_timer)
     /// shows each its own.
     pub fn advance(&self, duration: Duration) {
-        self.timers.turn(|state| Some(state.now + duration));
+        self.timers.turn(|state| {
+            state.pass(duration);
+            Some(())
+        });
     }
 
-    /// Sets the clock, forwards or backwards, and wakes the sleeps that are due.
+    /// Sets the clock, forwards or backwards, and wakes the sleeps that are due. No time passes: a
+    /// [`Clock::sleep`] that the clock is set back before lasts no longer than it would have.
     pub fn set(&self, now: Time) {
-        self.timers.turn(|_| Some(now));
+        self.timers.turn(|state| {
+            state.now = now;
+            Some(())
+        });
     }
 
-    /// Moves the clock to its next timer, wakes it, and returns the new time; `None` if nothing waits.
+    /// Lets time pass until the next timer, wakes it, and returns the new time; `None` if nothing waits.
     pub fn advance_to_next_timer(&self) -> Option<Time> {
-        self.timers.turn(State::next_timer)
+        self.timers.turn(|state| {
+            let next = state.next_timer()?;
+            state.pass(next.since(state.now));
+            Some(state.now)
+        })
     }
 
     /// Returns the time of the next timer.
@@ -108,26 +119,38 @@ pub(super) struct Timers {
 
 struct State {
     now: Time,
+    /// How much time has passed, however the clock was set.
+    elapsed: Duration,
     tickets: u64,
-    waiting: BTreeMap<Key, Waker>,
+    /// The sleeps, by the order in which they came.
+    waiting: BTreeMap<u64, Waiting>,
 }
 
-/// Time first, then a number that is never used again: timers of one time wake in the order they came.
-type Key = (Time, u64);
+struct Waiting {
+    limits: Limits,
+    waker: Waker,
+}
+
+/// What ends a sleep, whichever comes first.
+#[derive(Clone, Copy)]
+struct Limits {
+    deadline: Time,
+    /// When so much time has passed.
+    latest: Option<Duration>,
+}
 
 impl Timers {
     pub(super) fn now(&self) -> Time {
         self.lock().now
     }
 
-    fn turn(&self, to: impl FnOnce(&State) -> Option<Time>) -> Option<Time> {
+    fn turn<T>(&self, turn: impl FnOnce(&mut State) -> Option<T>) -> Option<T> {
         let mut state = self.lock();
-        let now = to(&state)?;
-        state.now = now;
+        let turned = turn(&mut state)?;
         let due = state.take_due();
         drop(state);
         due.into_values().for_each(Waker::wake);
-        Some(now)
+        Some(turned)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -136,44 +159,60 @@ impl Timers {
 }
 
 impl State {
+    fn pass(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        self.elapsed = self.elapsed.saturating_add(duration);
+    }
+
+    /// When a sleep ends, if the clock is not set before.
+    fn end(&self, limits: Limits) -> Time {
+        let latest = limits.latest.map(|latest| self.now + latest.saturating_sub(self.elapsed));
+        latest.map_or(limits.deadline, |latest| latest.min(limits.deadline))
+    }
+
     fn next_timer(&self) -> Option<Time> {
-        self.waiting.first_key_value().map(|((time, _), _)| *time)
+        self.waiting.values().map(|waiting| self.end(waiting.limits)).min()
     }
 
-    fn take_due(&mut self) -> BTreeMap<Key, Waker> {
-        let later = self.waiting.split_off(&(self.now, u64::MAX));
-        mem::replace(&mut self.waiting, later)
-    }
-
-    fn new_key(&mut self, deadline: Time) -> Key {
-        self.tickets += 1;
-        (deadline, self.tickets)
+    /// Takes the wakers of what is due, in the order of their times.
+    fn take_due(&mut self) -> BTreeMap<(Time, u64), Waker> {
+        let is_due = |waiting: &Waiting| self.end(waiting.limits) <= self.now;
+        let due = self.waiting.iter().filter(|(_, waiting)| is_due(waiting));
+        let due: Vec<_> = due.map(|(ticket, waiting)| (waiting.limits.deadline, *ticket)).collect();
+        let wakers = due.into_iter().filter_map(|key| Some((key, self.waiting.remove(&key.1)?.waker)));
+        wakers.collect()
     }
 }
 
 /// One sleep on a manual clock.
 pub(super) struct Timer {
     timers: Arc<Timers>,
-    deadline: Time,
-    key: Option<Key>,
+    limits: Limits,
+    ticket: Option<u64>,
 }
 
 impl Timer {
-    pub(super) fn new(timers: Arc<Timers>, deadline: Time) -> Self {
-        Self { timers, deadline, key: None }
+    /// A sleep until `deadline`, and for as long as `longest` at most.
+    pub(super) fn new(timers: Arc<Timers>, deadline: Time, longest: Option<Duration>) -> Self {
+        let latest = longest.map(|longest| timers.lock().elapsed.saturating_add(longest));
+        Self { timers, limits: Limits { deadline, latest }, ticket: None }
     }
 
     pub(super) fn poll(&mut self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.timers.lock();
-        let key = match self.key {
-            Some(key) if !state.waiting.contains_key(&key) => return Poll::Ready(()),
-            Some(key) => key,
-            None if self.deadline <= state.now => return Poll::Ready(()),
-            None => state.new_key(self.deadline),
+        let ticket = match self.ticket {
+            Some(ticket) if !state.waiting.contains_key(&ticket) => return Poll::Ready(()),
+            Some(ticket) => ticket,
+            None if state.end(self.limits) <= state.now => return Poll::Ready(()),
+            None => {
+                state.tickets += 1;
+                state.tickets
+            }
         };
-        let replaced = state.waiting.insert(key, context.waker().clone());
+        let waiting = Waiting { limits: self.limits, waker: context.waker().clone() };
+        let replaced = state.waiting.insert(ticket, waiting);
         drop(state);
-        self.key = Some(key);
+        self.ticket = Some(ticket);
         if replaced.is_none() {
             self.timers.added.notify_waiters();
         }
@@ -183,8 +222,8 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
-            let removed = self.timers.lock().waiting.remove(&key);
+        if let Some(ticket) = self.ticket {
+            let removed = self.timers.lock().waiting.remove(&ticket);
             drop(removed);
         }
     }

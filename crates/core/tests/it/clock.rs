@@ -118,6 +118,34 @@ fn a_sleep_that_was_due_stays_so_when_the_clock_is_set_back() {
 }
 
 #[test]
+fn a_sleep_lasts_no_longer_when_the_clock_is_set_back() {
+    let manual = Clock::manual(at(100));
+    let clock = manual.clock();
+    let (mut lasting, mut until) = (clock.sleep(5 * SECOND), clock.sleep_until(at(105)));
+    assert!(poll(&mut lasting).is_pending() && poll(&mut until).is_pending());
+    manual.advance(2 * SECOND);
+    manual.set(at(50));
+    assert_eq!(manual.next_timer(), Some(at(53)));
+    manual.advance(2 * SECOND);
+    assert!(poll(&mut lasting).is_pending());
+    manual.advance(SECOND);
+    assert!(poll(&mut lasting).is_ready());
+    assert!(poll(&mut until).is_pending(), "a time of the clock is waited for, however it is set");
+    manual.set(at(105));
+    assert!(poll(&mut until).is_ready());
+}
+
+#[test]
+fn a_clock_that_is_set_forward_ends_a_sleep() {
+    let manual = Clock::manual(at(100));
+    let mut sleep = manual.clock().sleep(5 * SECOND);
+    assert!(poll(&mut sleep).is_pending());
+    manual.set(at(50));
+    manual.set(at(105));
+    assert!(poll(&mut sleep).is_ready());
+}
+
+#[test]
 fn a_test_steps_from_timer_to_timer() {
     let manual = Clock::manual(Time::EPOCH);
     let clock = manual.clock();

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use loomwork_core::Time;
 
-use super::{Context, Tx};
+use super::{Context, Seen, Tx};
 use crate::engine::{Changes, Lane, LogEntry, Outcome, Seq, Session, TxKind, Write};
 use crate::error::{Error, Problem, Result};
 use crate::overlay::Overlay;
@@ -22,6 +22,7 @@ impl Tx {
             context,
             now: Time::EPOCH,
             overlay: Overlay::default(),
+            seen: RefCell::new(None),
             reads: RefCell::new(None),
             trim: None,
             stopped: RefCell::new(None),
@@ -29,6 +30,7 @@ impl Tx {
     }
 
     pub(crate) fn begin(&mut self, kind: TxKind, lane: Lane) -> Outcome<()> {
+        *self.seen.get_mut() = (kind != TxKind::Read).then(Seen::default);
         self.session.begin(kind, lane)
     }
 
@@ -36,6 +38,9 @@ impl Tx {
     pub(crate) fn start_run(&mut self, now: Time, track_reads: bool) {
         self.now = now;
         self.overlay.clear();
+        if let Some(seen) = self.seen.get_mut() {
+            seen.clear();
+        }
         self.trim = None;
         *self.stopped.get_mut() = None;
         *self.reads.get_mut() = track_reads.then(ReadSet::default);

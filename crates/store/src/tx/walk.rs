@@ -63,7 +63,7 @@ impl Tx {
 
     /// Shows one row's version and body, the overlay's before the engine's.
     pub(super) fn load(&self, table: TableNo, id: RawId, visit: &mut dyn FnMut(u32, &[u8])) -> Result<bool> {
-        self.record_read(Space::Rows(table), id.as_bytes(), &just_behind(id.as_bytes()));
+        self.record_row(table, id);
         match self.overlay.row(table, id) {
             Some(pending) => Ok(pending.now.as_ref().map(|now| visit(now.version, &now.body)).is_some()),
             None => self.ask(|session| session.get(table, id, visit)),
@@ -144,6 +144,12 @@ impl Tx {
             resume_unwind(payload);
         }
         failure.map_or(scanned, Err)
+    }
+
+    pub(super) fn record_row(&self, table: TableNo, id: RawId) {
+        if self.reads.borrow().is_some() {
+            self.record_read(Space::Rows(table), id.as_bytes(), &just_behind(id.as_bytes()));
+        }
     }
 
     pub(super) fn record_read(&self, space: Space, low: &[u8], high: &[u8]) {

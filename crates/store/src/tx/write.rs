@@ -8,10 +8,10 @@ use crate::key::Shown;
 use crate::table::{Keys, Row, Table, decode, encode, entry_keys};
 
 /// A row as the engine or the overlay holds it.
-struct Found<T> {
-    record: T,
-    version: u32,
-    body: Vec<u8>,
+pub(super) struct Found<T> {
+    pub(super) record: T,
+    pub(super) version: u32,
+    pub(super) body: Vec<u8>,
 }
 
 /// Writing.
@@ -93,6 +93,13 @@ impl Tx {
 
     fn find<T: Table>(&self, id: Id<T>) -> Result<Option<Found<T>>> {
         let number = self.context.tables.of::<T>()?.number;
+        if self.overlay.row(number, id.raw()).is_none()
+            && let Some(seen) = &mut *self.seen.borrow_mut()
+            && let Some(found) = seen.take(number, id.raw())
+        {
+            self.record_row(number, id.raw());
+            return Ok(Some(found));
+        }
         let mut found = None;
         self.load(number, id.raw(), &mut |version, body| {
             let record = decode(id.raw(), version, body);

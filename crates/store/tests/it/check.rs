@@ -7,7 +7,7 @@ use loomwork_core::RawId;
 use loomwork_store::engine::{
     Changes, Engine as _, EntryKey, Lane, Role, Scan, Session, Stored, TableNo, TxKind, Write,
 };
-use loomwork_store::{Key, MAX_MISMATCHES, Memory, Mismatch, Page, Report, Row, Store, Table as _};
+use loomwork_store::{Id, Key, MAX_MISMATCHES, Memory, Mismatch, Page, Report, Row, Store, Table as _};
 use loomwork_testkit::store::Note;
 
 const BY_AUTHOR: usize = 0;
@@ -202,6 +202,20 @@ async fn a_readable_span_leaves_out_the_rows_that_cannot_be_read() {
     });
     let (all, one, none) = read.await.expect("the query succeeds");
     assert_eq!((all, one, none), (vec!["b".to_owned(), "d".to_owned()], vec!["b".to_owned()], 0));
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_named_and_left_out_by_its_id() {
+    let (planted, ids) = Planted::with(["a", "b"].map(starred)).await;
+    planted.plant(ids[0], |body, _| body.truncate(5));
+    let read = planted.store.query(move |tx| {
+        let ids: Vec<Id<Note>> = ids.iter().map(|id| Id::from_raw(*id)).collect();
+        assert_eq!(tx.ids(Note::starred.all())?, ids);
+        assert_eq!(tx.ids(Note::starred.all().desc().take(1))?, [ids[1]]);
+        tx.get(ids[0]).expect_err("a plain read stops at it");
+        Ok((tx.get_readable(ids[0])?.is_some(), tx.get_readable(ids[1])?.is_some()))
+    });
+    assert_eq!(read.await.expect("the query succeeds"), (false, true));
 }
 
 #[tokio::test]

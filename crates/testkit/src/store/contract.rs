@@ -45,6 +45,8 @@ macro_rules! engine_contract {
             $crate::engine_contract! { @group rows, $place;
                 rows_are_inserted_once
                 a_new_row_is_not_looked_for
+                a_row_that_was_shown_is_not_read_again
+                a_row_that_was_shown_is_written_as_it_is
                 a_deleted_id_is_free_again
                 rows_are_changed_in_place
                 rows_are_deleted_once
@@ -201,6 +203,7 @@ macro_rules! engine_contract {
                 a_step_runs_when_it_is_concerned
                 own_writes_do_not_wake_a_step
                 more_is_done_at_once
+                a_step_is_followed_up_once
                 a_step_runs_at_its_time
                 commits_during_a_run_are_not_missed
                 a_failed_step_is_tried_again

@@ -70,7 +70,7 @@ async fn a_worker_whose_jobs_were_taken_over_stops_them_and_goes_on_as_a_new_one
 
     let first = pool.process.worker().id;
     let buried = store.mutate(move |tx| {
-        while !bury(tx, &Completions::default(), first)? {}
+        while bury(tx, &Completions::default(), first)?.is_some() {}
         Ok(tx.scan(WorkerRow::all())?.len())
     });
     assert_eq!(buried.await.expect("it is buried"), 0);

@@ -157,7 +157,7 @@ async fn a_buried_worker_gives_up_its_jobs_in_steps_and_each_once() {
         let other = running(tx, alive, "args")?;
         let completions = Completions::default();
         let mut steps = 1;
-        while !bury(tx, &completions, dead)? {
+        while bury(tx, &completions, dead)?.is_some() {
             steps += 1;
         }
         assert_eq!(steps, 3, "two with jobs, one for the worker itself");
@@ -171,7 +171,7 @@ async fn a_buried_worker_gives_up_its_jobs_in_steps_and_each_once() {
             );
         }
         assert_eq!(status(tx, other)?.expect("it is there").state, State::Running);
-        assert!(bury(tx, &completions, dead)?, "burying it again changes nothing");
+        assert!(bury(tx, &completions, dead)?.is_none(), "burying it again changes nothing");
         Ok(())
     })
     .await;

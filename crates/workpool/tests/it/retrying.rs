@@ -214,5 +214,8 @@ async fn work_of_a_dead_process_is_taken_over_when_the_store_opens_again() {
     yard.turn_to(waiting.due).await;
     assert_eq!(yard.ends(held).await, OutcomeKind::Success);
     yard.marked(&["Interrupted", "Success(2)"]).await;
-    drop((died, pool));
+    let counters = counted(&pool).await;
+    assert_eq!((counters.taken_over, counters.interrupted), (2, 1));
+    assert_eq!((counters.started, counters.succeeded, counters.failed), (1, 1, 0), "what it ran itself");
+    drop(died);
 }

@@ -1,7 +1,7 @@
 //! What inserting, changing and deleting rows does.
 
 use loomwork_core::Kind;
-use loomwork_store::{Id, Problem, Result, Store, Table as _, Tx};
+use loomwork_store::{Error, Id, Problem, Result, Store, Table as _, Tx};
 
 use crate::store::counted::{Asked, Counted};
 use crate::store::{Account, Bench, Note, Place};
@@ -45,6 +45,59 @@ pub async fn a_new_row_is_not_looked_for(place: &dyn Place) {
     });
     assert_eq!(inserted.await.expect("the mutation commits").text, "changed");
     assert_eq!(engine.newest(), Asked { gets: 0, scans: 1, applies: 1, rows: 1 });
+}
+
+/// A row that a mutation was shown, by its id or in a range, is not read again to be written.
+pub async fn a_row_that_was_shown_is_not_read_again(place: &dyn Place) {
+    let engine = Counted::over(place.engine());
+    let builder = Store::builder(engine.clone()).tables([Note::table()]);
+    let store = builder.open().await.expect("the store opens");
+    let id = store.mutate(|tx| Ok(tx.insert(Note::new("new"))?.id)).await.expect("it commits");
+    let by_id = store.mutate(move |tx| {
+        let note = tx.require(id)?;
+        tx.replace(id, Note { stars: 1, ..note.record })
+    });
+    by_id.await.expect("the mutation commits");
+    assert_eq!(engine.newest(), Asked { gets: 1, scans: 0, applies: 1, rows: 1 });
+    let in_a_range = store.mutate(|tx| {
+        let notes = tx.scan(Note::all())?;
+        notes.iter().try_for_each(|note| tx.update(note.id, |note| note.stars += 1).map(drop))
+    });
+    in_a_range.await.expect("the mutation commits");
+    assert_eq!(engine.newest(), Asked { gets: 0, scans: 1, applies: 1, rows: 1 });
+    assert_eq!(store.query(move |tx| tx.require(id)).await.expect("the query runs").stars, 2);
+}
+
+/// What a mutation was shown is what its writes begin with, also behind a scope that was undone and
+/// behind its own writes, and the next mutation begins anew.
+pub async fn a_row_that_was_shown_is_written_as_it_is(place: &dyn Place) {
+    let store = Bench::open(place).await.store;
+    let id = store.mutate(|tx| Ok(tx.insert(Note::new("first"))?.id)).await.expect("it commits");
+    let rename = |tx: &mut Tx, id, slug: &str| tx.update(id, |note: &mut Note| note.slug = slug.to_owned());
+    let changed = store.mutate(move |tx| {
+        tx.require(id)?;
+        let undone = tx.nested(|tx| {
+            rename(tx, id, "undone")?;
+            Err::<(), _>(Error::message(Kind::Invalid, "undo"))
+        });
+        assert!(undone.is_err());
+        assert_eq!(slugs(tx)?, ["first"]);
+        rename(tx, id, "second")?;
+        tx.require(id)?;
+        rename(tx, id, "third")?;
+        slugs(tx)
+    });
+    assert_eq!(changed.await.expect("the mutation commits"), ["third"]);
+    let deleted = store.mutate(move |tx| {
+        assert_eq!(slugs(tx)?, ["third"]);
+        tx.delete(id)?;
+        assert!(tx.get(id)?.is_none() && tx.delete(id)?.is_none());
+        tx.insert_at(id, Note::new("fourth"))?;
+        rename(tx, id, "fifth")
+    });
+    assert_eq!(deleted.await.expect("the mutation commits").slug, "fifth");
+    assert_eq!(store.query(slugs).await.expect("the query runs"), ["fifth"]);
+    assert!(store.check().await.expect("the check runs").is_clean());
 }
 
 /// An id that was deleted may be used again, in the same mutation and in a later one.

@@ -1,7 +1,7 @@
 //! Upkeep: loops of mutations that wake when what they read changes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use loomwork_core::{Kind, Tasks};
@@ -37,8 +37,12 @@ impl Keeping {
         place: &dyn Place,
         step: impl Fn(&mut Tx) -> Result<Next> + Send + Sync + 'static,
     ) -> Self {
+        Self::start_this(place, Upkeep::new("keeper", step)).await
+    }
+
+    async fn start_this(place: &dyn Place, upkeep: Upkeep) -> Self {
         let keeping = Self { bench: Bench::open(place).await, tasks: Tasks::new() };
-        keeping.bench.store.start_upkeep(&keeping.tasks, Upkeep::new("keeper", step));
+        keeping.bench.store.start_upkeep(&keeping.tasks, upkeep);
         keeping
     }
 
@@ -140,6 +144,34 @@ pub async fn more_is_done_at_once(place: &dyn Place) {
     keeping.commit(add_many(6..=7)).await;
     keeping.sees(&[1, 2, 3, 4, 5, 6, 7]).await;
     keeping.ends().await;
+}
+
+/// What follows a step up runs once for each commit, however often the step was run for it.
+pub async fn a_step_is_followed_up_once(place: &dyn Place) {
+    let followed_up = Arc::new(AtomicUsize::new(0));
+    let counter = followed_up.clone();
+    let upkeep = Upkeep::followed_up("keeper", move |tx| {
+        enter_run(tx, count(tx)?)?;
+        let counter = counter.clone();
+        let follow_up = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        Ok((Next::Idle, Box::new(follow_up)))
+    });
+    let keeping = Keeping::start_this(place, upkeep).await;
+    for (round, seen) in [[0].as_slice(), &[0, 1], &[0, 1, 2]].into_iter().enumerate() {
+        keeping.sees(seen).await;
+        soon(async {
+            while followed_up.load(Ordering::Relaxed) < seen.len() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        keeping.commit(move |tx| add(tx, &round.to_string(), 1)).await;
+    }
+    keeping.sees(&[0, 1, 2, 3]).await;
+    keeping.ends().await;
+    assert!((3..=4).contains(&followed_up.load(Ordering::Relaxed)), "the last one may have been cut off");
 }
 
 /// A step that named a time runs then, or earlier when it is concerned.
