@@ -56,6 +56,15 @@ async fn read_all(mut reader: StreamReader) -> String {
     all
 }
 
+/// Turns the clock to when what waits is stored.
+async fn slice_is_due(house: &House) {
+    let due = house.clock.clock().now() + FLUSH_EVERY;
+    while house.clock.next_timer().is_none_or(|timer| timer > due) {
+        tokio::task::yield_now().await;
+    }
+    house.clock.advance(FLUSH_EVERY);
+}
+
 async fn rows(house: &House, stream: StreamId) -> Vec<Slice> {
     let thread = house.thread;
     house.store.query(move |tx| streams::deltas(tx, thread, stream, 0)).await.expect("the deltas are read")
@@ -98,9 +107,9 @@ async fn what_waits_is_stored_when_its_time_has_come_though_nothing_follows() {
     let id = writer.opened().expect("open");
     let (store, thread) = (house.store.clone(), house.thread);
     let mut stored = store.watch(move |tx| Ok(streams::deltas(tx, thread, id, 0)?.len()));
-    while soon(stored.next()).await.expect("open").expect("read") == 0 {
-        house.clock.advance(FLUSH_EVERY);
-    }
+    assert_eq!(soon(stored.next()).await.expect("open").expect("read"), 0);
+    soon(slice_is_due(&house)).await;
+    assert_eq!(soon(stored.next()).await.expect("open").expect("read"), 1);
     let slices = rows(&house, id).await;
     assert_eq!(slices.len(), 1);
     assert_eq!((slices[0].start, slices[0].end), (0, 3));
@@ -300,9 +309,9 @@ async fn what_was_pushed_is_stored_though_the_writer_is_dropped() {
     drop(writer);
     let (store, thread) = (house.store.clone(), house.thread);
     let mut stored = store.watch(move |tx| Ok(streams::deltas(tx, thread, id, 0)?.len()));
-    while soon(stored.next()).await.expect("open").expect("read") == 0 {
-        house.clock.advance(FLUSH_EVERY);
-    }
+    assert_eq!(soon(stored.next()).await.expect("open").expect("read"), 0);
+    soon(slice_is_due(&house)).await;
+    assert_eq!(soon(stored.next()).await.expect("open").expect("read"), 1);
     assert_eq!(texts(&rows(&house, id).await[0]), "kept");
     driver.stop().await;
 }
