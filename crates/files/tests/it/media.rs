@@ -20,7 +20,10 @@ fn signatures_tell_more_than_names() {
         (b"OggS\0\x02........................", "audio/ogg"),
         (b"ID3\x03........", "audio/mpeg"),
         (b"BM......", "image/bmp"),
-        (b"\x7fELF\x02\x01\x01\0........................................", "application/x-executable"),
+        (
+            b"\x7fELF\x02\x01\x01\0..............................................................",
+            "application/x-executable",
+        ),
     ];
     for (head, expected) in signed {
         check(head, None, Some(expected));

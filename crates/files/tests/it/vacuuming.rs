@@ -80,9 +80,8 @@ async fn attaching_comes_before_the_vacuum_or_fails() {
 async fn more_than_one_step_is_given_up() {
     let desk = Desk::open().await;
     let count = VACUUM_STEP + 3;
-    for number in 0..count {
-        desk.files.put(number.to_string(), ()).await.expect("it is stored");
-    }
+    let files = (0..count).map(|number| desk.files.put(number.to_string(), ()));
+    futures_util::future::try_join_all(files).await.expect("they are stored");
     desk.clock.advance(DAY);
     let vacuumed = desk.files.vacuum().await.expect("the vacuum runs");
     assert_eq!((vacuumed.files, vacuumed.objects), (count, count));
