@@ -128,7 +128,7 @@ impl Files {
             Claim::New(blob) => {
                 if let Err(error) = self.blobs.put(blob.id, content).await {
                     self.abandon(blob.id).await;
-                    return Err(error.into());
+                    return Err(self.unless_lapsed(error, blob.until).into());
                 }
                 self.confirm(blob.id, blob.until).await?;
                 blob.id
@@ -204,6 +204,11 @@ impl Files {
             return Err(error);
         }
         Ok(())
+    }
+
+    /// Says why a write failed: behind the end of its lease, the vacuum may have taken away what it wrote.
+    pub(crate) fn unless_lapsed(&self, error: FileError, until: Time) -> FileError {
+        if self.store.clock().now() < until { error } else { FileError::Lapsed { hash: None } }
     }
 
     /// Gives an upload up. If that fails, its lease does the same later.

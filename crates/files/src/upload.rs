@@ -9,6 +9,7 @@ use object_store::buffered::BufWriter;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::about::About;
+use crate::blobs::failed;
 use crate::claim;
 use crate::error::FileError;
 use crate::files::Files;
@@ -86,7 +87,8 @@ impl Upload {
         let missing = HEAD_BYTES.saturating_sub(self.head.len()).min(piece.len());
         self.head.extend_from_slice(&piece[..missing]);
         self.hashing.update(&piece).await;
-        self.writer.put(piece).await.map_err(crate::blobs::failed("write an object"))?;
+        let written = self.writer.put(piece).await.map_err(failed("write an object"));
+        written.map_err(|error| self.files.unless_lapsed(error, self.until))?;
         self.size = size;
         self.is_broken = false;
         Ok(())
@@ -140,10 +142,11 @@ impl Upload {
     /// takes its place.
     async fn settle(&mut self, hash: Hash) -> Result<()> {
         self.renew().await?;
-        self.writer.shutdown().await.map_err(|error| FileError::Blobs {
+        let completed = self.writer.shutdown().await.map_err(|error| FileError::Blobs {
             action: "complete an object",
             source: object_store::Error::Generic { store: "upload", source: error.into() },
-        })?;
+        });
+        completed.map_err(|error| self.files.unless_lapsed(error, self.until))?;
         self.files.confirm(self.blob, self.until).await?;
         let store = &self.files.store;
         let Some(stored) = store.query(move |tx| claim::stored(tx, hash)).await? else { return Ok(()) };

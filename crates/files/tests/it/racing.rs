@@ -86,6 +86,20 @@ async fn a_writer_that_comes_too_late_takes_its_object_away_again() {
 }
 
 #[tokio::test]
+async fn a_write_that_fails_behind_its_lease_is_a_conflict() {
+    let faulty = Faulty::new();
+    let desk = open(&faulty).await;
+    faulty.before_put.close();
+    let (late, ()) = tokio::join!(soon(desk.files.put("zombie", ())), async {
+        soon(faulty.before_put.arrival()).await;
+        desk.clock.advance(HOUR);
+        faulty.puts_fail.store(true, Ordering::SeqCst);
+        faulty.before_put.open();
+    });
+    assert_eq!(late.expect_err("it was given up").kind(), Kind::Conflict);
+}
+
+#[tokio::test]
 async fn attaching_while_objects_are_removed_keeps_what_is_attached() {
     let faulty = Faulty::new();
     let desk = open(&faulty).await;

@@ -39,9 +39,10 @@ pub(super) fn content(number: u64) -> Bytes {
     seed.into_iter().cycle().take(size).collect::<Vec<_>>().into()
 }
 
-/// Times so short that files are given up while the process works.
+/// Times so short that files are given up while the process works, and what a killed one left while the
+/// next ones do.
 pub(super) fn options() -> Options {
-    Options { grace: Duration::from_millis(40), lease: Duration::from_millis(400), ..Options::default() }
+    Options { grace: Duration::from_millis(40), lease: Duration::from_secs(2), ..Options::default() }
 }
 
 pub(super) async fn open(place: &Path, clock: Clock) -> Result<(Store, Files)> {
