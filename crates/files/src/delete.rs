@@ -4,7 +4,7 @@ use loomwork_store::{Result, Row, Tx};
 
 use crate::error::FileError;
 use crate::owners::release;
-use crate::tables::{File, FileId, Reference};
+use crate::tables::{File, FileId, Reference, is_usable};
 
 /// What deleting a file does to owners that it still has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,7 @@ pub fn delete(tx: &mut Tx, file: FileId, if_owned: IfOwned) -> Result<usize> {
 /// Removes a file's row, and its claim on the content.
 pub(crate) fn remove(tx: &mut Tx, file: &Row<File>) -> Result<()> {
     tx.delete(file.id)?;
-    // A blob that is gone is damage, which must not keep a file from being deleted.
-    if tx.get(file.blob)?.is_some() {
+    if is_usable(tx, file.blob)? {
         tx.update(file.blob, |blob| blob.files = blob.files.saturating_sub(1))?;
     }
     Ok(())

@@ -72,7 +72,9 @@
 //!
 //! A file has [`Options::max_bytes`] at most, a name [`MAX_NAME_BYTES`], metadata [`MAX_METADATA_BYTES`].
 //! A stream into a bucket has 10,000 parts of 8 MiB at most. A range cannot be checked against the hash of
-//! the whole. Incomplete uploads to a bucket are the bucket's: give it a rule that ends them.
+//! the whole. Incomplete uploads to a bucket are the bucket's: give it a rule that ends them. A process that
+//! stood still for longer than its lease, goes on, and is killed right behind its write, leaves an object
+//! that only a check finds.
 //!
 //! # Features
 //!

@@ -3,7 +3,7 @@
 use loomwork_store::{Id, Page, Paged, Result, Row, Table, Tx};
 
 use crate::error::{FileError, beginning};
-use crate::tables::{File, FileId, Reference};
+use crate::tables::{File, FileId, Reference, is_usable};
 
 /// The most bytes of an owner's table name.
 pub const MAX_OWNER_TABLE_BYTES: usize = 60;
@@ -147,8 +147,7 @@ fn references(tx: &Tx, owner: &Owner) -> Result<Vec<Row<Reference>>> {
 pub(crate) fn release(tx: &mut Tx, reference: &Row<Reference>) -> Result<()> {
     tx.delete(reference.id)?;
     let now = tx.now();
-    // A reference whose file is gone is damage, and no reason to fail whoever lets go of it.
-    if tx.get(reference.file)?.is_some() {
+    if is_usable(tx, reference.file)? {
         tx.update(reference.file, |file| {
             file.owners = file.owners.saturating_sub(1);
             if file.owners == 0 {

@@ -1,7 +1,7 @@
 //! The records: files, the blobs that hold their contents, and who owns which file.
 
-use loomwork_core::Time;
-use loomwork_store::{Id, Table, TableDef};
+use loomwork_core::{Kind, Time};
+use loomwork_store::{Id, Result, Table, TableDef, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -117,6 +117,19 @@ impl Reference {
     /// Returns the owner.
     pub fn owner(&self) -> Owner {
         Owner { table: self.table.clone(), id: self.owner.clone() }
+    }
+}
+
+/// Whether a row is there and can be read. One that cannot be read is damage, and no reason to keep others
+/// from being let go.
+pub(crate) fn is_usable<T: Table>(tx: &Tx, id: Id<T>) -> Result<bool> {
+    match tx.get(id) {
+        Ok(row) => Ok(row.is_some()),
+        Err(error) if error.kind() == Kind::Corrupt => {
+            tracing::error!(%id, %error, "a row is let go that cannot be read");
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 

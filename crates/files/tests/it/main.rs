@@ -23,6 +23,7 @@ macro_rules! behaviour {
     };
 }
 
+mod damage;
 mod faulty;
 mod leftovers;
 mod links;

@@ -208,3 +208,13 @@ async fn what_a_dead_process_was_doing_is_known_and_removed_by_the_next() {
     assert_eq!(desk.files.vacuum().await.expect("the vacuum runs").objects, 1);
     assert_eq!(desk.read(|tx| tx.count(Blob::all())).await, 0);
 }
+
+#[test]
+fn handles_go_to_any_thread() {
+    fn is_sent<T: Send>() {}
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<loomwork_files::Files>();
+    is_shared::<loomwork_files::Staged>();
+    is_sent::<loomwork_files::Upload>();
+    is_sent::<loomwork_files::Content>();
+}
