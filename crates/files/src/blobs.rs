@@ -1,19 +1,24 @@
 //! Where contents lie: one object for each blob, in a folder or a bucket.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use loomwork_core::RawId;
 use loomwork_store::Id;
 use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt as _};
+use object_store::{
+    Error, GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt as _,
+};
 
 use crate::error::FileError;
 use crate::tables::Blob;
@@ -21,6 +26,9 @@ use crate::tables::Blob;
 /// How much of a stream is gathered for one part of an object. Buckets take 10,000 parts at most, and
 /// none below 5 MiB but the last.
 pub(crate) const PART_BYTES: usize = 8 << 20;
+
+/// How much of a local file is read at once.
+const READ_BYTES: u64 = 256 * 1024;
 
 /// How many parts are under way at once while the next one is gathered.
 const PARTS_AT_ONCE: usize = 2;
@@ -98,11 +106,11 @@ impl Blobs {
     pub(crate) async fn get(
         &self,
         blob: Id<Blob>,
-        range: Option<std::ops::Range<u64>>,
-    ) -> Result<Option<GetResult>, FileError> {
+        range: Option<Range<u64>>,
+    ) -> Result<Option<Found>, FileError> {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         match self.objects.get_opts(&key(blob), options).await {
-            Ok(found) => Ok(Some(found)),
+            Ok(found) => Ok(Some(Found { size: found.meta.size, pieces: pieces(found) })),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed("read an object")(error)),
         }
@@ -147,6 +155,53 @@ impl Blobs {
             Ok(Object { blob: blob_of(&path), key: path.to_string() })
         });
         listed.boxed()
+    }
+}
+
+/// An object that is being read.
+pub(crate) struct Found {
+    /// The size of the whole object, whatever range of it is read.
+    pub(crate) size: u64,
+    pub(crate) pieces: Pieces,
+}
+
+pub(crate) type Pieces = BoxStream<'static, Result<Bytes, FileError>>;
+
+/// The pieces of what was found. A local file is read in larger ones than the object store would: each
+/// costs a visit to another thread.
+fn pieces(found: GetResult) -> Pieces {
+    match found.payload {
+        GetResultPayload::Stream(pieces) => pieces.map_err(failed("read an object")).boxed(),
+        GetResultPayload::File(file, _) => {
+            let reading = (file, found.range);
+            futures_util::stream::try_unfold(reading, |(file, left)| read_piece(file, left)).boxed()
+        }
+    }
+}
+
+/// Reads the next piece of a file, and returns what is left of it.
+async fn read_piece(
+    mut file: File,
+    left: Range<u64>,
+) -> Result<Option<(Bytes, (File, Range<u64>))>, FileError> {
+    if left.is_empty() {
+        return Ok(None);
+    }
+    let read = tokio::task::spawn_blocking(move || {
+        let end = left.end.min(left.start + READ_BYTES);
+        let mut piece = vec![0; (end - left.start) as usize];
+        file.seek(SeekFrom::Start(left.start))?;
+        file.read_exact(&mut piece)?;
+        Ok((Bytes::from(piece), (file, end..left.end)))
+    });
+    match read.await {
+        Ok(Ok(read)) => Ok(Some(read)),
+        Ok(Err(error)) => {
+            let error: std::io::Error = error;
+            Err(failed("read an object")(Error::Generic { store: "folder", source: error.into() }))
+        }
+        // The runtime is shutting down, and takes this future with it.
+        Err(_) => std::future::pending().await,
     }
 }
 

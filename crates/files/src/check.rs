@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use loomwork_core::RawId;
 use loomwork_store::{Id, Result, Tx};
 
-use crate::blobs::{Object, failed};
+use crate::blobs::Object;
 use crate::files::Files;
 use crate::hash::{Hash, Hashing};
 use crate::owners::Owner;
@@ -189,8 +189,8 @@ impl Files {
 
     async fn content_hash(&self, blob: Id<Blob>) -> Result<Option<Hash>> {
         let Some(found) = self.blobs.get(blob, None).await? else { return Ok(None) };
-        let (mut pieces, mut hashing) = (found.into_stream(), Hashing::default());
-        while let Some(piece) = pieces.try_next().await.map_err(failed("read an object"))? {
+        let (mut pieces, mut hashing) = (found.pieces, Hashing::default());
+        while let Some(piece) = pieces.try_next().await? {
             hashing.update(&piece).await;
         }
         Ok(Some(hashing.finish()))

@@ -8,10 +8,9 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
-use loomwork_store::{Result, Row};
-use object_store::GetResult;
+use loomwork_store::{Error, Result, Row};
 
-use crate::blobs::failed;
+use crate::blobs::{Found, Pieces};
 use crate::error::FileError;
 use crate::files::Files;
 use crate::hash::Hashing;
@@ -19,8 +18,6 @@ use crate::tables::{File, FileId};
 
 /// The most bytes that [`Files::read`] returns in one piece.
 pub const MAX_HELD_BYTES: u64 = 64 << 20;
-
-type Pieces = BoxStream<'static, object_store::Result<Bytes>>;
 
 /// A content, or a range of one, as a stream of pieces. An error is the last item.
 pub struct Content {
@@ -62,7 +59,7 @@ pub(crate) async fn read_whole(files: &Files, id: FileId) -> Result<Content> {
     let file = files.store.query(move |tx| tx.require(id)).await?;
     let found = get(files, &file, None).await?;
     let range = 0..file.size;
-    let pieces = checked(file.clone(), found.into_stream());
+    let pieces = checked(file.clone(), found.pieces);
     Ok(Content { file, range, pieces })
 }
 
@@ -78,7 +75,7 @@ pub(crate) async fn read_range(files: &Files, id: FileId, range: Range<u64>) -> 
         futures_util::stream::empty().boxed()
     } else {
         let found = get(files, &file, Some(range.clone())).await?;
-        found.into_stream().map_err(|error| failed("read an object")(error).into()).boxed()
+        found.pieces.map_err(Error::from).boxed()
     };
     Ok(Content { file, range, pieces })
 }
@@ -98,15 +95,15 @@ pub(crate) async fn read_held(files: &Files, id: FileId) -> Result<Bytes> {
 }
 
 /// Begins to read, if there is an object of the file's size.
-async fn get(files: &Files, file: &Row<File>, range: Option<Range<u64>>) -> Result<GetResult> {
+async fn get(files: &Files, file: &Row<File>, range: Option<Range<u64>>) -> Result<Found> {
     let id = file.id;
     let Some(found) = files.blobs.get(file.blob, range).await? else {
         // Either it was deleted just now, which is no damage, or its content is lost.
         files.store.query(move |tx| tx.require(id)).await?;
         return Err(FileError::Missing { file: id, hash: file.hash }.into());
     };
-    if found.meta.size != file.size {
-        return Err(FileError::WrongSize { file: id, size: file.size, found: found.meta.size }.into());
+    if found.size != file.size {
+        return Err(FileError::WrongSize { file: id, size: file.size, found: found.size }.into());
     }
     Ok(found)
 }
@@ -134,7 +131,7 @@ struct Reading {
 impl Reading {
     /// Returns the next piece, and what is left of the reading.
     async fn next(mut self) -> Result<Option<(Bytes, Option<Self>)>> {
-        while let Some(piece) = self.pieces.try_next().await.map_err(failed("read an object"))? {
+        while let Some(piece) = self.pieces.try_next().await? {
             self.hashing.update(&piece).await;
             if let Some(ready) = self.held.replace(piece) {
                 return Ok(Some((ready, Some(self))));
