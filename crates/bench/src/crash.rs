@@ -1,15 +1,19 @@
 //! `crash NAME|all`: groups of rounds, each of which kills working processes and checks what they
 //! left behind.
 
+mod files;
 mod messages;
 mod store;
 mod tally;
 mod workpool;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use loomwork_core::Random;
+use loomwork_core::{Clock, Random};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use tally::Tally;
 
@@ -22,6 +26,9 @@ const SEEDS: u64 = 1_000_000;
 /// How many rounds pass between two lines of progress.
 const PROGRESS_EVERY: u64 = 10;
 
+/// How long the check of one round may take, or the run of what is left; what is stuck hangs it.
+const LONGEST_CHECK: Duration = Duration::from_secs(120);
+
 struct Group {
     name: &'static str,
     /// Runs one round after the other, each begun with `Tally::begin_round`, until one fails.
@@ -31,6 +38,7 @@ struct Group {
 }
 
 const GROUPS: &[Group] = &[
+    Group { name: "files", run: files::run, child: files::child },
     Group { name: "messages", run: messages::run, child: messages::child },
     Group { name: "store", run: store::run, child: store::child },
     Group { name: "workpool", run: workpool::run, child: workpool::child },
@@ -114,4 +122,22 @@ pub(crate) fn child(mut words: impl Iterator<Item = String>) -> Result<()> {
     let group = group.with_context(|| format!("there is no crash group {name:?}"))?;
     loomwork_testkit::crash::end_with_parent();
     (group.child)(&words.collect::<Vec<_>>())
+}
+
+fn within_time<T>(runtime: &Runtime, check: impl Future<Output = Result<T>>) -> Result<T> {
+    runtime.block_on(async {
+        tokio::select! {
+            checked = check => checked,
+            () = Clock::system().sleep(LONGEST_CHECK) => {
+                bail!("the check does not end: it takes longer than {LONGEST_CHECK:?}")
+            }
+        }
+    })
+}
+
+/// A folder on the disk that the project is on: the one of temporary files may be in memory.
+fn folder() -> Result<TempDir> {
+    let root = std::env::current_dir()?.join("target");
+    std::fs::create_dir_all(&root)?;
+    tempfile::Builder::new().prefix("crash-").tempdir_in(root).context("failed to make a folder under target")
 }

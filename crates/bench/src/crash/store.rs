@@ -20,11 +20,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use loomwork_core::Clock;
 use loomwork_testkit::crash::kill;
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::Plan;
 use super::tally::Tally;
+use super::{Plan, folder};
 use deck::{Card, DECK, Strike, shuffled};
 use job::Task;
 use subject::Subject;
@@ -142,13 +141,6 @@ impl Round<'_> {
             }
         })
     }
-}
-
-/// A folder on the disk that the project is on: the one of temporary files may be in memory.
-fn folder() -> Result<TempDir> {
-    let root = std::env::current_dir()?.join("target");
-    std::fs::create_dir_all(&root)?;
-    tempfile::Builder::new().prefix("crash-").tempdir_in(root).context("failed to make a folder under target")
 }
 
 /// Empties the folder for the next file.

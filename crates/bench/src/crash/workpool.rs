@@ -9,22 +9,15 @@ mod verify;
 mod word;
 
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use loomwork_core::Clock;
+use anyhow::Result;
 use loomwork_testkit::crash::{kill, this_program};
-use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
-use super::Plan;
 use super::tally::Tally;
+use super::{Plan, folder, within_time};
 use deck::{Card, DECK, shuffled};
 use ledger::Ledger;
 use word::Word;
-
-/// How long the check of one round may take, or the run of what is left; a job that is stuck hangs it.
-const LONGEST_CHECK: Duration = Duration::from_secs(120);
 
 pub(super) fn child(words: &[String]) -> Result<()> {
     child::run(words)
@@ -83,22 +76,4 @@ fn strike(
     tally.count("killed while opening", u64::from(!words.contains(&Word::Ready)));
     ledger.hear(&words, tally);
     Ok(())
-}
-
-fn within_time<T>(runtime: &Runtime, check: impl Future<Output = Result<T>>) -> Result<T> {
-    runtime.block_on(async {
-        tokio::select! {
-            checked = check => checked,
-            () = Clock::system().sleep(LONGEST_CHECK) => {
-                bail!("the jobs do not end: running them takes longer than {LONGEST_CHECK:?}")
-            }
-        }
-    })
-}
-
-/// A folder on the disk that the project is on: the one of temporary files may be in memory.
-fn folder() -> Result<TempDir> {
-    let root = std::env::current_dir()?.join("target");
-    std::fs::create_dir_all(&root)?;
-    tempfile::Builder::new().prefix("crash-").tempdir_in(root).context("failed to make a folder under target")
 }
