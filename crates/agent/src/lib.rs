@@ -1,0 +1,1 @@
+//! Agents: models that answer in durable threads, with context, tools and typed results.

@@ -1,0 +1,1 @@
+//! What loomwork-agent promises, through its public API: one module per concept.
