@@ -1,6 +1,7 @@
 //! `crash NAME|all`: groups of rounds, each of which kills working processes and checks what they
 //! left behind.
 
+mod search;
 mod store;
 mod tally;
 mod workpool;
@@ -30,6 +31,7 @@ struct Group {
 }
 
 const GROUPS: &[Group] = &[
+    Group { name: "search", run: search::run, child: search::child },
     Group { name: "store", run: store::run, child: store::child },
     Group { name: "workpool", run: workpool::run, child: workpool::child },
 ];

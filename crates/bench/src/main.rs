@@ -6,6 +6,7 @@ mod machine;
 mod measure;
 mod models;
 mod report;
+mod search;
 mod store;
 mod workpool;
 
@@ -20,8 +21,12 @@ use report::Group;
 /// A group of rows, and the function that measures them.
 type Measure = fn(&Options) -> Result<Vec<Row>>;
 
-const GROUPS: &[(&str, Measure)] =
-    &[("models", models::measure), ("store", store::measure), ("workpool", workpool::measure)];
+const GROUPS: &[(&str, Measure)] = &[
+    ("models", models::measure),
+    ("search", search::measure),
+    ("store", store::measure),
+    ("workpool", workpool::measure),
+];
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
