@@ -63,7 +63,7 @@ fn ids(runtime: &Runtime, search: &Search, query: Query) -> Result<Vec<Id<Messag
 }
 
 /// The time of something in milliseconds.
-fn time(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+fn time<T>(work: impl FnOnce() -> Result<T>) -> Result<f64> {
     let watch = Stopwatch::start();
     work()?;
     Ok(watch.elapsed().as_secs_f64() * 1e3)

@@ -72,8 +72,8 @@ pub(super) fn measure(runtime: &Runtime) -> Result<Vec<Row>> {
 
 /// As [`p50`], of queries that may find nothing.
 fn p50_of_any(runtime: &Runtime, search: &Search, queries: impl Iterator<Item = Query>) -> Result<f64> {
-    let times = queries
-        .map(|query| time(|| Ok(drop(runtime.block_on(search.find::<Message>(super::INDEX, query))?))));
+    let times =
+        queries.map(|query| time(|| Ok(runtime.block_on(search.find::<Message>(super::INDEX, query))?)));
     Ok(median(&times.collect::<Result<Vec<_>>>()?))
 }
 
@@ -94,7 +94,7 @@ fn raw(
                 let found = found.expect("a query of words finds what it finds");
                 found.iter().map(|row| tx.get(ids[*row])).collect::<Result<Vec<_>, _>>()
             });
-            Ok(drop(runtime.block_on(read)?))
+            Ok(runtime.block_on(read)?)
         })
     });
     Ok(median(&times.collect::<Result<Vec<_>>>()?))

@@ -128,7 +128,7 @@ impl World<'_> {
                 let read = self.store.query(move |tx| {
                     find(number, &query).iter().map(|row| tx.get(ids[*row])).collect::<Result<Vec<_>, _>>()
                 });
-                Ok(drop(self.runtime.block_on(read)?))
+                Ok(self.runtime.block_on(read)?)
             })
         });
         Ok(median(&times.collect::<Result<Vec<_>>>()?))
@@ -231,7 +231,7 @@ impl World<'_> {
                     let read = self.store.query(move |tx| {
                         found.iter().map(|row| tx.get(ids[*row])).collect::<Result<Vec<_>, _>>()
                     });
-                    Ok(drop(self.runtime.block_on(read)?))
+                    Ok(self.runtime.block_on(read)?)
                 })
             });
             Ok(median(&times.collect::<Result<Vec<_>>>()?))
@@ -287,7 +287,7 @@ impl World<'_> {
         let run = |make: &dyn Fn(usize) -> Query| {
             let times = (0..QUERIES).map(|number| {
                 let query = Query { filter: user(number), limit: TOP, ..make(number) };
-                time(|| Ok(drop(self.runtime.block_on(self.search.find::<Message>(INDEX, query))?)))
+                time(|| Ok(self.runtime.block_on(self.search.find::<Message>(INDEX, query))?))
             });
             Ok::<_, anyhow::Error>(median(&times.collect::<Result<Vec<_>>>()?))
         };

@@ -64,7 +64,7 @@ pub(super) fn shuffled(random: &Random) -> [Card; DECK.len()] {
 
 /// The longest pause behind the sign, at random.
 const WORKING: Duration = Duration::from_millis(800);
-const OPENED: Duration = Duration::from_millis(150);
+const OPENED: Duration = Duration::from_millis(40);
 const GONE_ON: Duration = Duration::from_millis(20);
 
 impl Card {
