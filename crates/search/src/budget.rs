@@ -31,6 +31,11 @@ impl Budget {
         self.held.try_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         Some(Held { bytes, held: self.held.clone() })
     }
+
+    /// Returns whether so many bytes are left.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.take(bytes).is_some()
+    }
 }
 
 impl Drop for Held {

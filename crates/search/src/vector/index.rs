@@ -216,14 +216,8 @@ impl VectorIndex {
         state.segments.clear();
         (state.applied, state.is_dirty) = (Seq(manifest.applied), false);
         for listed in &manifest.segments {
-            let path = path(folder, listed.number);
-            let Some(segment) = Segment::open(&path, fields, &self.keeping.budget)? else {
-                return Ok(None);
-            };
+            let Some(segment) = self.open_segment(folder, listed.number)? else { return Ok(None) };
             let Ok(dead) = RoaringBitmap::deserialize_from(listed.dead.as_slice()) else { return Ok(None) };
-            if let (true, Some(graph)) = (segment.is_resident(), Layers::read(&path, &segment)?) {
-                self.give_graph(&segment, graph);
-            }
             state.rows.reserve(segment.len());
             for (row, id) in (0..).zip(&segment.ids) {
                 if !dead.contains(row) {
@@ -235,6 +229,34 @@ impl VectorIndex {
         }
         state.grow(Segment::new(self.dimension, fields));
         Ok(Some(state))
+    }
+
+    /// Opens a sealed segment with its graph; `None` if it is not what was written.
+    fn open_segment(&self, folder: &Path, number: u64) -> Result<Option<Segment>> {
+        let path = path(folder, number);
+        let segment = Segment::open(&path, self.schema.fields.len(), &self.keeping.budget)?;
+        if let Some(segment) = segment.as_ref().filter(|segment| segment.is_resident())
+            && let Some(graph) = Layers::read(&path, segment)?
+        {
+            self.give_graph(segment, graph);
+        }
+        Ok(segment)
+    }
+
+    /// Brings codes into memory that had no room when they were written, since those of the segments that
+    /// theirs replaced were still there.
+    fn make_resident(&self, folder: &Path, segments: BTreeMap<u64, Slot>) -> Result<()> {
+        let waiting = |segment: &Segment| {
+            !segment.is_resident() && self.keeping.budget.has_room(segment.bytes_of_codes())
+        };
+        for (number, _) in segments.iter().filter(|(_, slot)| waiting(&slot.segment)) {
+            if let Some(segment) = self.open_segment(folder, *number)?
+                && let Some(live) = self.state_mut().segments.get_mut(number)
+            {
+                live.segment = Arc::new(segment);
+            }
+        }
+        Ok(())
     }
 
     /// Gives a segment its graph, if there is room for it.
@@ -388,6 +410,7 @@ impl VectorIndex {
         Manifest::new(self.stamp.clone(), frozen.applied, listed).write(folder)?;
         crash_point("search.listed");
         sweep(folder, &frozen.segments)?;
+        self.make_resident(folder, frozen.segments)?;
         Ok(frozen.applied)
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct Costs {
 
 impl Default for Costs {
     fn default() -> Self {
-        Self { rows_a_step: 60, wider: 3.0, least_share: 0.1 }
+        Self { rows_a_step: 150, wider: 3.0, least_share: 0.1 }
     }
 }
 

@@ -189,6 +189,11 @@ impl Segment {
         codes.get(start..start + self.dimension)
     }
 
+    /// Returns how many bytes the codes are.
+    pub(crate) fn bytes_of_codes(&self) -> usize {
+        self.len() * self.dimension
+    }
+
     /// Returns whether the codes are in memory.
     pub(crate) fn is_resident(&self) -> bool {
         matches!(self.codes, Codes::Memory { .. })

@@ -391,3 +391,22 @@ fn the_cheaper_way_is_chosen_from_what_a_filter_leaves() {
     assert!(!walks(1_000_000, 50_000, 30), "of few rows that may be found, a walk would meet too few");
     assert!(!walks(100_000, 100_000, 3_000), "who wants many sees most rows anyway");
 }
+
+#[test]
+fn codes_come_back_into_memory_once_there_is_room() {
+    let (folder, random) = (tempfile::tempdir().expect("a folder"), Random::seeded(4));
+    let keeping = Keeping { budget: Budget::new(100 * DIMENSION), ..keeping() };
+    let (index, _) = open_with(&Place::Folder(folder.path().to_owned()), Metric::Cosine, keeping);
+    let put = |number| VectorPut { id: id(number), vector: vector(&random), values: values(&random) };
+    index.put(Seq(1), (0..100).map(put).collect(), &[]).expect("it is put");
+    index.commit().expect("it is committed");
+    assert_eq!(index.stats().on_disk, 0);
+    index.put(Seq(2), (100..150).map(put).collect(), &[]).expect("it is put");
+    index.commit().expect("it is committed");
+    assert_eq!(index.stats().on_disk, 50, "there is room for a hundred");
+    let gone: Vec<_> = (0..60).map(id).collect();
+    index.put(Seq(3), Vec::new(), &gone).expect("it is deleted");
+    // While the forty that are left are written anew, the hundred are still there.
+    index.commit().expect("it is committed");
+    assert_eq!((index.stats().on_disk, index.stats().dead), (0, 0));
+}
