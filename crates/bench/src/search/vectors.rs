@@ -1,4 +1,4 @@
-//! Searches by vectors and by both, over 50,000 messages.
+//! Searches by vectors and by both, over 40,000 messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::corpus::{Cloud, Language, Message, messages, open, space, write};
 use super::{INDEX, TOP, folder, ids, p50, single, time};
 use crate::measure::{ROUNDS, Row, Target, median};
 
-const ROWS: usize = 50_000;
+const ROWS: usize = 40_000;
 const QUERIES: usize = 100;
 
 /// How many partitions there are.
-const ROOMS: u32 = 5;
+const ROOMS: u32 = 4;
 
 /// The groups: 10,000 messages each, 1 % of all, and those of a user.
-const GROUPS: &[(&str, u32)] = &[("room", ROOMS), ("percent", 100), ("user", 500)];
+const GROUPS: &[(&str, u32)] = &[("room", ROOMS), ("percent", 100), ("user", 400)];
 
 /// What a user of hnsw_rs would ask for.
 const EFFORT: usize = 64;
@@ -61,7 +61,7 @@ pub(super) fn measure(runtime: &Runtime) -> Result<Vec<Row>> {
     all.extend(world.appends()?);
     let bytes: usize = world.search.stats().iter().map(|stats| stats.bytes).sum();
     let held = bytes as f64 / 1e6;
-    all.push(single("memory of 50,000 x 384 with texts, filters and graphs", "MB", held, Target::None));
+    all.push(single("memory of 40,000 x 384 with texts, filters and graphs", "MB", held, Target::None));
     runtime.block_on(world.search.shutdown(Duration::from_secs(20)))?;
     all.push(world.opening(folder.path())?);
     Ok(all)
@@ -109,7 +109,7 @@ fn load(
     ensure!(loaded == rows.len(), "each row has a vector");
     let by_hand = watch.elapsed().as_secs_f64();
     let row = Row {
-        name: "filling an index of 50,000 texts and vectors; against raw tantivy and reading the vectors",
+        name: "filling an index of 40,000 texts and vectors; against raw tantivy and reading the vectors",
         unit: "s",
         ours: vec![ours],
         baseline: vec![by_hand],
@@ -155,7 +155,7 @@ impl World<'_> {
         Ok(found as f64 / (QUERIES * TOP) as f64)
     }
 
-    /// One of five partitions, in which each vector is looked at.
+    /// One of four partitions, in which each vector is looked at.
     fn partition(&self) -> Result<Row> {
         let room = |number: usize| Filter::eq("room", Message::group(number as u32, ROOMS));
         let rows = self.rows.clone();
@@ -179,7 +179,7 @@ impl World<'_> {
     /// Before there is a graph.
     fn whole_by_scan(&self) -> Result<Row> {
         let ours = (0..ROUNDS).map(|_| self.ours(|_| Filter::Everything)).collect::<Result<_>>()?;
-        let name = "vector top 10, 50,000 x 384, no filter, by a scan of the codes";
+        let name = "vector top 10, 40,000 x 384, no filter, by a scan of the codes";
         Ok(Row { name, unit: "ms", ours, baseline: Vec::new(), target: Target::None })
     }
 
@@ -210,7 +210,7 @@ impl World<'_> {
         let (graph, alone) = by_hand.join().map_err(|_| anyhow::anyhow!("hnsw_rs panicked"))?;
         let rows = vec![
             Row {
-                name: "building the graphs of 50,000 x 384, one thread; against hnsw_rs over floats",
+                name: "building the graphs of 40,000 x 384, one thread; against hnsw_rs over floats",
                 unit: "s",
                 ours: vec![took],
                 baseline: vec![alone],
@@ -237,7 +237,7 @@ impl World<'_> {
             Ok(median(&times.collect::<Result<Vec<_>>>()?))
         };
         let row = Row::measured(
-            "vector top 10, 50,000 x 384, no filter; against raw hnsw_rs, ef 64, and reading the rows",
+            "vector top 10, 40,000 x 384, no filter; against raw hnsw_rs, ef 64, and reading the rows",
             "ms",
             Target::RatioAtMost(1.2),
             || self.ours(|_| Filter::Everything),
@@ -267,7 +267,7 @@ impl World<'_> {
         let percent = |number: usize| Filter::eq("percent", Message::group(number as u32, 100));
         let rows = self.rows.clone();
         let row = Row::measured(
-            "vector top 10, 50,000 x 384, 1 % filter; against an exact scan over those ids",
+            "vector top 10, 40,000 x 384, 1 % filter; against an exact scan over those ids",
             "ms",
             Target::ValueAtMost(0.2),
             || self.ours(percent),
@@ -283,7 +283,7 @@ impl World<'_> {
 
     /// Both legs at once against one after the other.
     fn hybrid(&self) -> Result<Vec<Row>> {
-        let user = |number: usize| Filter::eq("user", Message::group(number as u32, 500));
+        let user = |number: usize| Filter::eq("user", Message::group(number as u32, 400));
         let run = |make: &dyn Fn(usize) -> Query| {
             let times = (0..QUERIES).map(|number| {
                 let query = Query { filter: user(number), limit: TOP, ..make(number) };
@@ -295,7 +295,7 @@ impl World<'_> {
         let vector = |number: usize| Query::vector(self.queries[number].clone());
         let both = |number: usize| Query::hybrid(&*self.texts[number], self.queries[number].clone());
         let row = Row::measured(
-            "hybrid top 10, 50,000 messages, user filter; against the sum of both legs",
+            "hybrid top 10, 40,000 messages, user filter; against the sum of both legs",
             "ms",
             Target::RatioAtMost(1.2),
             || run(&both),
@@ -355,7 +355,7 @@ impl World<'_> {
             times.push(watch.elapsed().as_secs_f64() * 1e3);
             self.runtime.block_on(search.shutdown(Duration::from_secs(20)))?;
         }
-        let name = "opening an index of 50,000 x 384 with its graphs, to the first answer";
+        let name = "opening an index of 40,000 x 384 with its graphs, to the first answer";
         Ok(Row { name, unit: "ms", ours: times, baseline: Vec::new(), target: Target::None })
     }
 }

@@ -183,7 +183,7 @@ pub(crate) fn bytes_of(rows: usize) -> usize {
 }
 
 impl Layers {
-    /// Builds the graph of a segment, which takes about a millisecond a row; `None` if `is_wanted` says
+    /// Builds the graph of a segment, which takes one to two milliseconds a row; `None` if `is_wanted` says
     /// no meanwhile.
     pub(crate) fn build(segment: &Segment, metric: Metric, is_wanted: impl Fn() -> bool) -> Option<Self> {
         let rows = segment.len();

@@ -250,4 +250,4 @@ impl Look<'_> {
 }
 
 /// How many rows that follow each other are looked at in the time that one somewhere takes.
-const SCATTERED: usize = 4;
+const SCATTERED: usize = 8;
