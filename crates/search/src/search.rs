@@ -17,7 +17,7 @@ use crate::find::{find, no_vectors};
 use crate::follow::{Filling, Follower, Vectors};
 use crate::pipeline::{self, Embedder, Embedding};
 use crate::query::{Hit, Hits, MAX_LIMIT, Query, QueryVector};
-use crate::{Error, Index, Result};
+use crate::{Error, Index, Result, Space};
 
 /// Text, vector and hybrid search over the tables of a store.
 ///
@@ -172,6 +172,15 @@ impl Search {
         };
         let (vector, former) = tokio::try_join!(embed(embedder), former)?;
         Ok(QueryVector { vector, former })
+    }
+
+    /// Returns the space of an index's vectors, `None` if it has none: with it,
+    /// [`vectors::of`](crate::vectors::of) gives the vector that a row has already.
+    ///
+    /// # Errors
+    /// When there is no such index.
+    pub fn space(&self, index: &str) -> Result<Option<Space>> {
+        Ok(self.open(index)?.follower.vectors.as_ref().map(|vectors| vectors.space.clone()))
     }
 
     /// Waits until what was changed up to `seq` is embedded, in all indexes, and so is found by its
