@@ -1,1 +1,4 @@
 //! What loomwork-agent promises, through its public API: one module per concept.
+
+mod answering;
+mod desk;
