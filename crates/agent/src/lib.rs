@@ -10,7 +10,7 @@ pub use tool::{
     ToolLayer, ToolPolicy, ToolScope, ToolSource, Tools, ToolsError, UNREAD_EVENTS, run_calls,
 };
 
-/// What the expansion of [`#[tool]`](tool) stands on.
+/// What the expansion of [`#[tool]`](macro@tool) stands on.
 #[doc(hidden)]
 pub mod __private {
     pub use loomwork_core::RetryPolicy;

@@ -109,7 +109,7 @@ impl ToolInfo {
     }
 }
 
-/// What becomes a [`Tool`]: a tool itself, and a function under [`#[tool]`](crate::tool).
+/// What becomes a [`Tool`]: a tool itself, and a function under [`#[tool]`](macro@crate::tool).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no tool of agents whose state is `{S}`",
     label = "this is no tool, or one that needs another state",

@@ -25,14 +25,15 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
         return quote!(#errors #item);
     };
     let tool = Tool::new(function, options, &mut report);
-    let marker = tool.marker();
     match report.into_result(()) {
         Ok(()) => {
-            let (call, conversion) = (tool.call(), tool.conversion());
+            let (marker, call, conversion) = (tool.marker(), tool.call(), tool.conversion());
             quote!(#marker #call #conversion)
         }
         Err(errors) => {
             let errors = errors.into_compile_error();
+            // Where a method stands, there is no place for a type.
+            let marker = tool.function.sig.receiver().is_none().then(|| tool.marker());
             quote!(#errors #marker)
         }
     }
