@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use loomwork_agent::{BoxError, Tool, ToolContext, ToolEvent, Tools, run_calls, tool};
+use loomwork_agent::{BoxError, Tool, ToolContext, ToolError, ToolEvent, Tools, run_calls, tool};
 use loomwork_models::ToolCall;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,7 +23,7 @@ async fn parcel(
 ) -> Result<String, BoxError> {
     ctx.progress(0.5, "asking the carrier");
     let found = ctx.state().parcels.iter().find(|(known, _)| *known == number);
-    let (_, place) = found.ok_or_else(|| format!("there is no parcel {number}"))?;
+    let (_, place) = found.ok_or_else(|| ToolError::invalid(format!("there is no parcel {number}")))?;
     Ok(format!("Parcel {number} is in {place}."))
 }
 

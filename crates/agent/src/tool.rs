@@ -97,7 +97,7 @@ impl ToolInfo {
         ToolSpec::Function {
             name: self.name.clone(),
             description: self.told(),
-            input_schema: self.input_schema.clone(),
+            input_schema: schema::complete(self.input_schema.clone()),
             strict: self.strict,
             provider_options: self.provider_options.clone(),
         }

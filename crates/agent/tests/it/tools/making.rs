@@ -45,6 +45,10 @@ async fn a_tool_without_arguments_takes_an_empty_object() {
     let ToolSpec::Function { input_schema, .. } = super::ping().spec() else { panic!("it is a function") };
     assert_eq!(input_schema, json!({ "type": "object", "properties": {} }));
     assert_eq!(output(&run(super::ping(), json!({})).await), &ToolOutput::from("pong"));
+
+    let bare = Tool::<()>::declared("bare", "", json!({ "type": "object" }));
+    let ToolSpec::Function { input_schema, .. } = bare.spec() else { panic!("it is a function") };
+    assert_eq!(input_schema, json!({ "type": "object", "properties": {} }));
 }
 
 #[tokio::test]
