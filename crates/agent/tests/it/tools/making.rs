@@ -1,4 +1,4 @@
-use loomwork_agent::{Json, Outcome, Tool, ToolContext};
+use loomwork_agent::{Calls, Json, Outcome, Tool, ToolContext, Tools};
 use loomwork_models::{OutputItem, ToolOutput, ToolSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -157,4 +157,14 @@ async fn a_handler_returns_text_values_files_or_nothing() {
     for (tool, expected) in cases {
         assert_eq!(output(&run(tool, json!({})).await), &expected);
     }
+}
+
+#[test]
+fn tools_and_what_they_know_go_to_any_thread() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Tool<String>>();
+    shared::<Tools<String>>();
+    shared::<ToolContext<String>>();
+    sent::<Calls>();
 }
