@@ -97,7 +97,7 @@ impl ToolInfo {
         ToolSpec::Function {
             name: self.name.clone(),
             description: self.told(),
-            input_schema: self.input_schema.clone(),
+            input_schema: schema::complete(self.input_schema.clone()),
             strict: self.strict,
             provider_options: self.provider_options.clone(),
         }
@@ -109,7 +109,21 @@ impl ToolInfo {
     }
 }
 
-/// What becomes a [`Tool`]: a tool itself, and a function under [`#[tool]`](crate::tool).
+/// What becomes a [`Tool`]: a tool itself, and a function under [`#[tool]`](macro@crate::tool).
+///
+/// A tool that asks for another state than the agents have does not compile:
+///
+/// ```compile_fail,E0277
+/// use loomwork_agent::{ToolContext, Tools, tool};
+///
+/// /// Counts.
+/// #[tool]
+/// async fn count(ctx: ToolContext<u8>) -> String {
+///     ctx.state().to_string()
+/// }
+///
+/// let tools: Tools<String> = Tools::new().with(count).unwrap();
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no tool of agents whose state is `{S}`",
     label = "this is no tool, or one that needs another state",

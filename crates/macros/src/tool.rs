@@ -25,14 +25,15 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
         return quote!(#errors #item);
     };
     let tool = Tool::new(function, options, &mut report);
-    let marker = tool.marker();
     match report.into_result(()) {
         Ok(()) => {
-            let (call, conversion) = (tool.call(), tool.conversion());
+            let (marker, call, conversion) = (tool.marker(), tool.call(), tool.conversion());
             quote!(#marker #call #conversion)
         }
         Err(errors) => {
             let errors = errors.into_compile_error();
+            // Where a method stands, there is no place for a type.
+            let marker = tool.function.sig.receiver().is_none().then(|| tool.marker());
             quote!(#errors #marker)
         }
     }
@@ -64,8 +65,9 @@ impl Tool {
         }
         let description = description(&function.attrs);
         if description.is_empty() {
-            let message =
-                format!("tool `{name}` needs a doc comment: it tells the model what it does and when to use it");
+            let message = format!(
+                "tool `{name}` needs a doc comment: it tells the model what it does and when to use it"
+            );
             report.error(ident.span(), message);
         }
         Self { function, signature, options, name, description }
@@ -118,7 +120,7 @@ impl Tool {
         let output = self.output(&quote!(#ident::call(#(#passed),*).await));
         let settings = options.settings();
         quote! {
-            #[allow(unused_qualifications)]
+            #[allow(clippy::needless_update, unused_qualifications)]
             impl #generics #krate::IntoTool<#state> for #ident {
                 fn into_tool(self) -> #krate::Tool<#state> {
                     #declaration
@@ -193,7 +195,8 @@ fn description(attributes: &[Attribute]) -> String {
         _ => None,
     };
     let lines = attributes.iter().filter_map(line);
-    let lines: Vec<_> = lines.map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
+    let lines: Vec<_> =
+        lines.map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
     lines.join("\n").trim().to_owned()
 }
 

@@ -47,7 +47,7 @@ impl ToolError {
         let causes = || successors(Some(first), |&error| error.source());
         let kind = causes().find_map(known_kind).unwrap_or(Kind::Unavailable);
         let mut text = String::new();
-        for cause in causes().map(|cause| cause.to_string()) {
+        for cause in causes().map(ToString::to_string) {
             // Some errors repeat their cause in their own words.
             if text.is_empty() {
                 text = cause;

@@ -20,12 +20,14 @@ pub(super) fn of<T: JsonSchema>() -> Value {
     schema
 }
 
-/// Returns the schema of arguments: an object with properties, even where there are none.
+/// Returns the schema of arguments.
 pub(super) fn arguments<T: JsonSchema>() -> Value {
-    let mut schema = of::<T>();
-    if is_null(&schema) {
-        schema = json!({ "type": "object" });
-    }
+    let schema = of::<T>();
+    complete(if is_null(&schema) { json!({ "type": "object" }) } else { schema })
+}
+
+/// Gives a schema of objects its properties, even where there are none: some providers refuse it without.
+pub(super) fn complete(mut schema: Value) -> Value {
     if is_object(&schema) && schema.get("properties").is_none() {
         schema["properties"] = json!({});
     }

@@ -54,9 +54,8 @@ impl Options {
             krate: parse_quote!(::loomwork_agent),
         };
         let mut keys = Keys::new(KEYS);
-        let entries = |entries: ParseStream<'_>| {
-            keys.read(entries, report, |key, input| options.set(key, input))
-        };
+        let entries =
+            |entries: ParseStream<'_>| keys.read(entries, report, |key, input| options.set(key, input));
         let read = entries.parse2(attribute);
         report.keep(read);
         if let Some(retries) = options.retries.as_ref().filter(|_| !keys.has("idempotent")) {
@@ -134,11 +133,13 @@ fn positive(literal: LitInt) -> syn::Result<LitInt> {
 
 fn milliseconds(literal: &LitStr) -> syn::Result<u64> {
     let text = literal.value();
-    let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
+    let (digits, unit) =
+        text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
     let length = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, length)| *length);
     let millis = digits.parse::<u64>().ok().zip(length).and_then(|(count, length)| count.checked_mul(length));
     millis.filter(|millis| *millis > 0).ok_or_else(|| {
-        let message = format!("{text:?} is no time: write a number and `ms`, `s`, `m` or `h`, such as \"30s\"");
+        let message =
+            format!("{text:?} is no time: write a number and `ms`, `s`, `m` or `h`, such as \"30s\"");
         syn::Error::new(literal.span(), message)
     })
 }

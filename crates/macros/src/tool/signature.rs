@@ -42,7 +42,10 @@ impl Signature {
             let parameter = match input {
                 FnArg::Typed(parameter) => parameter,
                 FnArg::Receiver(receiver) => {
-                    report.error(receiver.span(), "a tool has no `self`: what it needs is in its `ToolContext`");
+                    report.error(
+                        receiver.span(),
+                        "a tool has no `self`: what it needs is in its `ToolContext`",
+                    );
                     continue;
                 }
             };
