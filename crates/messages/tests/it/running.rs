@@ -325,3 +325,31 @@ async fn a_process_that_leaves_gives_its_runs_to_others_at_once() {
     assert!(house.store.query(move |tx| held(tx, hold)).await.is_err());
     staying.stop().await;
 }
+
+#[tokio::test]
+async fn a_new_prompt_that_has_failed_is_refused_too() {
+    let house = House::open().await;
+    let failed = NewMessage {
+        status: MessageStatus::Failed,
+        error: Some(Failure::new("refused", "no")),
+        ..user("a")
+    };
+    let thread = house.thread;
+    let refused = house.store.mutate(move |tx| begin(tx, thread, NewRun::answering(failed))).await;
+    let error: RunError = fault(refused);
+    assert!(matches!(error, RunError::PromptFailed { .. }), "{error}");
+    assert!(house.all().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_being_made_is_no_prompt() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let (thread, first) = (house.thread, run_of(&house, hold).await.first);
+    let new = NewRun::answering(Prompt::Message(first));
+    let error: RunError = fault(house.store.mutate(move |tx| begin(tx, thread, new)).await);
+    assert!(matches!(error, RunError::PromptFailed { .. }), "{error}");
+    assert_eq!(run_of(&house, hold).await.status, RunStatus::Running, "nothing is written");
+    driver.stop().await;
+}
