@@ -35,6 +35,7 @@ macro_rules! behaviour {
     };
 }
 
+mod damage;
 mod memory;
 mod project;
 mod reduce;

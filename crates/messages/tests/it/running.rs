@@ -326,6 +326,47 @@ async fn a_process_that_leaves_gives_its_runs_to_others_at_once() {
     staying.stop().await;
 }
 
+fn delta(text: &str) -> UiChunk {
+    UiChunk::TextDelta { id: "1".into(), delta: text.into(), provider_metadata: None }
+}
+
+/// A file that the file store should have, as a model sends it.
+fn large_file() -> UiChunk {
+    let url = format!("data:image/png;base64,{}", "A".repeat(2 * loomwork_messages::INLINE_BYTES));
+    UiChunk::File { url, media_type: "image/png".into(), filename: None, provider_metadata: None }
+}
+
+#[tokio::test]
+async fn a_run_that_has_streamed_a_large_file_is_aborted_like_any_other() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = stream(&driver, &house, hold, "look: ").await;
+    writer.push(large_file()).await.expect("it takes chunks");
+    writer.flush().await.expect("stored");
+    let failure = Failure::new("stopped", "stop");
+    assert!(house.store.mutate(move |tx| abort(tx, hold.run, failure)).await.expect("aborted"));
+    let answer = house.message(run_of(&house, hold).await.first).await;
+    assert_eq!((answer.status, answer.message.text()), (MessageStatus::Aborted, "look: ".to_owned()));
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_has_streamed_more_than_a_row_holds_is_aborted_like_any_other() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = stream(&driver, &house, hold, "long: ").await;
+    for _ in 0..9 {
+        writer.push(delta(&"x".repeat(512 * 1024))).await.expect("it takes chunks");
+        writer.flush().await.expect("stored");
+    }
+    let failure = Failure::new("stopped", "stop");
+    assert!(house.store.mutate(move |tx| abort(tx, hold.run, failure)).await.expect("aborted"));
+    assert_eq!(house.message(run_of(&house, hold).await.first).await.status, MessageStatus::Aborted);
+    driver.stop().await;
+}
+
 #[tokio::test]
 async fn a_new_prompt_that_has_failed_is_refused_too() {
     let house = House::open().await;
@@ -339,6 +380,40 @@ async fn a_new_prompt_that_has_failed_is_refused_too() {
     let error: RunError = fault(refused);
     assert!(matches!(error, RunError::PromptFailed { .. }), "{error}");
     assert!(house.all().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_rest_of_a_run_that_was_given_up_stays_in_its_place() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = stream(&driver, &house, hold, "I look").await;
+    let input = serde_json::json!({});
+    let id = || "c".to_owned();
+    let called = [
+        UiChunk::ToolInputAvailable {
+            tool_call_id: id(), tool_name: "look".into(), input, dynamic: false, provider_executed: false, title: None,
+            tool_metadata: None, provider_metadata: None,
+        },
+        UiChunk::ToolOutputAvailable {
+            tool_call_id: id(), output: "seen".into(), preliminary: false, dynamic: false, provider_executed: false,
+            provider_metadata: None,
+        },
+    ];
+    for chunk in called {
+        writer.push(chunk).await.expect("it takes chunks");
+    }
+    writer.flush().await.expect("stored");
+    writer.push(delta(" again")).await.expect("it takes chunks");
+    let old = run_of(&house, hold).await;
+    let prompt = old.prompt.expect("a prompt");
+    let again = begun(&house, NewRun::answering(Prompt::Message(prompt))).await;
+    assert!(writer.flush().await.is_err(), "it was given up");
+    let rows = house.all().await;
+    let by: Vec<_> = rows.iter().map(|row| row.run).collect();
+    assert_eq!(by, [None, Some(old.id), Some(old.id), Some(again.run.id)]);
+    assert_eq!(rows[1].message.text(), "I look again");
+    driver.stop().await;
 }
 
 #[tokio::test]
