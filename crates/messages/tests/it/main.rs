@@ -30,6 +30,8 @@ macro_rules! behaviour {
         mod threads;
         #[path = "viewing.rs"]
         mod viewing;
+        #[path = "writing.rs"]
+        mod writing;
         #[path = "yard.rs"]
         mod yard;
     };
