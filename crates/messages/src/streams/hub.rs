@@ -154,6 +154,13 @@ impl Hub {
         growing.lost()
     }
 
+    /// Takes a stream from an earlier writer of this process, when what that one had in hand is stored.
+    pub(super) async fn succeed(&self, former: &Arc<Growing>) -> Result<()> {
+        let why = "another writer has taken its place".to_owned();
+        former.state().lost.get_or_insert(StreamError::Ended { stream: former.id, why });
+        self.store_rest(former).await
+    }
+
     async fn store_rest(&self, growing: &Arc<Growing>) -> Result<()> {
         // Should the caller be dropped on the way, then the loop stores it.
         self.is_dirty();

@@ -330,6 +330,71 @@ fn delta(text: &str) -> UiChunk {
     UiChunk::TextDelta { id: "1".into(), delta: text.into(), provider_metadata: None }
 }
 
+#[tokio::test]
+async fn a_reader_who_had_more_than_was_stored_hears_that_the_text_starts_anew() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun { durable: true, ..NewRun::answering("hi") }).await;
+    let writer = stream(&driver, &house, hold, "half").await;
+    writer.flush().await.expect("stored");
+    for word in [" an", " ans", "wer"] {
+        writer.push(delta(word)).await.expect("it takes chunks");
+    }
+    let (thread, id) = (house.thread, writer.opened().expect("open"));
+    let mut reader = driver.live.read(thread, id, 0).await.expect("it may be read");
+    soon(reader.next()).await.expect("more").expect("read");
+    let cursor = reader.cursor();
+    assert_eq!(cursor, 6, "three of the chunks are not stored");
+    let house = house.reopen().await;
+    drop((driver, reader, writer));
+    let driver = Driver::start(&house).await;
+    let store = house.store.clone();
+    soon(async move {
+        let mut queued = store.watch(move |tx| Ok(runs::queued(tx, 10)?.len()));
+        while queued.next().await.expect("open").expect("read") == 0 {}
+    })
+    .await;
+    let again = driver.host.take(hold.run).await.expect("asked").expect("it is queued");
+    let mut reader = driver.live.read(thread, id, cursor).await.expect("it may be read");
+    let writer = stream(&driver, &house, again, "the ").await;
+    for word in ["whole ", "answer ", "is ", "this"] {
+        writer.push(delta(word)).await.expect("it takes chunks");
+    }
+    let mut chunks = Vec::new();
+    while chunks.last() != Some(&delta("this")) {
+        chunks.extend(soon(reader.next()).await.expect("more").expect("read").chunks().expect("chunks"));
+    }
+    assert!(chunks[0].is_restart_step(), "{chunks:?}");
+    assert_eq!(chunks.len(), 8);
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_dropped_writer_had_in_hand_is_stored_before_the_next_one_writes() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = stream(&driver, &house, hold, "one").await;
+    let id = writer.opened().expect("open");
+    let mut reader = driver.live.read(house.thread, id, 0).await.expect("it may be read");
+    soon(reader.next()).await.expect("more").expect("read");
+    drop(writer);
+    let next = stream(&driver, &house, hold, "two").await;
+    next.flush().await.expect("stored");
+    let thread = house.thread;
+    let slices = house.store.query(move |tx| loomwork_messages::streams::deltas(tx, thread, id, 0)).await.expect("read");
+    let stored: Vec<_> = slices.iter().flat_map(|slice| slice.chunks().expect("chunks")).collect();
+    assert_eq!(stored[..3], said("one"));
+    assert!(stored[3].is_restart_step());
+    assert_eq!(stored[4..], said("two"));
+    let mut rest = Vec::new();
+    while rest.len() < 4 {
+        rest.extend(soon(reader.next()).await.expect("more").expect("read").chunks().expect("chunks"));
+    }
+    assert_eq!(rest, stored[3..]);
+    driver.stop().await;
+}
+
 /// A file that the file store should have, as a model sends it.
 fn large_file() -> UiChunk {
     let url = format!("data:image/png;base64,{}", "A".repeat(2 * loomwork_messages::INLINE_BYTES));
