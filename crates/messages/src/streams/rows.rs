@@ -135,6 +135,13 @@ fn may_write(row: &StreamRow, run: Option<&Row<Run>>, hold: Option<Hold>) -> boo
     holds && row.status == StreamStatus::Streaming
 }
 
+/// Returns whether a stream still takes what a writer of this hold has.
+pub(super) fn takes_more(tx: &Tx, stream: StreamId, hold: Option<Hold>) -> Result<bool> {
+    let Some(row) = tx.get(stream)? else { return Ok(false) };
+    let run = row.run.map(|run| tx.require(run)).transpose()?;
+    Ok(may_write(&row, run.as_ref(), hold))
+}
+
 /// Whether the stream was cut from elsewhere just now, while this writer still had something in hand.
 fn is_late(tx: &Tx, row: &Row<StreamRow>, run: Option<&Row<Run>>, hold: Option<Hold>) -> bool {
     let was_its_own = match (run, hold) {

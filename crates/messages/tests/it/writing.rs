@@ -82,6 +82,36 @@ async fn a_push_that_is_dropped_while_it_is_stored_stores_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_reader_hears_of_the_end_though_the_writer_is_still_there() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let writer = writer(&house, &driver).await;
+    push_all(&writer, &["a"]).await;
+    let id = writer.opened().expect("open");
+    let reader = driver.live.read(house.thread, id, 0).await.expect("readable");
+    writer.flush().await.expect("stored");
+    finish(&house, id).await;
+    assert_eq!(read_all(reader).await, "a");
+    drop(writer);
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_of_what_was_never_stored_comes_to_the_end() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let writer = writer(&house, &driver).await;
+    push_all(&writer, &["a"]).await;
+    let id = writer.opened().expect("open");
+    let mut reader = driver.live.read(house.thread, id, 0).await.expect("readable");
+    soon(reader.next()).await.expect("more").expect("read");
+    finish(&house, id).await;
+    assert!(writer.flush().await.is_err(), "it was finished before");
+    assert_eq!(read_all(reader).await, "");
+    driver.stop().await;
+}
+
+#[tokio::test]
 async fn a_line_without_an_end_is_kept_however_long_it_is() {
     let house = House::open().await;
     let driver = Driver::start(&house).await;
