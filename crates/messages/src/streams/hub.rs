@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use loomwork_core::{Kind, RetryPolicy, Shutdown, Tasks};
@@ -370,7 +370,8 @@ impl Growing {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while a stream's state is held")
+        // Only a chunking of the application's own panics while it is held: then its chunk is lost, and no other.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fails if the stream takes no more.

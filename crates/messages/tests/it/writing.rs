@@ -167,3 +167,25 @@ async fn a_stream_without_a_run_that_is_aborted_ends_its_message_too() {
     assert_eq!((row.status, row.message.text()), (MessageStatus::Aborted, "half".to_owned()));
     driver.stop().await;
 }
+
+#[tokio::test]
+async fn a_chunking_that_panics_harms_no_other_stream() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let message = house.save(NewMessage::pending()).await[0].id;
+    let panics = Chunking::Custom(Arc::new(|_: &str| panic!("a fault of the application")));
+    let bad = driver.live.write(NewStream::of(message)).chunking(panics);
+    let id = bad.id().await.expect("open");
+    assert!(beside(async move { bad.push(text("a")).await }).await.is_err(), "it panics");
+    let good = writer(&house, &driver).await;
+    push_all(&good, &["b"]).await;
+    let (store, thread, other) = (house.store.clone(), house.thread, good.opened().expect("open"));
+    let mut stored = store.watch(move |tx| Ok(streams::deltas(tx, thread, other, 0)?.len()));
+    assert_eq!(soon(stored.next()).await.expect("open").expect("read"), 0);
+    soon(slice_is_due(&house)).await;
+    assert_eq!(soon(stored.next()).await.expect("open").expect("read"), 1);
+    finish(&house, id).await;
+    let reader = driver.live.read(house.thread, id, 0).await.expect("readable");
+    assert_eq!(read_all(reader).await, "");
+    driver.stop().await;
+}
