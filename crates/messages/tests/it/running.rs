@@ -493,3 +493,13 @@ async fn an_answer_that_is_being_made_is_no_prompt() {
     assert_eq!(run_of(&house, hold).await.status, RunStatus::Running, "nothing is written");
     driver.stop().await;
 }
+
+#[tokio::test]
+async fn a_process_whose_clock_was_stopped_takes_runs_at_once() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let run = begun(&house, NewRun::answering("hi")).await.run.id;
+    house.clock.advance(2 * runs::LEASE);
+    assert!(driver.host.take(run).await.expect("it lives").is_some());
+    driver.stop().await;
+}
