@@ -5,6 +5,7 @@ use loomwork_store::{Result, Row, Tx};
 
 use crate::change::settle;
 use crate::chunk::UiChunk;
+use crate::content::oversized_part;
 use crate::project::StepMessages;
 use crate::reduce::Reducer;
 use crate::save::{NewMessage, Place, Save, save_in};
@@ -26,6 +27,8 @@ pub(crate) struct Unfinished {
 }
 
 /// Ends a pending message with what its stream has from a chunk on. One that has ended stays as it is.
+///
+/// What a row does not hold, or what is damaged, is left out: it must not keep its run from ending.
 pub(crate) fn end_unfinished(
     tx: &mut Tx,
     ends: &Unfinished,
@@ -36,17 +39,24 @@ pub(crate) fn end_unfinished(
         return Ok(());
     };
     let home = threads::get(tx, row.thread)?;
-    let said = match stream {
-        Some(stream) => said_so_far(tx, ends, stream, from)?,
-        None => Vec::new(),
-    };
-    match home.filter(|_| !said.is_empty()) {
-        Some(home) => {
-            let filled = Save { run: ends.run, ..Save::all(said).at(Place::Fill(row.id)) };
-            save_in(tx, &home, filled).map(drop)
+    if let (Some(home), Some(stream)) = (home, stream) {
+        let filled = tx.nested(|tx| {
+            let said = said_so_far(tx, ends, stream, from)?;
+            let is_something = !said.is_empty();
+            if is_something {
+                save_in(tx, &home, Save { run: ends.run, ..Save::all(said).at(Place::Fill(row.id)) })?;
+            }
+            Ok(is_something)
+        });
+        match filled {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(message = %row.id, %error, "a message ends without what its stream has");
+            }
         }
-        None => settle(tx, row.id, ends.status, ends.error.clone()).map(drop),
     }
+    settle(tx, row.id, ends.status, ends.error.clone()).map(drop)
 }
 
 /// Returns what a stream has from a chunk on, as messages that have ended so.
@@ -56,7 +66,7 @@ pub(crate) fn said_so_far(
     stream: &Row<StreamRow>,
     from: u64,
 ) -> Result<Vec<NewMessage>> {
-    let said = recover(tx, stream.id, from)?.into_iter().map(|message| NewMessage {
+    let said = recover(tx, stream.id, from)?.into_iter().map(without_large_parts).map(|message| NewMessage {
         status: ends.status,
         error: ends.error.clone(),
         agent: stream.agent.clone(),
@@ -92,6 +102,15 @@ fn recover(tx: &Tx, stream: StreamId, from: u64) -> Result<Vec<Message>> {
     }
     let steps = StepMessages::from_parts(reducer.into_parts());
     Ok(steps.into_iter().flat_map(StepMessages::into_messages).collect())
+}
+
+/// Leaves out what belongs in the file store and did not come there.
+fn without_large_parts(mut message: Message) -> Message {
+    while let Some((part, bytes)) = oversized_part(&message) {
+        tracing::warn!(bytes, "a part of an unfinished message is left out, since it is too large for a row");
+        message.parts.remove(part);
+    }
+    message
 }
 
 fn is_passing(chunk: &UiChunk) -> bool {

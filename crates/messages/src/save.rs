@@ -308,10 +308,13 @@ fn give_up(tx: &mut Tx, thread: ThreadId, place: Place, filled: Option<&Row<Mess
         Place::Reply(prompt) => Some(prompt_of(tx, thread, prompt)?.order),
         _ => filled.map(|filled| filled.order),
     };
-    let pending = MessageRow::pending.eq(thread).desc().take(MAX_RESTARTED);
-    for row in tx.scan(pending)? {
-        let is_meant = order.is_none_or(|order| row.order == order);
-        if is_meant && Some(row.id) != filled.map(|filled| filled.id) {
+    let pending = MessageRow::pending.eq(thread).ge(Position::start_of(order.unwrap_or(0)));
+    let pending = match order {
+        Some(order) => pending.le(Position::end_of(order)),
+        None => pending,
+    };
+    for row in tx.scan(pending.desc().take(MAX_RESTARTED))? {
+        if Some(row.id) != filled.map(|filled| filled.id) {
             tx.update(row.id, |row| {
                 row.status = MessageStatus::Failed;
                 row.error = Some(Failure::new("restarted", "Restarting"));

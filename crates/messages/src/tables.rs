@@ -511,7 +511,7 @@ pub struct StreamRow {
     /// Why it was cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// How many chunks it has, as soon as it has ended.
+    /// The number behind its last chunk, as soon as it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,
     /// When it began.

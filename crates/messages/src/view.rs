@@ -104,9 +104,7 @@ impl ViewFollower {
                 Happened::View(None) => return None,
                 Happened::View(Some(Err(error))) => return Some(Err(error)),
                 Happened::View(Some(Ok(view))) => {
-                    if let Err(error) = self.read_streams_of(&view).await {
-                        return Some(Err(error));
-                    }
+                    self.read_streams_of(&view);
                     return Some(Ok(ViewEvent::View(view)));
                 }
                 Happened::Slice(place, Some(Ok(slice))) => {
@@ -139,16 +137,14 @@ impl ViewFollower {
     }
 
     /// Begins to read the streams that are new in a view.
-    async fn read_streams_of(&mut self, view: &View) -> Result<()> {
+    fn read_streams_of(&mut self, view: &View) {
         for stream in &view.streams {
             if self.readers.iter().any(|(id, _)| *id == stream.id) {
                 continue;
             }
             let cursor = self.cursors.get(&stream.id).copied().unwrap_or(0);
-            let reader = self.live.read(self.thread, stream.id, cursor).await?;
-            self.readers.push((stream.id, reader));
+            self.readers.push((stream.id, StreamReader::new(&self.live, self.thread, stream.id, cursor)));
         }
-        Ok(())
     }
 }
 

@@ -86,6 +86,7 @@ pub fn begin(tx: &mut Tx, thread: ThreadId, new: NewRun) -> Result<Begun> {
                 messages.into_iter().map(|new| NewMessage { user: new.user.or_else(|| user.clone()), ..new });
             let inputs = save(tx, thread, Save::all(named))?;
             let last = inputs.last().ok_or(RunError::NoPrompt { thread })?;
+            refuse_failed(last)?;
             (last.id, inputs)
         }
     };
@@ -136,19 +137,26 @@ fn pending_for(
     rows.pop().ok_or_else(|| RunError::NoPrompt { thread }.into())
 }
 
+fn refuse_failed(prompt: &Row<MessageRow>) -> Result<()> {
+    if !matches!(prompt.status, MessageStatus::Failed | MessageStatus::Aborted) {
+        return Ok(());
+    }
+    let unsaid = || "without saying why".to_owned();
+    let failure = prompt.error.as_ref().map_or_else(unsaid, |error| error.message.clone());
+    Err(RunError::PromptFailed { message: prompt.id, failure }.into())
+}
+
 /// Ends what runs in the prompt's turn, and refuses a prompt that has failed.
 fn give_up(tx: &mut Tx, thread: ThreadId, prompt: MessageId) -> Result<()> {
     let Some(row) = tx.get(prompt)?.filter(|row| row.thread == thread) else {
         // The save says what is wrong with it.
         return Ok(());
     };
-    if matches!(row.status, MessageStatus::Failed | MessageStatus::Aborted) {
-        let failure = row.record.error.map_or_else(|| "without saying why".to_owned(), |error| error.message);
-        return Err(RunError::PromptFailed { message: prompt, failure }.into());
-    }
+    refuse_failed(&row)?;
     for run in tx.scan(Run::live.eq(thread).eq(row.order))? {
         let failure = Failure::new("restarted", "the turn was begun again");
         end(tx, run, RunStatus::Aborted, Some(failure))?;
     }
-    Ok(())
+    // It may itself have been one of the answers that are given up.
+    refuse_failed(&tx.require(prompt)?)
 }

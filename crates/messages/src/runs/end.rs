@@ -71,8 +71,12 @@ pub(crate) fn end(tx: &mut Tx, run: Row<Run>, status: RunStatus, error: Option<F
     if let Some(stream) = stream {
         streams::cut(tx, stream.id, error.clone().unwrap_or_default())?;
     }
+    end_alone(tx, run.id, status, error)
+}
+
+fn end_alone(tx: &mut Tx, run: RunId, status: RunStatus, error: Option<Failure>) -> Result<Row<Run>> {
     let now = tx.now();
-    tx.update(run.id, |run| {
+    tx.update(run, |run| {
         run.status = status;
         run.error = error;
         run.host = None;
@@ -102,22 +106,25 @@ pub(crate) fn amend(tx: &mut Tx, run: RunId) -> Result<()> {
         status: message_status(run.status),
         error: run.error.clone(),
     };
-    let mut said = said_so_far(tx, &ends, &stream, run.step_from)?.into_iter();
-    let Some(first) = said.next() else { return Ok(()) };
-    forget_rest(tx, &run, row.position())?;
-    update(tx, row.id, MessagePatch { message: Some(first.message), ..MessagePatch::default() })?;
-    let rest = Save { run: Some(run.id), ..Save::all(said).at(Place::Turn(run.order)) };
-    save_in(tx, &home, rest)?;
-    Ok(())
-}
-
-/// Deletes what the first settlement wrote behind the pending message.
-fn forget_rest(tx: &mut Tx, run: &Row<Run>, pending: Position) -> Result<()> {
-    let behind = MessageRow::by_position.eq(run.thread).gt(pending).le(Position::end_of(pending.order));
-    for row in tx.scan(behind)? {
-        if row.run == Some(run.id) {
-            delete(tx, &[row.id])?;
+    let mut said = said_so_far(tx, &ends, &stream, run.step_from)?.into_iter().peekable();
+    if said.peek().is_none() {
+        return Ok(());
+    }
+    let behind = MessageRow::by_position.eq(run.thread).gt(row.position()).le(Position::end_of(row.order));
+    let behind = tx.scan(behind)?;
+    // What the first settlement wrote, each in its place: another run may have begun behind it.
+    let written = behind.iter().filter(|behind| behind.run == Some(run.id)).map(|behind| behind.id);
+    for id in std::iter::once(row.id).chain(written) {
+        match said.next() {
+            Some(new) => {
+                update(tx, id, MessagePatch { message: Some(new.message), ..MessagePatch::default() })?;
+            }
+            None => drop(delete(tx, &[id])?),
         }
+    }
+    if behind.iter().all(|behind| behind.run == Some(run.id)) {
+        let rest = Save { run: Some(run.id), ..Save::all(said).at(Place::Turn(run.order)) };
+        save_in(tx, &home, rest)?;
     }
     Ok(())
 }
@@ -154,7 +161,7 @@ pub(super) fn settle_orphans(own: impl Fn() -> Id<HostRow> + Send + Sync + 'stat
 
 /// Takes some runs from a dead process; without any, forgets the process.
 fn bury(tx: &mut Tx, host: Id<HostRow>) -> Result<()> {
-    let runs = tx.scan(Run::by_host.eq(host).take(ORPHAN_STEP))?;
+    let runs = tx.scan(Run::by_host.eq(host).readable().take(ORPHAN_STEP))?;
     if runs.is_empty() {
         if let Some(host) = tx.delete(host)? {
             let _ = lease::release(tx, &host.lease);
@@ -172,7 +179,11 @@ fn bury(tx: &mut Tx, host: Id<HostRow>) -> Result<()> {
             })?;
         } else {
             let failure = Failure::new("interrupted", "the process that made the answer is gone");
-            end(tx, run, RunStatus::Aborted, Some(failure))?;
+            let (id, told) = (run.id, failure.clone());
+            if let Err(error) = tx.nested(|tx| end(tx, run, RunStatus::Aborted, Some(told))) {
+                tracing::error!(run = %id, %error, "a run ends without its message and its stream");
+                end_alone(tx, id, RunStatus::Aborted, Some(failure))?;
+            }
         }
     }
     tx.update(host, |host| host.buried = true)?;

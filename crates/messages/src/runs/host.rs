@@ -8,7 +8,7 @@ use loomwork_store::lease::{self, Lease};
 use loomwork_store::{Id, Result, Store, Tx};
 
 use super::end::settle_orphans;
-use super::{Hold, take};
+use super::{Hold, RunError, take};
 use crate::tables::{HostRow, RunId};
 
 /// How often a host renews its lease.
@@ -23,6 +23,8 @@ pub const LEASE: Duration = Duration::from_secs(15);
 pub struct Host {
     store: Store,
     id: Arc<Mutex<Id<HostRow>>>,
+    /// One beat at a time: two that find the host gone would enter it twice.
+    beating: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Host {
@@ -33,7 +35,7 @@ impl Host {
     /// When the store cannot be written.
     pub async fn start(store: &Store, tasks: &Tasks) -> Result<Self> {
         let id = store.mutate(register).await?;
-        let host = Self { store: store.clone(), id: Arc::new(Mutex::new(id)) };
+        let host = Self { store: store.clone(), id: Arc::new(Mutex::new(id)), beating: Arc::default() };
         let beating = host.clone();
         tasks.spawn("heartbeat of runs", |shutdown| async move { beating.beat_until(shutdown).await });
         // It knows that it lives, even if its clock was stopped for longer than a lease.
@@ -47,13 +49,21 @@ impl Host {
         *self.id.lock().expect("nothing panics while the id is held")
     }
 
-    /// Takes a run, as [`take`] does.
+    /// Takes a run, as [`take`] does. If the lease ran out unnoticed, the clock having leapt, it is renewed
+    /// first.
     ///
     /// # Errors
     /// As [`take`].
     pub async fn take(&self, run: RunId) -> Result<Option<Hold>> {
         let id = self.id();
-        self.store.mutate(move |tx| take(tx, id, run)).await
+        match self.store.mutate(move |tx| take(tx, id, run)).await {
+            Err(error) if matches!(error.downcast_ref(), Some(RunError::HostGone { .. })) => {
+                self.beat().await?;
+                let id = self.id();
+                self.store.mutate(move |tx| take(tx, id, run)).await
+            }
+            taken => taken,
+        }
     }
 
     async fn beat_until(&self, shutdown: Shutdown) {
@@ -82,6 +92,7 @@ impl Host {
 
     /// Renews the lease; a host that was taken for dead comes back under another id, without its runs.
     async fn beat(&self) -> Result<()> {
+        let _turn = self.beating.lock().await;
         let id = self.id();
         if self.store.mutate(move |tx| beat(tx, id)).relaxed().await? {
             return Ok(());

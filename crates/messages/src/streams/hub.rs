@@ -2,18 +2,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use loomwork_core::{Kind, RetryPolicy, Shutdown, Tasks};
-use loomwork_store::{Result, Store};
+use loomwork_store::{Result, Store, Tx};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::slice::Gathered;
-use super::{Chunking, Slice, StreamError, append};
+use super::{Chunking, Slice, StreamError, append, stored};
 use crate::chunk::UiChunk;
 use crate::runs::Hold;
-use crate::tables::StreamId;
+use crate::tables::{StreamId, StreamStatus};
 
 /// How often the chunks that came in are stored, all streams together in one transaction.
 pub const FLUSH_EVERY: Duration = Duration::from_millis(100);
@@ -99,7 +99,7 @@ impl Hub {
     async fn store_until(&self, shutdown: Shutdown) {
         let pauses = RetryPolicy::default();
         let mut failures = 0;
-        while !shutdown.is_requested() {
+        loop {
             tokio::select! {
                 () = shutdown.requested() => {}
                 () = self.dirty.notified() => tokio::select! {
@@ -107,15 +107,22 @@ impl Hub {
                     () = self.store.clock().sleep(FLUSH_EVERY) => {}
                 },
             }
+            let is_last = shutdown.is_requested();
             match self.store_all().await {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures += 1;
                     let pause = pauses.delay(failures, &loomwork_core::Random::system());
-                    tracing::warn!(%error, ?pause, "streams could not be stored and are tried again");
-                    self.store.clock().sleep(pause).await;
+                    tracing::warn!(%error, ?pause, is_last, "streams could not be stored");
+                    tokio::select! {
+                        () = shutdown.requested() => {}
+                        () = self.store.clock().sleep(pause) => {}
+                    }
                     self.is_dirty();
                 }
+            }
+            if is_last {
+                return;
             }
         }
     }
@@ -130,9 +137,11 @@ impl Hub {
                 self.is_dirty();
                 continue;
             };
+            // Asked first: what is pushed before the writer goes is then among what is taken.
+            let is_closed = growing.state().is_closed;
             match growing.take() {
-                Some(gathered) => taken.push(Taken { growing, gathered, _turn: turn }),
-                None if growing.state().is_closed => self.leave(&growing),
+                Some(batch) => taken.push(Taken::new(growing, batch, turn)),
+                None if is_closed => self.leave(&growing),
                 None => {}
             }
         }
@@ -141,28 +150,48 @@ impl Hub {
 
     /// Stores what one stream has, and returns when all that was pushed before is stored.
     pub(super) async fn store_one(&self, growing: &Arc<Growing>) -> Result<()> {
-        let turn = growing.storing.clone().lock_owned().await;
-        if let Some(gathered) = growing.take() {
-            self.store_taken(vec![Taken { growing: growing.clone(), gathered, _turn: turn }]).await?;
-        }
+        self.store_rest(growing).await?;
         growing.lost()
+    }
+
+    /// Takes a stream from an earlier writer of this process, when what that one had in hand is stored.
+    pub(super) async fn succeed(&self, former: &Arc<Growing>) -> Result<()> {
+        let why = "another writer has taken its place".to_owned();
+        former.state().lost.get_or_insert(StreamError::Ended { stream: former.id, why });
+        self.store_rest(former).await
+    }
+
+    async fn store_rest(&self, growing: &Arc<Growing>) -> Result<()> {
+        // Should the caller be dropped on the way, then the loop stores it.
+        self.is_dirty();
+        let turn = growing.storing.clone().lock_owned().await;
+        match growing.take() {
+            Some(batch) => self.store_taken(vec![Taken::new(growing.clone(), batch, turn)]).await,
+            None => Ok(()),
+        }
     }
 
     async fn store_taken(&self, taken: Vec<Taken>) -> Result<()> {
         let mut slices = Vec::with_capacity(taken.len());
         for taken in &taken {
-            let slice = taken.gathered.slice();
+            let slice = taken.batch().gathered.slice();
             let slice = slice.map_err(|error| StreamError::BadChunk { reason: error.to_string() })?;
-            slices.push((taken.growing.id, taken.growing.hold, slice));
+            slices.push((taken.growing.id, taken.growing.hold, slice, taken.batch().is_unsure));
         }
         if slices.is_empty() {
             return Ok(());
         }
         let slices: Arc<[_]> = slices.into();
         let stored = self.store.mutate(move |tx| {
-            let each = slices.iter().map(|(stream, hold, slice): &(StreamId, Option<Hold>, Slice)| {
+            let each = slices.iter().map(|(stream, hold, slice, is_unsure): &(_, _, Slice, bool)| {
                 let slice = slice.clone();
-                let appended = tx.nested(|tx| append(tx, *stream, *hold, slice));
+                let appended = tx.nested(|tx| {
+                    if *is_unsure {
+                        append_rest(tx, *stream, *hold, slice)
+                    } else {
+                        append(tx, *stream, *hold, slice)
+                    }
+                });
                 // That one stream has ended is no reason not to store the others.
                 match appended {
                     Ok(true) => Ok(Outcome::Stored),
@@ -172,30 +201,41 @@ impl Hub {
             });
             each.collect::<Result<Vec<_>>>()
         });
-        let outcomes = match stored.relaxed().await {
-            Ok(outcomes) => outcomes,
-            Err(error) => {
-                taken.into_iter().for_each(Taken::put_back);
-                return Err(error);
-            }
-        };
+        // On an error, what was taken goes back where it came from.
+        let outcomes = stored.relaxed().await?;
         for (taken, outcome) in taken.into_iter().zip(outcomes) {
+            let (growing, end) = taken.decided();
             let over = match outcome {
                 Outcome::Stored => {
-                    taken.growing.acknowledge(taken.gathered.end());
+                    if growing.acknowledge(end) {
+                        self.leave(&growing);
+                    }
                     continue;
                 }
                 Outcome::StoredLast(why) => {
-                    taken.growing.acknowledge(taken.gathered.end());
+                    growing.acknowledge(end);
                     why
                 }
                 Outcome::Refused(why) => why,
             };
-            taken.growing.state().lost = Some(over);
-            self.leave(&taken.growing);
+            growing.state().lost = Some(over);
+            self.leave(&growing);
         }
         Ok(())
     }
+}
+
+/// As [`append`], of a slice whose first chunks this writer may have stored before.
+fn append_rest(tx: &mut Tx, stream: StreamId, hold: Option<Hold>, slice: Slice) -> Result<bool> {
+    let end = stored(tx, stream)?;
+    if slice.start >= end {
+        return append(tx, stream, hold, slice);
+    }
+    if slice.end > end {
+        let rest = slice.from(end).ok_or(StreamError::Damaged { stream, start: end })?;
+        return append(tx, stream, hold, rest);
+    }
+    Ok(tx.get(stream)?.is_some_and(|row| row.status == StreamStatus::Streaming))
 }
 
 /// What became of a stream's slice.
@@ -216,18 +256,46 @@ fn refused(stream: StreamId, error: loomwork_store::Error) -> Result<Outcome> {
     }
 }
 
-/// What is being stored of a stream, and the turn to do so.
+/// What was taken of a stream to be stored.
+#[derive(Debug)]
+struct Batch {
+    gathered: Gathered,
+    /// It was taken before, and whether it was stored then is not known.
+    is_unsure: bool,
+}
+
+/// What is being stored of a stream, and the turn to do so. It goes back to the stream unless somebody
+/// learns what became of it: the caller may be dropped, and a commit may fail.
 struct Taken {
     growing: Arc<Growing>,
-    gathered: Gathered,
+    batch: Option<Batch>,
     _turn: OwnedMutexGuard<()>,
 }
 
 impl Taken {
-    fn put_back(self) {
+    fn new(growing: Arc<Growing>, batch: Batch, turn: OwnedMutexGuard<()>) -> Self {
+        Self { growing, batch: Some(batch), _turn: turn }
+    }
+
+    fn batch(&self) -> &Batch {
+        self.batch.as_ref().expect("it is there until it is decided")
+    }
+
+    /// Returns whose it is and where it ends.
+    fn decided(mut self) -> (Arc<Growing>, u64) {
+        let end = self.batch().gathered.end();
+        self.batch = None;
+        (self.growing.clone(), end)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Some(batch) = self.batch.take() else { return };
         let mut state = self.growing.state();
-        let since = std::mem::replace(&mut state.gathered, self.gathered);
+        let since = std::mem::replace(&mut state.gathered, batch.gathered);
         state.gathered.absorb(since);
+        state.is_unsure = true;
     }
 }
 
@@ -235,7 +303,7 @@ impl Taken {
 #[derive(Debug)]
 pub(super) struct Growing {
     pub(super) id: StreamId,
-    hold: Option<Hold>,
+    pub(super) hold: Option<Hold>,
     chunking: Chunking,
     state: Mutex<State>,
     /// Whose turn it is to store it.
@@ -250,6 +318,8 @@ pub(super) struct State {
     end: u64,
     /// What waits to be stored.
     gathered: Gathered,
+    /// Whether the first of it may be stored already.
+    is_unsure: bool,
     /// How many bytes are not stored yet.
     pub(super) unstored: usize,
     /// Up to where it is stored.
@@ -285,6 +355,7 @@ impl Growing {
         let state = State {
             end: stored,
             gathered: Gathered::from(stored),
+            is_unsure: false,
             unstored: 0,
             stored,
             ring: VecDeque::new(),
@@ -299,7 +370,8 @@ impl Growing {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while a stream's state is held")
+        // Only a chunking of the application's own panics while it is held: then its chunk is lost, and no other.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fails if the stream takes no more.
@@ -318,29 +390,32 @@ impl Growing {
     }
 
     /// Takes what waits to be stored.
-    fn take(&self) -> Option<Gathered> {
+    fn take(&self) -> Option<Batch> {
         let mut state = self.state();
         let held = !state.held.is_empty();
         state.release_held();
         let end = state.end;
-        let taken = std::mem::replace(&mut state.gathered, Gathered::from(end));
+        let gathered = std::mem::replace(&mut state.gathered, Gathered::from(end));
+        let is_unsure = std::mem::take(&mut state.is_unsure);
         drop(state);
         if held {
             self.changed.notify_waiters();
         }
-        (!taken.is_empty()).then_some(taken)
+        (!gathered.is_empty()).then_some(Batch { gathered, is_unsure })
     }
 
-    fn acknowledge(&self, stored: u64) {
+    /// Lets go of what is stored; says whether its writer has gone and all of it is.
+    fn acknowledge(&self, stored: u64) -> bool {
         let mut state = self.state();
         state.stored = stored;
-        state.unstored = 0;
         let waiting = state.end.saturating_sub(stored);
         let waiting = usize::try_from(waiting).unwrap_or(usize::MAX).min(state.ring.len());
         state.unstored = state.ring.iter().rev().take(waiting).map(|text| text.len()).sum();
         state.trim();
+        let is_done = state.is_closed && state.gathered.is_empty() && state.held.is_empty();
         drop(state);
         self.changed.notify_waiters();
+        is_done
     }
 
     /// Returns what there is from a chunk on.
@@ -392,13 +467,17 @@ impl State {
                 None => return Ok(()),
             }
         }
+        if chunk.delta().is_some_and(|text| text.len() >= SLICE_BYTES) {
+            // It would be stored by now.
+            return self.push(chunk);
+        }
         self.held.push(chunk);
         Ok(())
     }
 
     fn release_held(&mut self) {
         for held in std::mem::take(&mut self.held) {
-            // It was measured when it came.
+            // It is far smaller than the largest chunk.
             let _ = self.push(held);
         }
     }

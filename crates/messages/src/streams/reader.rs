@@ -1,12 +1,14 @@
 //! Reading a stream.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 
-use loomwork_store::{Result, Row, Tx};
+use futures_util::future::{Either, select};
+use loomwork_store::{Result, Row, Tx, Watch};
 
 use super::hub::{Found, Growing, Live, changed};
-use super::rows::of_thread;
+use super::rows::{of_thread, takes_more};
 use super::{READ_BYTES, Slice, StreamError, slices};
 use crate::tables::{StreamId, StreamRow, StreamStatus, ThreadId};
 
@@ -17,8 +19,20 @@ pub struct StreamReader {
     thread: ThreadId,
     stream: StreamId,
     cursor: u64,
+    /// Whether it has handed on something: its cursor is its own then.
+    has_begun: bool,
     /// Stored slices that were read ahead.
     ahead: VecDeque<Slice>,
+    joined: Option<Joined>,
+}
+
+/// The writer of this process that a reader follows.
+#[derive(Debug)]
+struct Joined {
+    growing: Arc<Growing>,
+    /// Whether it may still write. It may be there long after the stream has ended, or was taken from it.
+    writes: Watch<bool>,
+    is_over: bool,
 }
 
 impl Live {
@@ -29,11 +43,17 @@ impl Live {
     /// [`StreamError::Elsewhere`] for a stream of another thread; [`StreamError::NoStream`].
     pub async fn read(&self, thread: ThreadId, stream: StreamId, cursor: u64) -> Result<StreamReader> {
         self.hub.store.query(move |tx| of_thread(tx, thread, stream).map(drop)).await?;
-        Ok(StreamReader { live: self.clone(), thread, stream, cursor, ahead: VecDeque::new() })
+        Ok(StreamReader::new(self, thread, stream, cursor))
     }
 }
 
 impl StreamReader {
+    /// Reads a stream that is known to be of the thread.
+    pub(crate) fn new(live: &Live, thread: ThreadId, stream: StreamId, cursor: u64) -> Self {
+        let (live, ahead) = (live.clone(), VecDeque::new());
+        Self { live, thread, stream, cursor, has_begun: false, ahead, joined: None }
+    }
+
     /// Returns the number of the chunk that comes next.
     pub fn cursor(&self) -> u64 {
         self.cursor
@@ -51,49 +71,74 @@ impl StreamReader {
     pub async fn next(&mut self) -> Option<Result<Slice>> {
         loop {
             if let Some(slice) = self.ahead.pop_front() {
-                self.cursor = slice.end;
-                return Some(Ok(slice));
+                return Some(Ok(self.hand_on(slice)));
             }
-            if let Some(growing) = self.live.hub.growing(self.stream) {
-                match self.in_memory(&growing).await {
-                    Found::Slice(slice) => {
-                        self.cursor = slice.end;
-                        return Some(Ok(slice));
-                    }
-                    Found::Ahead(end) => return Some(Err(self.is_ahead(end))),
-                    Found::Stored | Found::Nothing | Found::Over => {}
-                }
+            match self.in_memory().await {
+                Found::Slice(slice) => return Some(Ok(self.hand_on(slice))),
+                Found::Ahead(end) => return Some(Err(self.is_ahead(end))),
+                Found::Stored | Found::Nothing | Found::Over => {}
             }
             match self.stored().await {
                 Ok(Stored::Slices(slices)) => self.ahead = slices.into(),
                 Ok(Stored::End) => return None,
                 // A writer has come to this process.
                 Ok(Stored::Nothing) => {}
+                // What it has beyond the end was handed on, and could not be stored any more.
+                Err(error) if self.has_begun && is_ahead(&error) => return None,
                 Err(error) => return Some(Err(error)),
             }
         }
     }
 
+    fn hand_on(&mut self, slice: Slice) -> Slice {
+        (self.cursor, self.has_begun) = (slice.end, true);
+        slice
+    }
+
     /// Waits for what memory has at the cursor, or to be sent elsewhere.
-    async fn in_memory(&self, growing: &Arc<Growing>) -> Found {
-        changed(growing, || match growing.from(self.cursor) {
+    async fn in_memory(&mut self) -> Found {
+        let cursor = self.cursor;
+        let Some(Joined { growing, writes, is_over }) = self.join() else { return Found::Over };
+        let grows = changed(growing, || match growing.from(cursor) {
             Found::Nothing => None,
             found => Some(found),
+        });
+        let ends = async { while let Some(Ok(true)) = writes.next().await {} };
+        match select(pin!(grows), pin!(ends)).await {
+            Either::Left((found, _)) => found,
+            Either::Right(((), _)) => {
+                *is_over = true;
+                Found::Over
+            }
+        }
+    }
+
+    /// Joins the writer of this process, if there is one that may still write.
+    fn join(&mut self) -> Option<&mut Joined> {
+        let growing = self.live.hub.growing(self.stream)?;
+        if !self.joined.as_ref().is_some_and(|joined| Arc::ptr_eq(&joined.growing, &growing)) {
+            let (stream, hold) = (self.stream, growing.hold);
+            let writes = self.live.hub.store.watch(move |tx| takes_more(tx, stream, hold));
+            self.joined = Some(Joined { growing, writes, is_over: false });
+        }
+        self.joined.as_mut().filter(|joined| !joined.is_over)
+    }
+
+    /// Returns whether there is a writer of this process to be joined.
+    fn may_join(&mut self) -> bool {
+        self.join().is_some_and(|joined| {
+            let state = joined.growing.state();
+            !state.is_closed && !state.is_lost()
         })
-        .await
     }
 
     /// Reads what is stored at the cursor; without anything there, waits for it.
-    async fn stored(&self) -> Result<Stored> {
+    async fn stored(&mut self) -> Result<Stored> {
         let (thread, stream, cursor) = (self.thread, self.stream, self.cursor);
         let mut looks = self.live.hub.store.watch(move |tx| look(tx, thread, stream, cursor));
         loop {
             match looks.next().await {
-                Some(Ok(Stored::Nothing))
-                    if self.live.hub.growing(stream).is_some_and(|growing| is_open(&growing)) =>
-                {
-                    return Ok(Stored::Nothing);
-                }
+                Some(Ok(Stored::Nothing)) if self.may_join() => return Ok(Stored::Nothing),
                 Some(Ok(Stored::Nothing)) => {}
                 Some(found) => return found,
                 // The store is closed.
@@ -107,8 +152,8 @@ impl StreamReader {
     }
 }
 
-fn is_open(growing: &Growing) -> bool {
-    !growing.state().is_closed
+fn is_ahead(error: &loomwork_store::Error) -> bool {
+    matches!(error.downcast_ref(), Some(StreamError::Ahead { .. }))
 }
 
 /// What a look at the rows finds.

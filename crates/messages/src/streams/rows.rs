@@ -111,7 +111,10 @@ pub fn append(tx: &mut Tx, stream: StreamId, hold: Option<Hold>, slice: Slice) -
     if late {
         tx.update(stream, |row| row.length = Some(end))?;
         if let Some(run) = row.run {
-            runs::amend(tx, run)?;
+            // The rest is stored, though the message may have no room for it.
+            if let Err(error) = tx.nested(|tx| runs::amend(tx, run)) {
+                tracing::warn!(%stream, %error, "a message stays without the rest of its stream");
+            }
         }
     } else if row.expires < tx.now() + STREAM_TIMEOUT * 3 / 4 {
         refresh(tx, stream)?;
@@ -129,6 +132,13 @@ fn may_write(row: &StreamRow, run: Option<&Row<Run>>, hold: Option<Hold>) -> boo
         (None, _) => true,
     };
     holds && row.status == StreamStatus::Streaming
+}
+
+/// Returns whether a stream still takes what a writer of this hold has.
+pub(super) fn takes_more(tx: &Tx, stream: StreamId, hold: Option<Hold>) -> Result<bool> {
+    let Some(row) = tx.get(stream)? else { return Ok(false) };
+    let run = row.run.map(|run| tx.require(run)).transpose()?;
+    Ok(may_write(&row, run.as_ref(), hold))
 }
 
 /// Whether the stream was cut from elsewhere just now, while this writer still had something in hand.
@@ -173,17 +183,29 @@ pub fn finish(tx: &mut Tx, stream: StreamId) -> Result<bool> {
     end(tx, stream, StreamStatus::Finished, None)
 }
 
-/// Cuts a stream; says whether it was still open. That of a run is cut with its run, by
-/// [`runs::abort`](crate::runs::abort): this is for streams without one.
+/// Cuts a stream, and ends its message with what it has; says whether it was still open. That of a run is cut
+/// with its run, by [`runs::abort`](crate::runs::abort): this is for streams without one.
 ///
 /// # Errors
 /// [`StreamError::NoStream`]; [`StreamError::OfRun`].
 pub fn abort(tx: &mut Tx, stream: StreamId, failure: Failure) -> Result<bool> {
     let row = tx.get(stream)?.ok_or(StreamError::NoStream { stream })?;
     match row.run {
-        Some(run) if row.status == StreamStatus::Streaming => Err(StreamError::OfRun { stream, run }.into()),
-        _ => cut(tx, stream, failure),
+        _ if row.status != StreamStatus::Streaming => Ok(false),
+        Some(run) => Err(StreamError::OfRun { stream, run }.into()),
+        None => {
+            cut_without_run(tx, &row, failure)?;
+            Ok(true)
+        }
     }
+}
+
+/// Cuts a stream that no run writes, and ends its message.
+fn cut_without_run(tx: &mut Tx, row: &Row<StreamRow>, failure: Failure) -> Result<()> {
+    let (message, error) = (row.message, Some(failure.clone()));
+    let ends = Unfinished { message, run: None, status: MessageStatus::Aborted, error };
+    end_unfinished(tx, &ends, Some(row), 0)?;
+    cut(tx, row.id, failure).map(drop)
 }
 
 pub(crate) fn cut(tx: &mut Tx, stream: StreamId, failure: Failure) -> Result<bool> {
@@ -195,7 +217,10 @@ fn end(tx: &mut Tx, stream: StreamId, status: StreamStatus, error: Option<Failur
     if row.status != StreamStatus::Streaming {
         return Ok(false);
     }
-    let (now, length) = (tx.now(), stored(tx, stream)?);
+    let now = tx.now();
+    // One that is damaged is no reason not to end.
+    let last = tx.first(DeltaRow::by_stream.eq(stream).desc().readable())?;
+    let length = last.map_or(0, |last| last.end);
     tx.update(stream, |row| {
         row.status = status;
         row.error = error;
@@ -274,7 +299,8 @@ pub(crate) fn slices(tx: &Tx, stream: StreamId, from: u64, bytes: usize) -> Resu
 pub fn delete(tx: &mut Tx, stream: StreamId) -> Result<bool> {
     let mut ids = Vec::new();
     let mut left = READ_BYTES;
-    tx.each(DeltaRow::by_stream.eq(stream).take(DELETE_DELTAS), |row| {
+    // One that cannot be read stays: it must not keep the others.
+    tx.each(DeltaRow::by_stream.eq(stream).readable().take(DELETE_DELTAS), |row| {
         left = left.saturating_sub(row.chunks.get().len());
         ids.push(row.id);
         Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -301,14 +327,7 @@ pub fn upkeep() -> Upkeep {
             (StreamStatus::Streaming, Some(_)) => refresh(tx, first.id)?,
             (StreamStatus::Streaming, None) => {
                 let timeout = Failure::new("timeout", "nobody has written to the stream for too long");
-                let ends = Unfinished {
-                    message: first.message,
-                    run: None,
-                    status: MessageStatus::Aborted,
-                    error: Some(timeout.clone()),
-                };
-                end_unfinished(tx, &ends, Some(&first), 0)?;
-                cut(tx, first.id, timeout)?;
+                cut_without_run(tx, &first, timeout)?;
             }
             (StreamStatus::Finished | StreamStatus::Aborted, _) => drop(delete(tx, first.id)?),
         }

@@ -45,6 +45,12 @@ impl Slice {
         Self { start, end, chunks, pieces: Vec::new() }
     }
 
+    /// Returns the chunk that tells of a new attempt, which takes all numbers from `start` on in front of `end`.
+    pub(crate) fn of_restart(attempt: u32, start: u64, end: u64) -> serde_json::Result<Self> {
+        let chunks = serde_json::value::to_raw_value(&[UiChunk::restart_step(attempt)])?;
+        Ok(Self { start, end, chunks, pieces: Vec::new() })
+    }
+
     /// Returns the chunks.
     ///
     /// # Errors
@@ -59,6 +65,11 @@ impl Slice {
             return Some(self);
         }
         let chunks = self.chunks().ok()?;
+        if let [told] = &chunks[..]
+            && told.is_restart_step()
+        {
+            return Some(Self { start: cursor, ..self });
+        }
         let singly = || vec![Vec::new(); chunks.len()];
         let pieces = if self.pieces.is_empty() { singly() } else { self.pieces };
         if pieces.len() != chunks.len() {

@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use loomwork_store::Result;
+use loomwork_store::{Result, Tx};
 use tokio::sync::OnceCell;
 
 use super::hub::{Growing, Live, SLICE_BYTES, changed};
-use super::{Chunking, NewStream, open, stored};
+use super::{Chunking, NewStream, Slice, StreamError, append, open, stored};
 use crate::chunk::UiChunk;
 use crate::tables::StreamId;
 
 /// How many bytes of a stream may wait to be stored before its writer waits too.
 pub const MAX_UNSTORED: usize = 1024 * 1024;
+
+/// How many numbers the chunk takes that tells of a new attempt: more than a writer hands on before it waits
+/// for the store. A reader may have chunks of the attempt before that were never stored, and finds that one
+/// at its cursor too.
+const UNSEEN: u64 = MAX_UNSTORED as u64;
 
 /// Writes a stream, chunk by chunk.
 ///
@@ -101,25 +106,41 @@ impl StreamWriter {
 
     async fn growing(&self) -> Result<&Arc<Growing>> {
         let growing = self.growing.get_or_try_init(|| async {
-            let new = self.new.clone();
+            let (hub, new) = (&self.live.hub, self.new.clone());
             let hold = new.hold;
-            let opened = self.live.hub.store.mutate(move |tx| {
-                let row = open(tx, new)?;
-                let run = row.run.map(|run| tx.require(run)).transpose()?;
-                let end = stored(tx, row.id)?;
-                // Someone began the step before: what came of it is told to be dropped.
-                let again = run.filter(|run| end > run.step_from).map(|run| run.attempt);
-                Ok((row.id, end, again))
-            });
-            let (id, end, again) = opened.relaxed().await?;
-            let growing = self.live.hub.enter(id, hold, end, self.chunking.clone());
-            if let Some(attempt) = again {
-                growing.push(UiChunk::restart_step(attempt))?;
+            if let Some(former) = self.former().await? {
+                hub.succeed(&former).await?;
             }
-            Ok::<_, loomwork_store::Error>(growing)
+            let opened = hub.store.mutate(move |tx| begin(tx, new));
+            let (id, end) = opened.relaxed().await?;
+            Ok::<_, loomwork_store::Error>(hub.enter(id, hold, end, self.chunking.clone()))
         });
         growing.await
     }
+
+    /// Returns what an earlier writer of this process has left of the run's stream.
+    async fn former(&self) -> Result<Option<Arc<Growing>>> {
+        let Some(hold) = self.new.hold else { return Ok(None) };
+        let hub = &self.live.hub;
+        let stream = hub.store.query(move |tx| Ok(tx.get(hold.run)?.and_then(|run| run.stream))).await?;
+        Ok(stream.and_then(|stream| hub.growing(stream)))
+    }
+}
+
+/// Opens a stream, and returns it with the number of its next chunk.
+fn begin(tx: &mut Tx, new: NewStream) -> Result<(StreamId, u64)> {
+    let hold = new.hold;
+    let run = hold.map(|hold| tx.require(hold.run)).transpose()?;
+    let row = open(tx, new)?;
+    let end = stored(tx, row.id)?;
+    // Someone began the step before: what came of it is told to be dropped.
+    let cut = run.filter(|run| run.stream.is_some() && (end > run.step_from || run.attempt > 1));
+    let Some(run) = cut else { return Ok((row.id, end)) };
+    let told = Slice::of_restart(run.attempt, end, end + UNSEEN);
+    let told = told.map_err(|error| StreamError::BadChunk { reason: error.to_string() })?;
+    let next = told.end;
+    append(tx, row.id, hold, told)?;
+    Ok((row.id, next))
 }
 
 impl Drop for StreamWriter {

@@ -142,3 +142,8 @@ pub(crate) fn fault<T: std::fmt::Debug, E: Fault>(outcome: Result<T>) -> E {
 pub(crate) fn beside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
     tokio::spawn(work)
 }
+
+/// Looks once whether a future is ready.
+pub(crate) async fn look<F: Future + Unpin>(mut future: F) -> std::task::Poll<F::Output> {
+    std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut future).poll(cx))).await
+}

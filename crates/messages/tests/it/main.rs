@@ -32,11 +32,14 @@ macro_rules! behaviour {
         mod threads;
         #[path = "viewing.rs"]
         mod viewing;
+        #[path = "writing.rs"]
+        mod writing;
         #[path = "yard.rs"]
         mod yard;
     };
 }
 
+mod damage;
 mod memory;
 mod project;
 mod reduce;

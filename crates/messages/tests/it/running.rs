@@ -325,3 +325,181 @@ async fn a_process_that_leaves_gives_its_runs_to_others_at_once() {
     assert!(house.store.query(move |tx| held(tx, hold)).await.is_err());
     staying.stop().await;
 }
+
+fn delta(text: &str) -> UiChunk {
+    UiChunk::TextDelta { id: "1".into(), delta: text.into(), provider_metadata: None }
+}
+
+#[tokio::test]
+async fn a_reader_who_had_more_than_was_stored_hears_that_the_text_starts_anew() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun { durable: true, ..NewRun::answering("hi") }).await;
+    let writer = stream(&driver, &house, hold, "half").await;
+    writer.flush().await.expect("stored");
+    for word in [" an", " ans", "wer"] {
+        writer.push(delta(word)).await.expect("it takes chunks");
+    }
+    let (thread, id) = (house.thread, writer.opened().expect("open"));
+    let mut reader = driver.live.read(thread, id, 0).await.expect("it may be read");
+    soon(reader.next()).await.expect("more").expect("read");
+    let cursor = reader.cursor();
+    assert_eq!(cursor, 6, "three of the chunks are not stored");
+    let house = house.reopen().await;
+    drop((driver, reader, writer));
+    let driver = Driver::start(&house).await;
+    let store = house.store.clone();
+    soon(async move {
+        let mut queued = store.watch(move |tx| Ok(runs::queued(tx, 10)?.len()));
+        while queued.next().await.expect("open").expect("read") == 0 {}
+    })
+    .await;
+    let again = driver.host.take(hold.run).await.expect("asked").expect("it is queued");
+    let mut reader = driver.live.read(thread, id, cursor).await.expect("it may be read");
+    let writer = stream(&driver, &house, again, "the ").await;
+    for word in ["whole ", "answer ", "is ", "this"] {
+        writer.push(delta(word)).await.expect("it takes chunks");
+    }
+    let mut chunks = Vec::new();
+    while chunks.last() != Some(&delta("this")) {
+        chunks.extend(soon(reader.next()).await.expect("more").expect("read").chunks().expect("chunks"));
+    }
+    assert!(chunks[0].is_restart_step(), "{chunks:?}");
+    assert_eq!(chunks.len(), 8);
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_dropped_writer_had_in_hand_is_stored_before_the_next_one_writes() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = stream(&driver, &house, hold, "one").await;
+    let id = writer.opened().expect("open");
+    let mut reader = driver.live.read(house.thread, id, 0).await.expect("it may be read");
+    soon(reader.next()).await.expect("more").expect("read");
+    drop(writer);
+    let next = stream(&driver, &house, hold, "two").await;
+    next.flush().await.expect("stored");
+    let thread = house.thread;
+    let slices = house.store.query(move |tx| loomwork_messages::streams::deltas(tx, thread, id, 0)).await.expect("read");
+    let stored: Vec<_> = slices.iter().flat_map(|slice| slice.chunks().expect("chunks")).collect();
+    assert_eq!(stored[..3], said("one"));
+    assert!(stored[3].is_restart_step());
+    assert_eq!(stored[4..], said("two"));
+    let mut rest = Vec::new();
+    while rest.len() < 4 {
+        rest.extend(soon(reader.next()).await.expect("more").expect("read").chunks().expect("chunks"));
+    }
+    assert_eq!(rest, stored[3..]);
+    driver.stop().await;
+}
+
+/// A file that the file store should have, as a model sends it.
+fn large_file() -> UiChunk {
+    let url = format!("data:image/png;base64,{}", "A".repeat(2 * loomwork_messages::INLINE_BYTES));
+    UiChunk::File { url, media_type: "image/png".into(), filename: None, provider_metadata: None }
+}
+
+#[tokio::test]
+async fn a_run_that_has_streamed_a_large_file_is_aborted_like_any_other() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = stream(&driver, &house, hold, "look: ").await;
+    writer.push(large_file()).await.expect("it takes chunks");
+    writer.flush().await.expect("stored");
+    let failure = Failure::new("stopped", "stop");
+    assert!(house.store.mutate(move |tx| abort(tx, hold.run, failure)).await.expect("aborted"));
+    let answer = house.message(run_of(&house, hold).await.first).await;
+    assert_eq!((answer.status, answer.message.text()), (MessageStatus::Aborted, "look: ".to_owned()));
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_has_streamed_more_than_a_row_holds_is_aborted_like_any_other() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = stream(&driver, &house, hold, "long: ").await;
+    for _ in 0..9 {
+        writer.push(delta(&"x".repeat(512 * 1024))).await.expect("it takes chunks");
+        writer.flush().await.expect("stored");
+    }
+    let failure = Failure::new("stopped", "stop");
+    assert!(house.store.mutate(move |tx| abort(tx, hold.run, failure)).await.expect("aborted"));
+    assert_eq!(house.message(run_of(&house, hold).await.first).await.status, MessageStatus::Aborted);
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_prompt_that_has_failed_is_refused_too() {
+    let house = House::open().await;
+    let failed = NewMessage {
+        status: MessageStatus::Failed,
+        error: Some(Failure::new("refused", "no")),
+        ..user("a")
+    };
+    let thread = house.thread;
+    let refused = house.store.mutate(move |tx| begin(tx, thread, NewRun::answering(failed))).await;
+    let error: RunError = fault(refused);
+    assert!(matches!(error, RunError::PromptFailed { .. }), "{error}");
+    assert!(house.all().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_rest_of_a_run_that_was_given_up_stays_in_its_place() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = stream(&driver, &house, hold, "I look").await;
+    let input = serde_json::json!({});
+    let id = || "c".to_owned();
+    let called = [
+        UiChunk::ToolInputAvailable {
+            tool_call_id: id(), tool_name: "look".into(), input, dynamic: false, provider_executed: false, title: None,
+            tool_metadata: None, provider_metadata: None,
+        },
+        UiChunk::ToolOutputAvailable {
+            tool_call_id: id(), output: "seen".into(), preliminary: false, dynamic: false, provider_executed: false,
+            provider_metadata: None,
+        },
+    ];
+    for chunk in called {
+        writer.push(chunk).await.expect("it takes chunks");
+    }
+    writer.flush().await.expect("stored");
+    writer.push(delta(" again")).await.expect("it takes chunks");
+    let old = run_of(&house, hold).await;
+    let prompt = old.prompt.expect("a prompt");
+    let again = begun(&house, NewRun::answering(Prompt::Message(prompt))).await;
+    assert!(writer.flush().await.is_err(), "it was given up");
+    let rows = house.all().await;
+    let by: Vec<_> = rows.iter().map(|row| row.run).collect();
+    assert_eq!(by, [None, Some(old.id), Some(old.id), Some(again.run.id)]);
+    assert_eq!(rows[1].message.text(), "I look again");
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_being_made_is_no_prompt() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let (thread, first) = (house.thread, run_of(&house, hold).await.first);
+    let new = NewRun::answering(Prompt::Message(first));
+    let error: RunError = fault(house.store.mutate(move |tx| begin(tx, thread, new)).await);
+    assert!(matches!(error, RunError::PromptFailed { .. }), "{error}");
+    assert_eq!(run_of(&house, hold).await.status, RunStatus::Running, "nothing is written");
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_whose_clock_was_stopped_takes_runs_at_once() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let run = begun(&house, NewRun::answering("hi")).await.run.id;
+    house.clock.advance(2 * runs::LEASE);
+    assert!(driver.host.take(run).await.expect("it lives").is_some());
+    driver.stop().await;
+}

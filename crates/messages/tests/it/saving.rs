@@ -280,3 +280,15 @@ async fn a_save_that_fails_saves_nothing() {
     assert!(outcome.await.is_err());
     assert!(house.all().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_restart_finds_what_is_pending_in_its_turn_behind_any_number_of_others() {
+    let house = House::open().await;
+    let first = house.save(Save::all([user("a"), NewMessage::pending()])).await;
+    for _ in 0..loomwork_messages::MAX_RESTARTED {
+        house.save(Save::all([user("b"), NewMessage::pending()])).await;
+    }
+    let again = Save::from(NewMessage::pending()).at(Place::Reply(first[0].id));
+    house.save(Save { restart: true, ..again }).await;
+    assert_eq!(house.message(first[1].id).await.status, MessageStatus::Failed);
+}

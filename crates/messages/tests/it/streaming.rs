@@ -10,27 +10,27 @@ use loomwork_testkit::soon;
 
 use super::house::{Driver, House, beside, fault};
 
-fn text(delta: &str) -> UiChunk {
+pub(super) fn text(delta: &str) -> UiChunk {
     UiChunk::TextDelta { id: "1".into(), delta: delta.into(), provider_metadata: None }
 }
 
-fn begin() -> UiChunk {
+pub(super) fn begin() -> UiChunk {
     UiChunk::TextStart { id: "1".into(), provider_metadata: None }
 }
 
 /// A stream of a message that no run makes.
-async fn writer(house: &House, driver: &Driver) -> StreamWriter {
+pub(super) async fn writer(house: &House, driver: &Driver) -> StreamWriter {
     let message = house.save(NewMessage::pending()).await[0].id;
     driver.live.write(NewStream::of(message))
 }
 
-async fn push_all(writer: &StreamWriter, texts: &[&str]) {
+pub(super) async fn push_all(writer: &StreamWriter, texts: &[&str]) {
     for delta in texts {
         writer.push(text(delta)).await.expect("it takes chunks");
     }
 }
 
-async fn finish(house: &House, stream: StreamId) {
+pub(super) async fn finish(house: &House, stream: StreamId) {
     house.store.mutate(move |tx| streams::finish(tx, stream)).await.expect("finished");
 }
 
@@ -45,7 +45,7 @@ fn texts(slice: &Slice) -> String {
 }
 
 /// Reads to the end of a stream, and proves on the way that nothing is left out or doubled.
-async fn read_all(mut reader: StreamReader) -> String {
+pub(super) async fn read_all(mut reader: StreamReader) -> String {
     let (mut all, mut cursor) = (String::new(), reader.cursor());
     while let Some(slice) = soon(reader.next()).await {
         let slice = slice.expect("a slice");
@@ -57,7 +57,7 @@ async fn read_all(mut reader: StreamReader) -> String {
 }
 
 /// Turns the clock to when what waits is stored.
-async fn slice_is_due(house: &House) {
+pub(super) async fn slice_is_due(house: &House) {
     let due = house.clock.clock().now() + FLUSH_EVERY;
     while house.clock.next_timer().is_none_or(|timer| timer > due) {
         tokio::task::yield_now().await;

@@ -5,7 +5,7 @@ use loomwork_messages::streams::{NewStream, StreamWriter};
 use loomwork_messages::{List, Save, UiChunk, UiMessage, UiStatus, View, ViewEvent, ViewFollower, view};
 use loomwork_testkit::soon;
 
-use super::house::{Driver, House, assistant, call, result, user};
+use super::house::{Driver, House, assistant, call, look, result, user};
 
 fn delta(text: &str) -> UiChunk {
     UiChunk::TextDelta { id: "1".into(), delta: text.into(), provider_metadata: None }
@@ -167,5 +167,27 @@ async fn a_follower_goes_on_behind_its_cursors() {
     writer.push(delta("new")).await.expect("it takes chunks");
     let ViewEvent::Slice { slice, .. } = next(&mut follower).await else { panic!("a slice comes") };
     assert_eq!((slice.start, slice.chunks().expect("chunks")), (3, vec![delta("new")]));
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_view_is_not_skipped_when_a_call_is_dropped() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = writer(&house, &driver, hold).await;
+    writer.flush().await.expect("stored");
+    let mut follower = driver.live.follow(house.thread, List::newest(100), HashMap::new());
+    let first = soon(async {
+        loop {
+            // One look a call: whoever follows has other things to do.
+            match look(std::pin::pin!(follower.next())).await {
+                std::task::Poll::Ready(event) => break event,
+                std::task::Poll::Pending => tokio::task::yield_now().await,
+            }
+        }
+    });
+    let ViewEvent::View(view) = first.await.expect("open").expect("no error") else { panic!("a view comes first") };
+    assert_eq!(view.streams.len(), 1);
     driver.stop().await;
 }
