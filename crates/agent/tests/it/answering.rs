@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use loomwork_agent::{Agent, AgentError, Options, Outcome, Tool, ToolContext, has_successful_tool_call, step_count};
+use loomwork_agent::{
+    Agent, AgentError, Options, Outcome, Tool, ToolContext, has_successful_tool_call, step_count,
+};
 use loomwork_messages::runs::{self, Prompt};
 use loomwork_messages::{Failure, MessageStatus, Run, RunStatus, UiChunk, save};
 use loomwork_models::{
@@ -82,8 +84,12 @@ async fn tools_are_called_until_a_condition_stops_it() {
     assert_eq!((reply.text.as_str(), reply.steps.len()), ("Seen twice.", 3));
     let rows = desk.rows(&thread).await;
     let roles: Vec<_> = rows.iter().map(|row| row.role()).collect();
-    assert_eq!(roles, [Role::User, Role::Assistant, Role::Tool, Role::Assistant, Role::Tool, Role::Assistant]);
-    let results: Vec<_> = rows.iter().flat_map(|row| row.message.tool_results()).map(|r| r.output.clone()).collect();
+    assert_eq!(
+        roles,
+        [Role::User, Role::Assistant, Role::Tool, Role::Assistant, Role::Tool, Role::Assistant]
+    );
+    let results: Vec<_> =
+        rows.iter().flat_map(|row| row.message.tool_results()).map(|r| r.output.clone()).collect();
     assert_eq!(results, [ToolOutput::Text("seen 0".into()), ToolOutput::Text("seen 1".into())]);
     assert!(rows.iter().all(|row| row.order == 0 && row.status == MessageStatus::Success));
 }
@@ -137,7 +143,10 @@ async fn a_model_that_fails_half_way_leaves_what_it_said_and_why() {
     let error = thread.generate_text("Go on.").await.expect_err("it fails");
     assert!(matches!(&error, AgentError::Model { agent, .. } if agent == "support"), "{error}");
     let rows = desk.rows(&thread).await;
-    assert_eq!((rows[1].status, rows[1].message.text()), (MessageStatus::Failed, "This is half of".to_owned()));
+    assert_eq!(
+        (rows[1].status, rows[1].message.text()),
+        (MessageStatus::Failed, "This is half of".to_owned())
+    );
     let told = rows[1].error.as_ref().expect("it says why");
     assert_eq!(told.message, "the provider is overloaded");
     assert_eq!(told.details.get("status"), Some(&json!(529)));
@@ -207,9 +216,7 @@ async fn an_answer_that_nobody_reads_is_made_and_stored() {
     let agent = desk.agent();
     let thread = desk.thread(&agent).await;
     drop(thread.stream_text("Go."));
-    let mut runs = desk.runtime.store().watch(|tx| {
-        Ok(tx.scan(Run::all())?.first().map(|run| run.status))
-    });
+    let mut runs = desk.runtime.store().watch(|tx| Ok(tx.scan(Run::all())?.first().map(|run| run.status)));
     while soon(runs.next()).await.expect("open").expect("read") != Some(RunStatus::Success) {}
     assert_eq!(desk.rows(&thread).await[1].message.text(), long);
 }
@@ -265,7 +272,8 @@ async fn outside_of_threads_nothing_is_stored() {
 async fn the_call_goes_before_the_handle_and_that_before_the_agent() {
     let desk = Desk::with([text("agent"), text("never")]).await;
     let other = Arc::new(MockModel::always(text("call")));
-    let agent = desk.agent().settings(Settings { temperature: Some(0.1), seed: Some(1), ..Settings::default() });
+    let agent =
+        desk.agent().settings(Settings { temperature: Some(0.1), seed: Some(1), ..Settings::default() });
     let settings = Settings { temperature: Some(0.2), ..Settings::default() };
     let thread = desk.thread(&agent).await.with(Options { settings, ..Options::default() });
     thread.generate_text("a").await.expect("an answer");

@@ -1,3 +1,5 @@
 //! What loomwork-agent promises, through its public API: one module per concept.
 
+mod answering;
+mod desk;
 mod tools;
