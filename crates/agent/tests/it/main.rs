@@ -1,1 +1,3 @@
 //! What loomwork-agent promises, through its public API: one module per concept.
+
+mod context;
