@@ -7,6 +7,7 @@ mod measure;
 mod messages;
 mod models;
 mod report;
+mod search;
 mod store;
 mod workpool;
 
@@ -24,6 +25,7 @@ type Measure = fn(&Options) -> Result<Vec<Row>>;
 const GROUPS: &[(&str, Measure)] = &[
     ("messages", messages::measure),
     ("models", models::measure),
+    ("search", search::measure),
     ("store", store::measure),
     ("workpool", workpool::measure),
 ];

@@ -1,11 +1,14 @@
 //! Changing and deleting messages.
 
 use loomwork_core::{Fault, Kind};
+use loomwork_files::FileId;
 use loomwork_models::{FinishReason, Message, ProviderData};
 use loomwork_search::vectors;
 use loomwork_store::{Result, Row, Tx};
 
+use crate::attachments::{file_of_url, own, release};
 use crate::content::{is_of_tools, searchable_text};
+use crate::project::file_urls;
 use crate::save::{NewMessage, check};
 use crate::tables::{Failure, MessageId, MessageRow, MessageStatus, Metadata, Position, ThreadId};
 
@@ -30,7 +33,7 @@ pub struct MessagePatch {
     /// Why the model stopped.
     pub finish_reason: Option<FinishReason>,
     /// The files that it refers to.
-    pub files: Option<Vec<String>>,
+    pub files: Option<Vec<FileId>>,
     /// What the application keeps with it.
     pub metadata: Option<Metadata>,
 }
@@ -63,6 +66,7 @@ pub fn update(tx: &mut Tx, id: MessageId, patch: MessagePatch) -> Result<Row<Mes
         return Err(ChangeError::Ended { message: id, is: row.status, asked: status }.into());
     }
     let before = row.text.clone();
+    let (before_message, owned) = (row.message.clone(), row.files.clone());
     let mut record = row.record;
     if let Some(message) = patch.message {
         let new = NewMessage::new(message);
@@ -77,7 +81,8 @@ pub fn update(tx: &mut Tx, id: MessageId, patch: MessagePatch) -> Result<Row<Mes
     record.provider = patch.provider.or(record.provider);
     record.provider_metadata = patch.provider_metadata.unwrap_or(record.provider_metadata);
     record.finish_reason = patch.finish_reason.or(record.finish_reason);
-    record.files = patch.files.unwrap_or(record.files);
+    let named = patch.files.unwrap_or_else(|| without_addressed(&record, &before_message));
+    record.files = own(tx, id, &record.message, &named, &owned)?;
     record.metadata = patch.metadata.unwrap_or(record.metadata);
     record.updated = Some(tx.now());
     if record.text != before || has_failed(record.status) {
@@ -111,7 +116,8 @@ pub fn settle(
 pub fn delete(tx: &mut Tx, ids: &[MessageId]) -> Result<Vec<MessageId>> {
     let mut deleted = Vec::new();
     for id in ids {
-        if tx.delete(*id)?.is_some() {
+        if let Some(row) = tx.delete(*id)? {
+            release(tx, *id, &row.files)?;
             vectors::delete_for(tx, *id)?;
             deleted.push(*id);
         }
@@ -151,6 +157,12 @@ pub fn truncate(tx: &mut Tx, thread: ThreadId, behind: Position) -> Result<Range
         Position::new(behind.order, behind.step.saturating_add(1)),
         Position::end_of(u64::MAX),
     )
+}
+
+/// Returns the files that a message owns though its former content did not address them.
+fn without_addressed(record: &MessageRow, before: &Message) -> Vec<FileId> {
+    let addressed: Vec<_> = file_urls(before).into_iter().filter_map(file_of_url).collect();
+    record.files.iter().copied().filter(|file| !addressed.contains(file)).collect()
 }
 
 fn has_failed(status: MessageStatus) -> bool {

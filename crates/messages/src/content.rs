@@ -55,7 +55,7 @@ fn item_bytes(item: &OutputItem) -> usize {
     }
 }
 
-fn data_bytes(data: &Data) -> usize {
+pub(crate) fn data_bytes(data: &Data) -> usize {
     match data {
         Data::Bytes(bytes) => bytes.len(),
         // Its own length is a bound that costs no decoding; a link to a file is short.

@@ -77,6 +77,7 @@
 //! - **No gap and no repeat.** A stream is read from any chunk on, across slices, restarts and processes.
 //! - **Linear.** A growing stream costs each follower what it grows by.
 
+mod attachments;
 mod change;
 mod chunk;
 mod content;
@@ -100,6 +101,7 @@ mod translate;
 mod ui;
 mod view;
 
+pub use attachments::{FILE_SCHEME, file_of_url, file_url, offload, offload_result};
 pub use change::{
     ChangeError, DELETE_STEP, MessagePatch, RangeDeleted, delete, delete_range, settle, truncate, update,
 };

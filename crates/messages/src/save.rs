@@ -3,6 +3,7 @@
 mod place;
 
 use loomwork_core::{Fault, Kind};
+use loomwork_files::FileId;
 use loomwork_models::{FinishReason, Message, ProviderData, Usage, Warning};
 use loomwork_search::{Space, vectors};
 use loomwork_store::{Result, Row, Tx};
@@ -10,6 +11,7 @@ use loomwork_store::{Result, Row, Tx};
 pub use place::{MAX_NUMBER, Place};
 use place::{Places, prompt_of};
 
+use crate::attachments::own;
 use crate::content::{INLINE_BYTES, is_of_tools, oversized_part, searchable_text};
 use crate::tables::{
     Failure, MessageId, MessageRow, MessageStatus, Metadata, Position, RunId, Thread, ThreadId,
@@ -41,8 +43,8 @@ pub struct NewMessage {
     pub finish_reason: Option<FinishReason>,
     /// What was asked of the model and could not be done.
     pub warnings: Vec<Warning>,
-    /// The files that it refers to.
-    pub files: Vec<String>,
+    /// The files that it owns, besides those whose addresses it holds.
+    pub files: Vec<FileId>,
     /// Whether it is found in its thread only, not among all that its user has written.
     pub hidden: bool,
     /// What the application keeps with it.
@@ -189,6 +191,7 @@ pub(crate) fn save_in(tx: &mut Tx, home: &Row<Thread>, save: Save) -> Result<Vec
         let vector = new.vector.take().filter(|_| new.status != MessageStatus::Failed);
         let row = match filled.take() {
             Some(filled) => {
+                new.files = own(tx, filled.id, &new.message, &new.files, &filled.files)?;
                 let record = overwritten(tx, &filled, new);
                 vectors::delete_for(tx, filled.id)?;
                 tx.replace(filled.id, record)?
@@ -196,7 +199,10 @@ pub(crate) fn save_in(tx: &mut Tx, home: &Row<Thread>, save: Save) -> Result<Vec
             None => {
                 let position = places.next(tx, new.message.role)?;
                 turns |= position.step == 0;
-                tx.insert(record(tx, home, position, new, prompt, run))?
+                let id = tx.new_id();
+                new.files = own(tx, id, &new.message, &new.files, &[])?;
+                let record = record(tx, home, position, new, prompt, run);
+                tx.insert_at(id, record)?
             }
         };
         if let Some((space, vector)) = vector {

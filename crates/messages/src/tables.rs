@@ -7,6 +7,7 @@ mod background;
 mod edits;
 
 use loomwork_core::Time;
+use loomwork_files::FileId;
 use loomwork_models::{FinishReason, Message, ProviderData, Role, Usage, Warning};
 use loomwork_store::lease::Lease;
 use loomwork_store::{Id, Key, KeyError, Table, TableDef};
@@ -288,9 +289,9 @@ pub struct MessageRow {
     /// The message that it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<MessageId>,
-    /// The files that it refers to.
+    /// The files that it owns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<String>,
+    pub files: Vec<FileId>,
     /// It is found in its thread only, not among all that its user has written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
@@ -513,9 +514,6 @@ pub struct StreamRow {
     /// How many chunks it has, as soon as it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,
-    /// The files that its chunks refer to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<String>,
     /// When it began.
     pub created: Time,
     /// When it ended.

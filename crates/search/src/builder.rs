@@ -10,11 +10,13 @@ use loomwork_core::Tasks;
 use loomwork_models::EmbeddingModel;
 use loomwork_store::{Result as StoreResult, Store, Table, Tx};
 
-use crate::follow::{Follower, repeated};
+use crate::budget::{Budget, MEMORY};
+use crate::follow::{Follower, Located, repeated};
 use crate::pipeline::{self, Batch, Embedder, OnEmbedded};
 use crate::place::Place;
 use crate::search::{Inner, Open};
 use crate::source::Source;
+use crate::vector::{Costs, GRAPH_ROWS, Keeping};
 use crate::{Error, Index, Result, Search, Space};
 
 /// The most letters of an index's name.
@@ -29,7 +31,10 @@ pub struct Builder {
     indexes: Vec<Declared>,
     embedder: Option<Arc<dyn EmbeddingModel>>,
     embedders: HashMap<String, Arc<dyn EmbeddingModel>>,
+    formers: HashMap<String, (Space, Arc<dyn EmbeddingModel>)>,
     on_embedded: Option<OnEmbedded>,
+    memory: usize,
+    graph_rows: usize,
 }
 
 /// An index that is to be opened.
@@ -92,7 +97,10 @@ impl Builder {
             indexes: Vec::new(),
             embedder: None,
             embedders: HashMap::new(),
+            formers: HashMap::new(),
             on_embedded: None,
+            memory: MEMORY,
+            graph_rows: GRAPH_ROWS,
         }
     }
 
@@ -136,12 +144,37 @@ impl Builder {
         self
     }
 
+    /// Says with which model an index was embedded before, and in which space. While its present model embeds
+    /// the rows anew, those that it has not come to are found by their former vectors, and queries are
+    /// embedded by both. When no row is left for it, the former model is not asked any more.
+    pub fn former(mut self, index: impl Into<String>, space: Space, model: Arc<dyn EmbeddingModel>) -> Self {
+        self.formers.insert(index.into(), (space, model));
+        self
+    }
+
     /// Calls this in each transaction that stores vectors which a model made: for what it used, say.
     pub fn on_embedded(
         mut self,
         hook: impl Fn(&mut Tx, &Batch) -> StoreResult<()> + Send + Sync + 'static,
     ) -> Self {
         self.on_embedded = Some(Arc::new(hook));
+        self
+    }
+
+    /// Bounds the memory that the codes and graphs of committed vectors may hold, of all indexes together;
+    /// [`MEMORY`] by default. Nothing is refused beyond it: codes are then read from the folder, and large
+    /// segments are scanned. [`Stats`](crate::Stats) tell what is held where.
+    ///
+    /// An index that is kept in memory holds its vectors whatever this says, and at most its graphs heed it.
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// Says from how many vectors on a part of an index may have a graph, where searches would be quicker
+    /// by one; [`GRAPH_ROWS`] by default. `usize::MAX` means that all searches are scans, which miss nothing.
+    pub fn graphs_from(mut self, vectors: usize) -> Self {
+        self.graph_rows = vectors;
         self
     }
 
@@ -162,6 +195,13 @@ impl Builder {
             return Err(Error::BadIndex { index: name.to_owned(), reason });
         }
         let tasks = Tasks::new();
+        let (budget, costs) = (Budget::new(self.memory), Costs::default());
+        let keeping = Keeping { budget, graph_rows: self.graph_rows, costs };
+        if let Some(name) = self.formers.keys().find(|name| self.indexes.iter().all(|it| it.name() != *name))
+        {
+            let reason = "a former model is named for it, but it is not declared".to_owned();
+            return Err(Error::BadIndex { index: name.clone(), reason });
+        }
         let mut embedded = HashMap::new();
         let mut indexes = BTreeMap::new();
         for declared in &self.indexes {
@@ -177,19 +217,43 @@ impl Builder {
             }
             let space = embedder.as_ref().map(|embedder| embedder.space.clone());
             let space = space.or_else(|| declared.space.clone());
+            let former = self.former_of(declared, space.as_ref())?.map(Arc::new);
+            let former_space = former.as_ref().map(|former| former.space.clone());
             let source = declared.source.clone();
-            let follower = Follower::open(&self.store, source, space, self.place.clone(), &self.node).await?;
-            let open = Open { follower, embedder, index: declared.index.clone() };
+            let place = Located { place: self.place.clone(), node: &self.node, keeping: keeping.clone() };
+            let follower = Follower::open(&self.store, source, space, former_space, place).await?;
+            let open = Open { follower, embedder, former, index: declared.index.clone() };
             indexes.insert(declared.name().to_owned(), open);
         }
         for (name, open) in &indexes {
             let follower = open.follower.clone();
             tasks.spawn(format!("search {name}"), |shutdown| follower.run(shutdown));
+            if open.follower.vectors.is_some() {
+                let follower = open.follower.clone();
+                tasks.spawn(format!("graphs of {name}"), |shutdown| follower.build_graphs(shutdown));
+            }
             if let Some(embedder) = &open.embedder {
                 self.store.start_upkeep(&tasks, pipeline::upkeep(embedder.clone()));
             }
         }
         Ok(Search::new(Inner { store: self.store, indexes, tasks }))
+    }
+
+    fn former_of(&self, declared: &Declared, space: Option<&Space>) -> Result<Option<Embedder>> {
+        let Some((former, model)) = self.formers.get(declared.name()).cloned() else { return Ok(None) };
+        let name = model.name().to_string();
+        if former.model() != name {
+            let of = former.model();
+            return Err(
+                declared.wrong(format!("its former vectors are of `{of}`, but the model is `{name}`"))
+            );
+        }
+        if space.is_none_or(|space| *space == former) {
+            return Err(
+                declared.wrong(format!("its former model `{name}` is the one that it has, or it has none"))
+            );
+        }
+        Ok(Some(Embedder { source: declared.source.clone(), model, space: former, on_embedded: None }))
     }
 
     fn embedder_of(&self, declared: &Declared) -> Result<Option<Embedder>> {

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::index::Schema;
 use crate::{Filter, Value};
 
+/// From which part of all rows on a set of rows is made of bits.
+const MANY: usize = 64;
+
 /// The filter values of the rows 0, 1, 2, … of a segment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Columns {
@@ -64,7 +67,76 @@ impl Number {
     }
 }
 
+/// Columns as they are in a file.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Written(Vec<WrittenColumn>);
+
+#[derive(Serialize, Deserialize)]
+struct WrittenColumn {
+    any: Gaps,
+    texts: Vec<(String, Gaps)>,
+    flags: [Gaps; 2],
+    numbers: Vec<(Number, u32)>,
+}
+
+/// Rows in their order, each as how far it is behind the one before: small numbers are short.
+#[derive(Serialize, Deserialize)]
+struct Gaps(Vec<u32>);
+
+impl Gaps {
+    fn of(rows: &RoaringBitmap) -> Self {
+        let mut next = 0;
+        let gap = |row: u32| row - std::mem::replace(&mut next, row + 1);
+        Self(rows.iter().map(gap).collect())
+    }
+
+    /// Returns the rows; `None` if one of them is not below `end`.
+    fn rows(self, end: u32) -> Option<RoaringBitmap> {
+        let mut next = 0_u32;
+        let mut rows = Vec::with_capacity(self.0.len());
+        for gap in self.0 {
+            let row = next.checked_add(gap).filter(|row| *row < end)?;
+            rows.push(row);
+            next = row + 1;
+        }
+        RoaringBitmap::from_sorted_iter(rows).ok()
+    }
+}
+
 impl Columns {
+    /// Returns the columns as they go into a file.
+    pub(crate) fn write(&self) -> Written {
+        let column = |column: &Column| WrittenColumn {
+            any: Gaps::of(&column.any),
+            texts: column.texts.iter().map(|(text, rows)| (text.to_string(), Gaps::of(rows))).collect(),
+            flags: [Gaps::of(&column.flags[0]), Gaps::of(&column.flags[1])],
+            numbers: column.numbers.entries.clone(),
+        };
+        Written(self.fields.iter().map(column).collect())
+    }
+
+    /// Returns columns that were written, of so many fields and rows; `None` if they are not.
+    pub(crate) fn read(written: Written, fields: usize, rows: u32) -> Option<Self> {
+        let column = |column: WrittenColumn| {
+            let WrittenColumn { any, texts, flags: [no, yes], numbers } = column;
+            let texts = texts.into_iter().map(|(text, of)| Some((text.into(), of.rows(rows)?)));
+            let is_sound = numbers.iter().all(|(number, row)| {
+                *row < rows && !matches!(number, Number::Float(float) if float.is_nan())
+            });
+            let numbers = Numbers { entries: numbers, sorted: false };
+            is_sound.then_some(Column {
+                any: any.rows(rows)?,
+                texts: texts.collect::<Option<_>>()?,
+                flags: [no.rows(rows)?, yes.rows(rows)?],
+                numbers,
+            })
+        };
+        let columns = written.0.into_iter().map(column).collect::<Option<Vec<_>>>()?;
+        let mut columns = (columns.len() == fields).then_some(Self { rows, fields: columns })?;
+        columns.seal();
+        Some(columns)
+    }
+
     pub(crate) fn new(fields: usize) -> Self {
         Self { rows: 0, fields: (0..fields).map(|_| Column::default()).collect() }
     }
@@ -131,17 +203,20 @@ impl Columns {
                 Some(met) => Some(self.everything() - met),
             },
             Filter::Eq(field, value) => Some(
-                self.column(field, schema).map_or_else(RoaringBitmap::new, |column| column.having(value)),
+                self.column(field, schema)
+                    .map_or_else(RoaringBitmap::new, |column| column.having(value, self.rows)),
             ),
             Filter::In(field, values) => {
                 let column = self.column(field, schema);
-                let having = values.iter().filter_map(|value| column.map(|column| column.having(value)));
+                let having =
+                    values.iter().filter_map(|value| column.map(|column| column.having(value, self.rows)));
                 Some(having.fold(RoaringBitmap::new(), |one, two| one | two))
             }
-            Filter::Range { field, from, to } => Some(
-                self.column(field, schema)
-                    .map_or_else(RoaringBitmap::new, |column| column.between(from.as_ref(), to.as_ref())),
-            ),
+            Filter::Range { field, from, to } => {
+                Some(self.column(field, schema).map_or_else(RoaringBitmap::new, |column| {
+                    column.between(from.as_ref(), to.as_ref(), self.rows)
+                }))
+            }
             Filter::Has(field) => {
                 Some(self.column(field, schema).map_or_else(RoaringBitmap::new, |column| column.any.clone()))
             }
@@ -149,7 +224,9 @@ impl Columns {
     }
 
     fn everything(&self) -> RoaringBitmap {
-        (0..self.rows).collect()
+        let mut all = RoaringBitmap::new();
+        all.insert_range(0..self.rows);
+        all
     }
 
     fn column(&self, field: &str, schema: &Schema) -> Option<&Column> {
@@ -180,12 +257,12 @@ impl Column {
         }
     }
 
-    fn having(&self, value: &Value) -> RoaringBitmap {
+    fn having(&self, value: &Value, rows: u32) -> RoaringBitmap {
         match value {
             Value::Text(text) => self.texts.get(text.as_str()).cloned().unwrap_or_default(),
             Value::Bool(flag) => self.flags[usize::from(*flag)].clone(),
             Value::Int(_) | Value::Float(_) => match Number::of(value) {
-                Some(number) => self.numbers.between(Some(number), Some(number)),
+                Some(number) => self.numbers.between(Some(number), Some(number), rows),
                 // NaN equals nothing.
                 None => RoaringBitmap::new(),
             },
@@ -193,7 +270,7 @@ impl Column {
     }
 
     /// Returns the rows with a value of a type that the bounds have, between the bounds.
-    fn between(&self, from: Option<&Value>, to: Option<&Value>) -> RoaringBitmap {
+    fn between(&self, from: Option<&Value>, to: Option<&Value>, rows: u32) -> RoaringBitmap {
         let bounds = [from, to];
         let mut given = bounds.into_iter().flatten();
         match given.next() {
@@ -203,7 +280,7 @@ impl Column {
                 match (low, high) {
                     // A bound of another type, or NaN, has no numbers on its side.
                     (Some(None), _) | (_, Some(None)) => RoaringBitmap::new(),
-                    (low, high) => self.numbers.between(low.flatten(), high.flatten()),
+                    (low, high) => self.numbers.between(low.flatten(), high.flatten(), rows),
                 }
             }
             Some(_) => {
@@ -236,7 +313,8 @@ impl Column {
 }
 
 impl Numbers {
-    fn between(&self, low: Option<Number>, high: Option<Number>) -> RoaringBitmap {
+    /// `rows` is how many rows there are.
+    fn between(&self, low: Option<Number>, high: Option<Number>, rows: u32) -> RoaringBitmap {
         let above = |number: Number| low.is_none_or(|low| number.compare(low).is_ge());
         let below = |number: Number| high.is_none_or(|high| number.compare(high).is_le());
         if !self.sorted {
@@ -245,6 +323,13 @@ impl Numbers {
         }
         let start = self.entries.partition_point(|(number, _)| !above(*number));
         let end = self.entries.partition_point(|(number, _)| below(*number));
-        self.entries.get(start..end).unwrap_or_default().iter().map(|(_, row)| *row).collect()
+        let inside = self.entries.get(start..end).unwrap_or_default();
+        if inside.len() < rows as usize / MANY {
+            return inside.iter().map(|(_, row)| *row).collect();
+        }
+        // Rows in the order of their numbers are in no order; setting bits does not mind.
+        let mut bits = vec![0_u8; (rows as usize).div_ceil(8)];
+        inside.iter().for_each(|(_, row)| bits[*row as usize / 8] |= 1 << (row % 8));
+        RoaringBitmap::from_lsb0_bytes(0, &bits)
     }
 }

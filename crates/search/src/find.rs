@@ -1,17 +1,17 @@
 //! Finding: rankings of what is derived, then rows as they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use loomwork_core::{RawId, Time};
 use loomwork_store::{Id, Row, Table, Tx};
 
 use crate::doc::Scored;
-use crate::follow::Follower;
+use crate::follow::{Follower, Vectors};
 use crate::query::{DEPTH, MIN_DEPTH, Standing};
 use crate::text::{TextQuery, snippet};
 use crate::vector::VectorOptions;
-use crate::{Error, Filter, Hit, Hits, Index, Query, Result, Value};
+use crate::{Error, Filter, Hit, Hits, Index, Query, QueryVector, Result, Value};
 
 /// How many rows a search reads itself into an index that is being filled, before it answers from what
 /// there is.
@@ -46,12 +46,20 @@ pub(crate) async fn find<T: Table>(
     }
     if let Some(vector) = &query.vector {
         let vectors = follower.vectors.as_ref().ok_or_else(|| no_vectors(&schema.name))?;
-        vectors.space.check(vector)?;
+        vectors.space.check(&vector.vector)?;
+        if let (Some(former), Some(vector)) = (&follower.former, &vector.former) {
+            former.space.check(vector)?;
+        }
     }
     let parse = |text: &String| TextQuery::parse(text, query.syntax, schema);
     let text = query.text.as_ref().map(parse).transpose()?;
     fill_a_little(follower).await?;
+    let was_whole = follower.filling().is_none();
     follower.catch_up().await?;
+    if was_whole {
+        // The feed may have been forgotten too far, and a fill have begun.
+        fill_a_little(follower).await?;
+    }
     let filling = follower.filling();
     let (follower, store) = (follower.clone(), follower.store.clone());
     let found = store.try_query(move |tx| {
@@ -77,7 +85,10 @@ async fn fill_a_little(follower: &Arc<Follower>) -> Result<()> {
 
 impl<T: Table> Search<'_, T> {
     fn run(&self) -> Result<Vec<Hit<T>>> {
-        let mut depth = MIN_DEPTH.max(DEPTH * self.query.limit);
+        let is_reordered =
+            self.query.recency.is_some() || (self.query.text.is_some() && self.query.vector.is_some());
+        // A ranking that stays as it is gives no more than is wanted.
+        let mut depth = if is_reordered { MIN_DEPTH.max(DEPTH * self.query.limit) } else { self.query.limit };
         loop {
             let rankings = self.rankings(depth)?;
             let hits = self.hits(&rankings)?;
@@ -95,15 +106,31 @@ impl<T: Table> Search<'_, T> {
             Some(text) => self.follower.text.find(text, filter, depth)?,
             None => Vec::new(),
         };
-        let vector = match (&self.query.vector, &self.follower.vectors) {
-            (Some(vector), Some(vectors)) => {
-                let (threshold, exact) = (self.query.threshold, self.query.exact);
-                vectors.index.find(vector, filter, VectorOptions { limit: depth, threshold, exact })?
-            }
-            _ => Vec::new(),
+        let vector = match &self.query.vector {
+            Some(vector) => self.nearest(vector, depth)?,
+            None => Vec::new(),
         };
         let is_cut = text.len() >= depth || vector.len() >= depth;
         Ok(Rankings { text, vector, is_cut })
+    }
+
+    /// The nearest rows; of two models, while rows are embedded anew.
+    fn nearest(&self, vector: &QueryVector, depth: usize) -> Result<Vec<Scored>> {
+        let (threshold, exact) = (self.query.threshold, self.query.exact);
+        let options = VectorOptions { limit: depth, threshold, exact };
+        let find = |vectors: &Vectors, vector: &[f32]| {
+            let found = vectors.index.find(vector, &self.query.filter, options)?;
+            Ok::<_, Error>((found, vectors.index.len()))
+        };
+        // A row comes into the newer index before it leaves the former one, so none is missed in this order.
+        let former = match (&self.follower.former, &vector.former) {
+            (Some(former), Some(vector)) => find(former, vector)?,
+            _ => (Vec::new(), 0),
+        };
+        let Some(vectors) = &self.follower.vectors else { return Ok(Vec::new()) };
+        let mut merged = merged(find(vectors, &vector.vector)?, former);
+        merged.truncate(depth);
+        Ok(merged)
     }
 
     fn hits(&self, rankings: &Rankings) -> Result<Vec<Hit<T>>> {
@@ -134,7 +161,11 @@ impl<T: Table> Search<'_, T> {
     fn fused(&self, rankings: &Rankings) -> Vec<(RawId, f64)> {
         let pairs = |ranking: &[Scored]| ranking.iter().map(|hit| (hit.id, hit.score)).collect::<Vec<_>>();
         match (&self.query.text, &self.query.vector) {
-            (Some(_), Some(_)) => self.query.fusion.fuse(&pairs(&rankings.text), &pairs(&rankings.vector)),
+            (Some(_), Some(_)) => self.query.fusion.fuse(
+                self.index.schema().metric,
+                &pairs(&rankings.text),
+                &pairs(&rankings.vector),
+            ),
             _ => {
                 let ranked = rankings.text.iter().chain(&rankings.vector);
                 ranked.map(|hit| (hit.id, f64::from(hit.score))).collect()
@@ -172,6 +203,21 @@ impl<T: Table> Search<'_, T> {
         });
         each.collect()
     }
+}
+
+/// Merges the rankings of two models, each of which knows other rows. Their scores cannot be compared; but
+/// the row of a rank in a ranking of few rows would stand so much further back in one of all.
+fn merged((newer, of_newer): (Vec<Scored>, usize), (former, of_former): (Vec<Scored>, usize)) -> Vec<Scored> {
+    if former.is_empty() {
+        return newer;
+    }
+    let known: HashSet<RawId> = newer.iter().map(|hit| hit.id).collect();
+    let share = |of: usize| move |(rank, hit): (usize, Scored)| ((rank as f64 + 0.5) / of.max(1) as f64, hit);
+    let former = former.into_iter().filter(|hit| !known.contains(&hit.id));
+    let newer = newer.into_iter().enumerate().map(share(of_newer));
+    let mut both: Vec<(f64, Scored)> = newer.chain(former.enumerate().map(share(of_former))).collect();
+    both.sort_by(|one, two| one.0.total_cmp(&two.0));
+    both.into_iter().map(|(_, hit)| hit).collect()
 }
 
 fn places(ranking: &[Scored]) -> HashMap<RawId, Standing> {

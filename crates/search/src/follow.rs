@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use loomwork_core::RawId;
+use loomwork_core::{RawId, crash_point};
 use loomwork_store::engine::{Op, Seq};
 use loomwork_store::{Store, Tx, feed};
 use tokio::sync::{Mutex as Turns, Notify, OwnedMutexGuard};
@@ -23,7 +23,7 @@ use crate::text::TextIndex;
 use crate::vector::{VectorIndex, VectorPut};
 use crate::{Error, Result, Space, vectors};
 
-pub(crate) use open::consumer;
+pub(crate) use open::{Located, consumer};
 pub use upkeep::{COMMIT_DOCS, COMMIT_EVERY};
 
 /// How many changes one step reads.
@@ -45,6 +45,8 @@ pub(crate) struct Follower {
     pub(crate) store: Store,
     pub(crate) text: TextIndex,
     pub(crate) vectors: Option<Vectors>,
+    /// Those of a former model, for the rows that have none of this one yet.
+    pub(crate) former: Option<Vectors>,
     /// The name under which the feed knows it; none where nothing outlives the process.
     consumer: Option<String>,
     state: Mutex<State>,
@@ -65,6 +67,8 @@ struct State {
     /// How many rows were put since the last commit.
     pending: usize,
     filled: bool,
+    /// Whether the segments that a fill leaves behind have become one.
+    gathered: bool,
     /// The last row that the fill has read.
     after: Option<RawId>,
     /// How many it has read, and of how many.
@@ -87,6 +91,31 @@ struct Touched {
     vector: bool,
 }
 
+/// What a step puts into the structures.
+#[derive(Debug, Default)]
+struct News {
+    docs: Vec<Doc>,
+    gone: Vec<RawId>,
+    newer: Moves,
+    former: Moves,
+}
+
+/// What a step puts into an index of vectors.
+#[derive(Debug, Default)]
+struct Moves {
+    puts: Vec<VectorPut>,
+    gone: Vec<RawId>,
+}
+
+impl Moves {
+    fn add(&mut self, id: RawId, put: Option<VectorPut>) {
+        match put {
+            Some(put) => self.puts.push(put),
+            None => self.gone.push(id),
+        }
+    }
+}
+
 impl fmt::Debug for Follower {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -107,6 +136,11 @@ impl Follower {
     /// Returns up to where changes are in the structures.
     pub(crate) fn seen(&self) -> Seq {
         self.state().seen
+    }
+
+    /// Whether rows may be found by the vectors of a former model.
+    pub(crate) fn is_found_by_former(&self) -> bool {
+        self.former.as_ref().is_some_and(|former| former.index.len() > 0 || self.filling().is_some())
     }
 
     /// Brings the structures to the end of the feed as it is now.
@@ -168,51 +202,50 @@ impl Follower {
                 touched.row = true;
                 // A row may come after its vector.
                 touched.vector |= change.op == Op::Insert;
-            } else if let (Some(_), Some(vectors)) = (change.of::<VectorRow>(), &self.vectors) {
-                touched.entry(vectors.space.counterpart(table, change.id)).or_default().vector = true;
+            } else if change.of::<VectorRow>().is_some() {
+                for vectors in self.spaces() {
+                    touched.entry(vectors.space.counterpart(table, change.id)).or_default().vector = true;
+                }
             }
         }
         self.put_changes(tx, end, &touched)
     }
 
     fn put_changes(&self, tx: &Tx, end: Seq, touched: &BTreeMap<RawId, Touched>) -> Result<()> {
-        let (mut docs, mut gone) = (Vec::new(), Vec::new());
-        let (mut puts, mut without) = (Vec::new(), Vec::new());
+        let mut news = News::default();
         for (id, touched) in touched {
             let doc = self.source.doc(tx, *id)?;
-            if let Some(vectors) = &self.vectors {
-                match &doc {
-                    Some(doc) if touched.vector => match self.vector_put(tx, doc)? {
-                        Some(put) => puts.push(put),
-                        None => without.push(*id),
-                    },
-                    Some(doc) => vectors.index.set_values(end, *id, &doc.values)?,
-                    None => without.push(*id),
+            match &doc {
+                Some(doc) if touched.vector => self.look_up_vectors(tx, doc, &mut news)?,
+                Some(doc) => {
+                    for vectors in self.spaces() {
+                        vectors.index.set_values(end, *id, &doc.values)?;
+                    }
+                }
+                None => {
+                    news.newer.gone.push(*id);
+                    news.former.gone.push(*id);
                 }
             }
             // Where a vector went that belongs to another table, no row of this one did.
             match doc {
-                Some(doc) if touched.row => docs.push(doc),
-                None if touched.row => gone.push(*id),
+                Some(doc) if touched.row => news.docs.push(doc),
+                None if touched.row => news.gone.push(*id),
                 _ => {}
             }
         }
-        self.put(end, docs, &gone, puts, &without)
+        self.put(end, news)
     }
 
     /// Puts everything into the structures, and then says that it is there.
-    fn put(
-        &self,
-        end: Seq,
-        docs: Vec<Doc>,
-        gone: &[RawId],
-        puts: Vec<VectorPut>,
-        without: &[RawId],
-    ) -> Result<()> {
-        let count = docs.len() + gone.len() + puts.len() + without.len();
-        self.text.put(end, docs, gone);
-        if let Some(vectors) = &self.vectors {
-            vectors.index.put(end, puts, without)?;
+    fn put(&self, end: Seq, news: News) -> Result<()> {
+        let count = news.docs.len() + news.gone.len() + news.newer.puts.len() + news.newer.gone.len();
+        self.text.put(end, news.docs, &news.gone);
+        // A search asks the former one first: whoever moves is seen in one of them at least.
+        for (vectors, moves) in [(&self.vectors, news.newer), (&self.former, news.former)] {
+            if let Some(vectors) = vectors {
+                vectors.index.put(end, moves.puts, &moves.gone)?;
+            }
         }
         let mut state = self.state();
         state.seen = state.seen.max(end);
@@ -220,8 +253,20 @@ impl Follower {
         Ok(())
     }
 
-    fn vector_put(&self, tx: &Tx, doc: &Doc) -> Result<Option<VectorPut>> {
-        let Some(of) = &self.vectors else { return Ok(None) };
+    /// Finds out by which vector a row is found: by that of a former model while it has no newer one.
+    fn look_up_vectors(&self, tx: &Tx, doc: &Doc, news: &mut News) -> Result<()> {
+        let newer = self.vector_put(tx, self.vectors.as_ref(), doc)?;
+        let former = match newer {
+            Some(_) => None,
+            None => self.vector_put(tx, self.former.as_ref(), doc)?,
+        };
+        news.newer.add(doc.id, newer);
+        news.former.add(doc.id, former);
+        Ok(())
+    }
+
+    fn vector_put(&self, tx: &Tx, of: Option<&Vectors>, doc: &Doc) -> Result<Option<VectorPut>> {
+        let Some(of) = of else { return Ok(None) };
         let row = vectors::get(tx, &of.space, self.source.schema().table, doc.id)?;
         Ok(row.map(|row| VectorPut { id: doc.id, vector: row.record.vector, values: doc.values.clone() }))
     }
@@ -233,10 +278,12 @@ impl Follower {
         };
         let of = if of == 0 { self.source.count(tx)? } else { of };
         let docs = self.source.docs_after(tx, after, FILL_STEP)?;
-        let puts = docs.iter().map(|doc| self.vector_put(tx, doc));
-        let puts = puts.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
         let (read, last) = (docs.len(), docs.last().map(|doc| doc.id));
-        self.put(seen, docs, &[], puts, &[])?;
+        let mut news = News::default();
+        docs.iter().try_for_each(|doc| self.look_up_vectors(tx, doc, &mut news))?;
+        news.docs = docs;
+        self.put(seen, news)?;
+        crash_point("search.filling");
         let mut state = self.state();
         state.after = last.or(after);
         state.rows = (state.rows.0 + read, of.max(state.rows.0 + read));
@@ -248,13 +295,18 @@ impl Follower {
     fn start_over(&self, tx: &Tx, target: Seq) -> Result<()> {
         tracing::warn!(index = self.source.schema().name, "an index is made anew from the rows");
         self.text.clear()?;
-        if let Some(vectors) = &self.vectors {
+        for vectors in self.spaces() {
             vectors.index.clear()?;
         }
         let rows = (0, self.source.count(tx)?);
         let mut state = self.state();
-        *state = State { seen: target, filled: false, after: None, rows, ..*state };
+        *state = State { seen: target, filled: false, gathered: false, after: None, rows, ..*state };
         Ok(())
+    }
+
+    /// The vectors of each model by which rows are found.
+    fn spaces(&self) -> impl Iterator<Item = &Vectors> {
+        self.vectors.iter().chain(&self.former)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

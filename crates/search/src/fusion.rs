@@ -5,6 +5,8 @@ use std::hash::Hash;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Metric;
+
 /// The constant of reciprocal rank fusion: how little the first ranks differ.
 pub const RANK_CONSTANT: f64 = 10.0;
 
@@ -24,7 +26,8 @@ pub enum Fusion {
         vector: f64,
     },
     /// By scores: each ranking's scores are brought to 0..=1 and added. Text scores are divided by the
-    /// best one; a cosine is moved from -1..=1.
+    /// best one; what [`Metric`] says is moved: a cosine from -1..=1, a distance `d` to `1 / (1 + d)`, a
+    /// product `p` to `1 / (1 + e^-p)`.
     Scores {
         /// The weight of the vector ranking; that of the text ranking is the rest to 1.
         vector: f64,
@@ -80,7 +83,12 @@ pub(crate) fn sum<T: Clone + Eq + Hash>(counted: impl Iterator<Item = (T, f64)>)
 
 impl Fusion {
     /// Merges the two rankings, best first.
-    pub(crate) fn fuse<T: Clone + Eq + Hash>(&self, text: &[(T, f32)], vector: &[(T, f32)]) -> Vec<(T, f64)> {
+    pub(crate) fn fuse<T: Clone + Eq + Hash>(
+        &self,
+        metric: Metric,
+        text: &[(T, f32)],
+        vector: &[(T, f32)],
+    ) -> Vec<(T, f64)> {
         let things =
             |ranking: &[(T, f32)]| ranking.iter().map(|(thing, _)| thing.clone()).collect::<Vec<_>>();
         match *self {
@@ -91,11 +99,11 @@ impl Fusion {
             Self::Scores { vector: weight } => {
                 let best = text.iter().map(|(_, score)| f64::from(*score)).fold(0.0, f64::max);
                 let scale = if best > 0.0 { (1.0 - weight) / best } else { 0.0 };
-                let cosines = vector
+                let shares = vector
                     .iter()
-                    .map(|(thing, score)| (thing.clone(), weight * (f64::from(*score) + 1.0) / 2.0));
+                    .map(|(thing, score)| (thing.clone(), weight * metric.share(f64::from(*score))));
                 let scores = text.iter().map(|(thing, score)| (thing.clone(), scale * f64::from(*score)));
-                sum(cosines.chain(scores))
+                sum(shares.chain(scores))
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loomwork_store::{Row, Table};
 
 use crate::doc::Doc;
-use crate::{Error, IntoValues, Result, Space, Value};
+use crate::{Error, IntoValues, Metric, Result, Space, Value};
 
 /// How many letters of a text are embedded at most.
 pub const MAX_EMBEDDED_LETTERS: usize = 10_000;
@@ -100,6 +100,7 @@ pub(crate) struct Schema {
     pub(crate) texts: Vec<(String, TextOptions)>,
     pub(crate) fields: Vec<String>,
     pub(crate) embeds: bool,
+    pub(crate) metric: Metric,
 }
 
 impl Schema {
@@ -118,7 +119,9 @@ impl<T: Table> Index<T> {
     /// Returns an index without fields; its name is that of its folder, unique in the store.
     pub fn new(name: impl Into<String>) -> Self {
         let (texts, fields) = (Vec::new(), Vec::new());
-        let schema = Schema { name: name.into(), table: T::NAME, version: 1, texts, fields, embeds: false };
+        let metric = Metric::default();
+        let schema =
+            Schema { name: name.into(), table: T::NAME, version: 1, texts, fields, embeds: false, metric };
         Self { schema, texts: Vec::new(), values: Vec::new(), embed: None, space: None }
     }
 
@@ -157,6 +160,12 @@ impl<T: Table> Index<T> {
     /// unless this says another length; vectors that a program writes itself need it.
     pub fn vectors(mut self, space: Space) -> Self {
         self.space = Some(space);
+        self
+    }
+
+    /// Says what makes two of its vectors near; the angle between them by default.
+    pub fn metric(mut self, metric: Metric) -> Self {
+        self.schema.metric = metric;
         self
     }
 

@@ -64,10 +64,12 @@
 //!
 //! # Limits
 //! A search returns [`MAX_LIMIT`] hits at most; a query text has [`MAX_QUERY_BYTES`], a vector
-//! [`MAX_DIMENSION`] parts; [`MAX_EMBEDDED_LETTERS`] of a text are embedded. All vectors that meet a filter
-//! are looked at. The feed keeps its log for each index in a folder, until [`forget`]; whoever composes the
+//! [`MAX_DIMENSION`] parts; [`MAX_EMBEDDED_LETTERS`] of a text are embedded. What is
+//! held in memory for vectors is bounded by [`Builder::memory`], and of the nearest vectors of large indexes a few may be
+//! missed unless [`Query::exact`] is set. The feed keeps its log for each index in a folder, until [`forget`]; whoever composes the
 //! program starts [`feed::upkeep`](loomwork_store::feed::upkeep).
 
+mod budget;
 mod builder;
 mod columns;
 mod doc;
@@ -77,6 +79,7 @@ mod find;
 mod follow;
 mod fusion;
 mod index;
+mod metric;
 mod pipeline;
 mod place;
 mod query;
@@ -89,6 +92,7 @@ mod value;
 mod vector;
 pub mod vectors;
 
+pub use budget::MEMORY;
 pub use builder::{Builder, MAX_NAME};
 pub use error::{Error, Result};
 pub use filter::{Filter, MAX_FILTER_DEPTH};
@@ -96,13 +100,15 @@ pub use find::FILL_IN_SEARCH;
 pub use follow::{COMMIT_DOCS, COMMIT_EVERY, Filling};
 pub use fusion::{Fusion, RANK_CONSTANT, fuse_ranks};
 pub use index::{Index, Language, MAX_EMBEDDED_LETTERS, TextOptions};
+pub use metric::Metric;
 pub use pipeline::{BATCH_ROWS, Batch, EMBED_POOL, Embedding};
-pub use query::{DEPTH, Hit, Hits, MAX_LIMIT, MIN_DEPTH, Query, Recency, Standing};
+pub use query::{DEPTH, Hit, Hits, MAX_LIMIT, MIN_DEPTH, Query, QueryVector, Recency, Standing};
 pub use search::{Progress, Search, Stats, forget};
 pub use space::{MAX_DIMENSION, Space};
 pub use tables::{VectorRow, tables};
 pub use text::{MAX_QUERY_BYTES, MAX_QUERY_DEPTH, Snippet, SnippetOptions, Syntax, WRITER_MEMORY};
 pub use value::{IntoValues, Value};
+pub use vector::GRAPH_ROWS;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use loomwork_store::{Row, Table};
 
 use crate::index::Schema;
-use crate::{Error, Filling, Filter, Fusion, Result, Snippet, SnippetOptions, Syntax};
+use crate::{Error, Filling, Filter, Fusion, Metric, Result, Snippet, SnippetOptions, Syntax};
 
 /// The most hits of one search.
 pub const MAX_LIMIT: usize = 1_000;
@@ -23,7 +23,7 @@ pub struct Query {
     /// The words to find.
     pub text: Option<String>,
     /// The vector to be near to, as [`Search::embed`](crate::Search::embed) makes it of a text.
-    pub vector: Option<Vec<f32>>,
+    pub vector: Option<QueryVector>,
     /// Which rows may be found. Default: all.
     pub filter: Filter,
     /// How many hits are wanted, up to [`MAX_LIMIT`]. Default: 10.
@@ -34,12 +34,43 @@ pub struct Query {
     pub fusion: Fusion,
     /// Whether the nearest vectors shall be proven to be the nearest, which takes longer. Default: no.
     pub exact: bool,
-    /// The least cosine of a hit of the vector. Default: any.
+    /// The least score of a hit of the vector, by the index's [`Metric`](crate::Metric): a cosine if it says
+    /// nothing else. Default: any.
     pub threshold: Option<f32>,
     /// Whether newer rows come first. Default: no.
     pub recency: Option<Recency>,
     /// Whether hits come with the place of their texts that was found. Default: no.
     pub snippets: Option<SnippetOptions>,
+}
+
+/// A vector to be near to.
+///
+/// While the rows of an index are embedded anew by another model, [`Search::embed`](crate::Search::embed)
+/// makes it of two, so that rows are found by whichever model has embedded them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryVector {
+    /// In the space of the index.
+    pub vector: Vec<f32>,
+    /// In the space of [`Builder::former`](crate::Builder::former), while rows are found by that.
+    pub former: Option<Vec<f32>>,
+}
+
+impl From<Vec<f32>> for QueryVector {
+    fn from(vector: Vec<f32>) -> Self {
+        Self { vector, former: None }
+    }
+}
+
+impl From<&[f32]> for QueryVector {
+    fn from(vector: &[f32]) -> Self {
+        vector.to_vec().into()
+    }
+}
+
+impl<const N: usize> From<[f32; N]> for QueryVector {
+    fn from(vector: [f32; N]) -> Self {
+        vector.to_vec().into()
+    }
 }
 
 impl Default for Query {
@@ -66,12 +97,12 @@ impl Query {
     }
 
     /// Returns a query for what is near a vector.
-    pub fn vector(vector: impl Into<Vec<f32>>) -> Self {
+    pub fn vector(vector: impl Into<QueryVector>) -> Self {
         Self { vector: Some(vector.into()), ..Self::default() }
     }
 
     /// Returns a query for words and what is near a vector.
-    pub fn hybrid(text: impl Into<String>, vector: impl Into<Vec<f32>>) -> Self {
+    pub fn hybrid(text: impl Into<String>, vector: impl Into<QueryVector>) -> Self {
         Self { text: Some(text.into()), vector: Some(vector.into()), ..Self::default() }
     }
 
@@ -82,7 +113,14 @@ impl Query {
             return Err(Error::EmptyQuery { index: schema.name.clone() });
         }
         if let Some(threshold) = self.threshold {
-            check_number("threshold", threshold, (-1.0..=1.0).contains(&threshold), "a cosine, -1 to 1")?;
+            let (is_right, right) = match schema.metric {
+                Metric::Cosine => ((-1.0..=1.0).contains(&threshold), "a cosine, -1 to 1"),
+                Metric::Product => (threshold.is_finite(), "a product, any finite number"),
+                Metric::Distance => {
+                    (threshold <= 0.0 && threshold.is_finite(), "a distance as a negative number")
+                }
+            };
+            check_number("threshold", threshold, is_right, right)?;
         }
         if let Some(recency) = &self.recency {
             let weight = recency.weight;
@@ -143,7 +181,8 @@ impl Recency {
 pub struct Standing {
     /// Its rank, from 0.
     pub rank: usize,
-    /// Its score there: BM25 of a text, the cosine of a vector.
+    /// Its score there: BM25 of a text; of a vector its cosine, or what the index's [`Metric`](crate::Metric)
+    /// says.
     pub score: f32,
 }
 

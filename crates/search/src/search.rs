@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use loomwork_core::Tasks;
 use loomwork_store::engine::Seq;
-use loomwork_store::{Result as StoreResult, Store, Table, Tx, feed};
+use loomwork_store::{Id, Result as StoreResult, Store, Table, Tx, feed};
 use loomwork_workpool as workpool;
 
 use crate::builder::Builder;
 use crate::find::{find, no_vectors};
-use crate::follow::{Filling, Follower};
+use crate::follow::{Filling, Follower, Vectors};
 use crate::pipeline::{self, Embedder, Embedding};
-use crate::query::{Hit, Hits, MAX_LIMIT, Query};
-use crate::{Error, Index, Result, Space};
+use crate::query::{Hit, Hits, MAX_LIMIT, Query, QueryVector};
+use crate::{Error, Index, Result};
 
 /// Text, vector and hybrid search over the tables of a store.
 ///
@@ -39,6 +39,8 @@ pub(crate) struct Inner {
 pub(crate) struct Open {
     pub(crate) follower: Arc<Follower>,
     pub(crate) embedder: Option<Arc<Embedder>>,
+    /// The former model, for queries alone.
+    pub(crate) former: Option<Arc<Embedder>>,
     /// The `Arc<Index<T>>`, for those who know `T`.
     pub(crate) index: Arc<dyn Any + Send + Sync>,
 }
@@ -67,7 +69,14 @@ pub struct Stats {
     pub pending: usize,
     /// How many vectors it has.
     pub vectors: usize,
-    /// About how many bytes of memory it holds.
+    /// How many rows are found by the vector of a former model, as they have no newer one yet.
+    pub former_vectors: usize,
+    /// How many of both a graph finds; the others are scanned.
+    pub in_graphs: usize,
+    /// How many of them have their codes on disk alone, since
+    /// [`Builder::memory`](crate::Builder::memory) has no room for them.
+    pub on_disk: usize,
+    /// About how many bytes of memory it holds, for text and vectors and their filter values.
     pub bytes: usize,
 }
 
@@ -138,26 +147,46 @@ impl Search {
         Ok(Hits { hits, filling })
     }
 
-    /// Returns the vector of a text, by the model of an index.
+    /// Returns the vector of a text, by the model of an index; and by its former model too, while rows are
+    /// found by that.
     ///
     /// # Errors
-    /// When the index has no model, or the model fails; for an empty text.
-    pub async fn embed(&self, index: &str, text: &str) -> Result<Vec<f32>> {
-        let embedder = self.open(index)?.embedder.as_ref().ok_or_else(|| no_vectors(index))?;
-        if text.trim().is_empty() {
+    /// When the index has no model, or a model fails; for an empty text.
+    pub async fn embed(&self, index: &str, text: &str) -> Result<QueryVector> {
+        let open = self.open(index)?;
+        let embedder = open.embedder.as_ref().ok_or_else(|| no_vectors(index))?;
+        let text = text.trim();
+        if text.is_empty() {
             return Err(Error::EmptyQuery { index: index.to_owned() });
         }
-        let (vectors, _) = embedder.embed(vec![text.trim().to_owned()]).await?;
-        Ok(vectors.into_iter().next().unwrap_or_default())
+        let embed = async |embedder: &Embedder| {
+            let (vectors, _) = embedder.embed(vec![text.to_owned()]).await?;
+            Ok::<_, Error>(vectors.into_iter().next().unwrap_or_default())
+        };
+        let former = open.former.as_ref().filter(|_| open.follower.is_found_by_former());
+        let former = async {
+            match former {
+                Some(former) => embed(former).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (vector, former) = tokio::try_join!(embed(embedder), former)?;
+        Ok(QueryVector { vector, former })
     }
 
-    /// Returns the space of an index's vectors, `None` if it has none: with it,
-    /// [`vectors::of`](crate::vectors::of) gives the vector that a row has already.
+    /// Returns the vector that a row of an index has already; `None` where it has none, and while rows are
+    /// found by two models, for which [`embed`](Self::embed) makes one of each.
     ///
     /// # Errors
-    /// When there is no such index.
-    pub fn space(&self, index: &str) -> Result<Option<Space>> {
-        Ok(self.open(index)?.follower.vectors.as_ref().map(|vectors| vectors.space.clone()))
+    /// When there is no such index; when the store cannot be read.
+    pub async fn vector_of<T: Table>(&self, index: &str, row: Id<T>) -> Result<Option<QueryVector>> {
+        let follower = &self.open(index)?.follower;
+        let Some(vectors) = follower.vectors.as_ref().filter(|_| !follower.is_found_by_former()) else {
+            return Ok(None);
+        };
+        let space = vectors.space.clone();
+        let known = self.inner.store.query(move |tx| crate::vectors::of(tx, &space, row)).await?;
+        Ok(known.map(|row| row.vector().into()))
     }
 
     /// Waits until what was changed up to `seq` is embedded, in all indexes, and so is found by its
@@ -210,15 +239,20 @@ impl Search {
     pub fn stats(&self) -> Vec<Stats> {
         let stats = self.inner.indexes.iter().map(|(name, open)| {
             let text = open.follower.text.stats();
-            let vectors = open.follower.vectors.as_ref().map(|vectors| vectors.index.stats());
-            let vectors = vectors.unwrap_or_default();
+            let stats = |vectors: &Option<Vectors>| {
+                vectors.as_ref().map(|vectors| vectors.index.stats()).unwrap_or_default()
+            };
+            let (vectors, former) = (stats(&open.follower.vectors), stats(&open.follower.former));
             Stats {
                 index: name.clone(),
                 seen: open.follower.seen(),
                 rows: text.committed,
                 pending: text.pending,
                 vectors: vectors.vectors,
-                bytes: text.bytes + vectors.bytes,
+                former_vectors: former.vectors,
+                in_graphs: vectors.in_graphs + former.in_graphs,
+                on_disk: vectors.on_disk + former.on_disk,
+                bytes: text.bytes + vectors.bytes + former.bytes,
             }
         });
         stats.collect()

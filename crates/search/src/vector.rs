@@ -4,13 +4,17 @@
 //! by a manifest. A row lives in one place; where it was before, it is dead.
 
 mod codes;
+mod graph;
 mod index;
-mod kernel;
+pub(crate) mod kernel;
 mod manifest;
+mod plan;
 mod search;
 mod segment;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use index::{VectorIndex, VectorPut};
+pub(crate) use index::{Keeping, VectorIndex, VectorPut};
+pub(crate) use plan::Costs;
+pub use plan::GRAPH_ROWS;
 pub(crate) use search::VectorOptions;

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use loomwork_search::vectors;
 use loomwork_store::{Id, Result, Span, Table, Tx};
 
+use crate::attachments::release;
 use crate::size::json_bytes;
 use crate::tables::{
     DeltaRow, Edit, EditLog, EditTarget, Fork, Member, MessageRow, Run, StreamRow, Thread, ThreadId,
@@ -28,7 +29,7 @@ pub(crate) struct Swept {
 /// found; the thread goes last, in a transaction that has seen that there is nothing else.
 pub(crate) fn sweep(tx: &mut Tx, thread: ThreadId) -> Result<Swept> {
     let mut sweep = Sweep { tx, rows: 0, bytes: 0 };
-    let is_clean = sweep.delete_with_vectors(MessageRow::by_position.eq(thread))?
+    let is_clean = sweep.delete_messages(MessageRow::by_position.eq(thread))?
         && sweep.delete_streams(thread)?
         && sweep.delete(Run::by_thread.eq(thread))?
         && sweep.delete_with_vectors(Edit::by_thread.eq(thread))?
@@ -66,6 +67,17 @@ impl Sweep<'_> {
         for id in ids {
             vectors::delete_for(self.tx, id)?;
             self.tx.delete(id)?;
+        }
+        Ok(is_whole)
+    }
+
+    fn delete_messages<K>(&mut self, span: Span<MessageRow, K>) -> Result<bool> {
+        let (ids, is_whole) = self.take(span)?;
+        for id in ids {
+            vectors::delete_for(self.tx, id)?;
+            if let Some(row) = self.tx.delete(id)? {
+                release(self.tx, id, &row.files)?;
+            }
         }
         Ok(is_whole)
     }

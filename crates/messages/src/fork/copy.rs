@@ -6,6 +6,7 @@ use loomwork_search::vectors;
 use loomwork_store::{Cursor, Page, Result, Row, Tx};
 
 use super::{BATCH_BYTES, copies};
+use crate::attachments::own;
 use crate::size::json_bytes;
 use crate::tables::{Edit, Fork, MessageId, MessageRow, Position, Stage, ThreadStatus};
 use crate::{edits, threads};
@@ -70,15 +71,21 @@ fn messages(tx: &mut Tx, fork: &Fork, after: Option<Position>) -> Result<(u64, O
 fn copy(tx: &mut Tx, fork: &Fork, message: Row<MessageRow>) -> Result<()> {
     let Row { id, record } = message;
     let prompt = counterpart(tx, fork, record.prompt)?;
-    let copy = tx.insert(MessageRow {
-        thread: fork.thread,
-        order: record.order + fork.insert_at_order,
-        hidden: record.hidden || fork.hidden,
-        run: None,
-        prompt,
-        updated: None,
-        ..record
-    })?;
+    let copy = tx.new_id();
+    let files = own(tx, copy, &record.message, &record.files, &[])?;
+    let copy = tx.insert_at(
+        copy,
+        MessageRow {
+            files,
+            thread: fork.thread,
+            order: record.order + fork.insert_at_order,
+            hidden: record.hidden || fork.hidden,
+            run: None,
+            prompt,
+            updated: None,
+            ..record
+        },
+    )?;
     vectors::copy(tx, id, copy.id).map(drop)
 }
 

@@ -1,11 +1,10 @@
 //! Ends of runs that were not meant: failure, abort, and the death of the process.
 
 use loomwork_core::Time;
-use loomwork_search::vectors;
 use loomwork_store::{Id, Next, Result, Row, Table, Tx, Upkeep, lease};
 
 use super::{Hold, RunError, held};
-use crate::change::{MessagePatch, update};
+use crate::change::{MessagePatch, delete, update};
 use crate::recover::{Unfinished, end_unfinished, said_so_far};
 use crate::save::{Place, Save, save_in};
 use crate::tables::{
@@ -117,8 +116,7 @@ fn forget_rest(tx: &mut Tx, run: &Row<Run>, pending: Position) -> Result<()> {
     let behind = MessageRow::by_position.eq(run.thread).gt(pending).le(Position::end_of(pending.order));
     for row in tx.scan(behind)? {
         if row.run == Some(run.id) {
-            tx.delete(row.id)?;
-            vectors::delete_for(tx, row.id)?;
+            delete(tx, &[row.id])?;
         }
     }
     Ok(())

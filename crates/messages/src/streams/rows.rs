@@ -79,7 +79,6 @@ pub fn open(tx: &mut Tx, new: NewStream) -> Result<Row<StreamRow>> {
         status: StreamStatus::Streaming,
         error: None,
         length: None,
-        files: Vec::new(),
         created: tx.now(),
         ended: None,
         expires,

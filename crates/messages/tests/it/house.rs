@@ -33,7 +33,7 @@ impl House {
 
     /// Opens a store over rows that may be there already, with a thread of its own.
     pub(crate) async fn open_over(bed: Bed, clock: ManualClock) -> Self {
-        let tables = loomwork_messages::tables().into_iter().chain(loomwork_search::tables());
+        let tables = loomwork_messages::tables().into_iter().chain(loomwork_search::tables()).chain(loomwork_files::tables());
         let builder = Store::builder(bed.engine()).clock(clock.clock()).random(Random::seeded(1));
         let store = builder.tables(tables).open().await.expect("the store opens");
         let new = threads::NewThread::for_user("ada");

@@ -4,6 +4,8 @@
 /// The behaviour of threads and messages, over the engine of the module that says so.
 macro_rules! behaviour {
     () => {
+        #[path = "attaching.rs"]
+        mod attaching;
         #[path = "changing.rs"]
         mod changing;
         #[path = "deletion.rs"]

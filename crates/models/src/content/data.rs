@@ -48,7 +48,7 @@ impl Data {
     }
 
     fn read_text(text: String) -> Option<Self> {
-        if text.starts_with("data:") || text.contains("://") {
+        if is_address(&text) {
             return Some(Self::Url(text));
         }
         from_base64(&text).map(|bytes| Self::Bytes(bytes.into()))
@@ -57,7 +57,9 @@ impl Data {
     /// Returns the JSON: a string for addresses and bytes, a tagged object for a reference.
     pub(crate) fn write(&self) -> Value {
         match self {
-            Self::Url(url) => Value::String(url.clone()),
+            Self::Url(url) if is_address(url) => Value::String(url.clone()),
+            // An address that does not look like one is tagged, so that it is not read as base64.
+            Self::Url(url) => serde_json::json!({ "type": "url", "url": url }),
             Self::Bytes(bytes) => Value::String(BASE64.encode(bytes)),
             Self::Reference(ids) => serde_json::json!({ "type": "reference", "reference": ids }),
         }
@@ -161,4 +163,9 @@ fn into_string(value: Value) -> Option<String> {
         Value::String(text) => Some(text),
         _ => None,
     }
+}
+
+/// Whether a text is taken for an address wherever it stands.
+fn is_address(text: &str) -> bool {
+    text.starts_with("data:") || text.contains("://")
 }

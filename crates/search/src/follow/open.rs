@@ -13,8 +13,8 @@ use crate::source::Source;
 use crate::space::digest;
 use crate::tables::FollowerRow;
 use crate::text::TextIndex;
-use crate::vector::VectorIndex;
-use crate::{Result, Space};
+use crate::vector::{Keeping, VectorIndex};
+use crate::{Error, Result, Space};
 
 /// Where a follower begins.
 struct Start {
@@ -26,14 +26,22 @@ struct Start {
     rows: usize,
 }
 
+/// Where an index is kept, and how.
+pub(crate) struct Located<'a> {
+    pub(crate) place: Place,
+    pub(crate) node: &'a str,
+    pub(crate) keeping: Keeping,
+}
+
 impl Follower {
     pub(crate) async fn open(
         store: &Store,
         source: Arc<dyn Source>,
         space: Option<Space>,
-        place: Place,
-        node: &str,
+        former: Option<Space>,
+        located: Located<'_>,
     ) -> Result<Arc<Self>> {
+        let Located { place, node, keeping } = located;
         let schema = source.schema().clone();
         let consumer = match &place {
             Place::Memory => None,
@@ -44,17 +52,17 @@ impl Follower {
             let place = place.join(&schema.name);
             let (text, text_applied) = TextIndex::open(&place.join("text"), &schema, id)?;
             let mut applied = vec![text_applied];
-            let mut vectors = None;
-            if let Some(space) = space {
+            sweep(&place, space.iter().chain(&former))?;
+            let mut open = |space: Space| {
                 let place = place.join(&folder_of(&space));
-                let (index, vectors_applied) =
-                    VectorIndex::open(&place, &schema, space.model(), space.dimension(), id)?;
-                applied.push(vectors_applied);
-                vectors = Some(Vectors { space, index });
-            }
-            Ok((text, vectors, applied))
+                let (index, of_vectors) = VectorIndex::open(&place, &schema, &space, id, keeping.clone())?;
+                applied.push(of_vectors);
+                Ok::<_, Error>(Vectors { space, index })
+            };
+            let (vectors, former) = (space.map(&mut open).transpose()?, former.map(&mut open).transpose()?);
+            Ok((text, vectors, former, applied))
         });
-        let (text, vectors, applied) = opened.await?;
+        let (text, vectors, former, applied) = opened.await?;
         let start = match &consumer {
             Some(consumer) => Self::begin(store, &source, consumer.clone(), applied.clone()).await?,
             None => {
@@ -69,7 +77,7 @@ impl Follower {
                 "what is on disk is of another store; it is made anew"
             );
             text.clear()?;
-            if let Some(vectors) = &vectors {
+            for vectors in vectors.iter().chain(&former) {
                 vectors.index.clear()?;
             }
         }
@@ -78,6 +86,7 @@ impl Follower {
             committed: start.seen,
             pending: 0,
             filled: start.filled,
+            gathered: start.filled,
             after: start.after,
             rows: (0, start.rows),
         };
@@ -86,6 +95,7 @@ impl Follower {
             store: store.clone(),
             text,
             vectors,
+            former,
             consumer,
             state: Mutex::new(state),
             turns: Arc::default(),
@@ -151,8 +161,26 @@ fn is_known(tx: &Tx, position: Seq, applied: Seq) -> StoreResult<bool> {
     }
 }
 
+/// Deletes the folders of spaces that are no longer in use.
+fn sweep<'a>(place: &Place, used: impl Iterator<Item = &'a Space>) -> Result<()> {
+    let Place::Folder(folder) = place else { return Ok(()) };
+    let used: Vec<String> = used.map(folder_of).collect();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(VECTORS) && !used.iter().any(|used| *used == name) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// How the names of folders begin that hold the vectors of a space.
+const VECTORS: &str = "vectors-";
+
 /// The name of a space's folder; models have names that no folder has.
 fn folder_of(space: &Space) -> String {
     let digest = digest(&[space.model(), &space.dimension().to_string()]);
-    format!("vectors-{}", RawId::from_bytes(digest))
+    format!("{VECTORS}{}", RawId::from_bytes(digest))
 }

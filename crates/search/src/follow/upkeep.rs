@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use loomwork_core::{RawId, Shutdown};
+use loomwork_core::{RawId, Shutdown, crash_point};
 use loomwork_store::engine::Seq;
 use loomwork_store::feed;
 
 use super::open::row;
 use super::{Follower, blocking};
 use crate::Result;
+use crate::vector::VectorIndex;
 
 /// How often what came in is committed.
 pub const COMMIT_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +38,26 @@ impl Follower {
         }
         if let Err(error) = self.finish().await {
             self.complain(&error);
+        }
+    }
+
+    /// Builds the graphs that searches want, one after the other, until it is asked to end.
+    pub(crate) async fn build_graphs(self: Arc<Self>, shutdown: Shutdown) {
+        while !shutdown.is_requested() {
+            let (follower, asked) = (self.clone(), shutdown.clone());
+            let built = blocking(move || {
+                let mut each = follower.spaces().map(|of| of.index.build_graph(|| !asked.is_requested()));
+                each.try_fold(false, |any, built| Ok(any | built?))
+            });
+            match built.await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => self.complain(&error),
+            }
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = self.store.clock().sleep(COMMIT_EVERY) => {}
+            }
         }
     }
 
@@ -74,7 +95,8 @@ impl Follower {
         let _turn = self.commits.lock().await;
         // Taken before the commit, which may hold more than this says, and never less.
         let (before, follower) = (*self.state(), self.clone());
-        let applied = blocking(move || follower.commit_structures()).await?;
+        let applied = blocking(move || follower.commit_structures(before.filled && !before.gathered)).await?;
+        crash_point("search.committed");
         if let Some(consumer) = self.consumer.clone() {
             let told = self.store.mutate(move |tx| {
                 let row = row(tx, &consumer)?;
@@ -86,17 +108,17 @@ impl Follower {
             told.relaxed().await?;
         }
         let mut state = self.state();
+        state.gathered = before.filled && state.filled;
         state.pending = state.pending.saturating_sub(before.pending);
         state.committed = state.committed.max(applied);
         Ok(())
     }
 
-    fn commit_structures(&self) -> Result<Seq> {
+    fn commit_structures(&self, gather: bool) -> Result<Seq> {
         let text = self.text.commit()?;
-        match &self.vectors {
-            Some(vectors) => Ok(text.min(vectors.index.commit()?)),
-            None => Ok(text),
-        }
+        crash_point("search.text");
+        let commit = |index: &VectorIndex| if gather { index.gather() } else { index.commit() };
+        self.spaces().try_fold(text, |applied, vectors| Ok(applied.min(commit(&vectors.index)?)))
     }
 
     /// Makes what was deleted unreadable on disk too.
@@ -105,7 +127,7 @@ impl Follower {
         let follower = self.clone();
         blocking(move || {
             follower.text.purge()?;
-            follower.vectors.as_ref().map_or(Ok(()), |vectors| vectors.index.purge())
+            follower.spaces().try_for_each(|vectors| vectors.index.purge())
         })
         .await
     }

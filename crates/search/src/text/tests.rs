@@ -30,7 +30,15 @@ fn schema() -> Schema {
         ("body".to_owned(), TextOptions::default()),
     ];
     let fields = vec!["owner".to_owned(), "stars".to_owned()];
-    Schema { name: "notes".into(), table: "notes", version: 1, texts, fields, embeds: false }
+    Schema {
+        name: "notes".into(),
+        table: "notes",
+        version: 1,
+        texts,
+        fields,
+        embeds: false,
+        metric: crate::Metric::Cosine,
+    }
 }
 
 fn id(number: u64) -> RawId {

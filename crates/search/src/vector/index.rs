@@ -2,20 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use loomwork_core::RawId;
+use loomwork_core::{RawId, crash_point};
 use loomwork_store::engine::Seq;
 use roaring::RoaringBitmap;
 
-use super::codes::normalise;
+use super::graph::{Graph as _, Layers, bytes_of};
 use super::manifest::{Listed, Manifest, Stamp};
+use super::plan::Costs;
 use super::segment::{RowNumber, Segment};
+use crate::budget::Budget;
 use crate::index::Schema;
 use crate::place::Place;
 use crate::space::check_vector;
-use crate::{Result, Value};
+use crate::{Metric, Result, Space, Value};
 
 /// How many sealed segments there may be before small ones are merged.
 pub(super) const MAX_SEGMENTS: usize = 8;
@@ -43,15 +46,31 @@ pub(crate) struct VectorStats {
     /// How many dead rows wait for compaction.
     pub(crate) dead: usize,
     pub(crate) segments: usize,
+    /// How many vectors a graph finds.
+    pub(crate) in_graphs: usize,
+    /// How many vectors' codes are read from the disk, since the budget has no room for them.
+    pub(crate) on_disk: usize,
     /// About how many bytes of memory are held.
     pub(crate) bytes: usize,
+}
+
+/// What vectors are kept with.
+#[derive(Clone, Debug)]
+pub(crate) struct Keeping {
+    /// What all indexes may hold together.
+    pub(crate) budget: Budget,
+    /// From how many rows on a segment may have a graph.
+    pub(crate) graph_rows: usize,
+    pub(crate) costs: Costs,
 }
 
 /// The vectors of one index, model and dimension.
 #[derive(Debug)]
 pub(crate) struct VectorIndex {
     pub(super) schema: Schema,
-    pub(super) dimension: usize,
+    pub(super) metric: Metric,
+    dimension: usize,
+    pub(super) keeping: Keeping,
     place: Place,
     stamp: Stamp,
     state: RwLock<State>,
@@ -63,13 +82,35 @@ pub(crate) struct VectorIndex {
 pub(super) struct State {
     /// The segments by number.
     pub(super) segments: BTreeMap<u64, Slot>,
-    /// The one that grows: the greatest number.
+    /// The one that grows.
     growing: u64,
+    /// The number of the next one: numbers are never used twice.
+    next: u64,
     /// Where each living row is.
-    rows: HashMap<RawId, (u64, RowNumber)>,
+    rows: HashMap<RawId, (u64, RowNumber), Spread>,
     applied: Seq,
     /// Whether something happened since the last commit.
     is_dirty: bool,
+}
+
+/// Hashes ids, most of whose bits are drawn at random already.
+type Spread = BuildHasherDefault<SpreadHasher>;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct SpreadHasher(u64);
+
+impl Hasher for SpreadHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // By the golden ratio, each bit comes to the upper half, and from there to the lower one.
+        for bytes in bytes.chunks(size_of::<u64>()) {
+            let part = bytes.iter().fold(0_u64, |part, byte| part << 8 | u64::from(*byte));
+            self.0 = (self.0.rotate_left(29) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +124,7 @@ impl Slot {
         Self { segment: Arc::new(segment), dead: RoaringBitmap::new() }
     }
 
-    fn living(&self) -> usize {
+    pub(super) fn living(&self) -> usize {
         self.segment.len() - self.dead.len() as usize
     }
 }
@@ -91,13 +132,25 @@ impl Slot {
 impl State {
     fn new(dimension: usize, fields: usize) -> Self {
         let segments = BTreeMap::from([(0, Slot::new(Segment::new(dimension, fields)))]);
-        Self { segments, growing: 0, rows: HashMap::new(), applied: Seq::default(), is_dirty: true }
+        Self {
+            segments,
+            growing: 0,
+            next: 1,
+            rows: HashMap::default(),
+            applied: Seq::default(),
+            is_dirty: true,
+        }
     }
 
-    /// Adds a segment with the next number, which is the one that grows from now on.
+    /// Adds a segment that is the one that grows from now on.
     fn grow(&mut self, segment: Segment) {
-        self.growing += 1;
+        self.growing = self.take_number();
         self.segments.insert(self.growing, Slot::new(segment));
+    }
+
+    fn take_number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
     }
 
     fn bury(&mut self, id: RawId) {
@@ -120,61 +173,142 @@ impl VectorIndex {
     pub(crate) fn open(
         place: &Place,
         schema: &Schema,
-        model: &str,
-        dimension: usize,
+        space: &Space,
         store: RawId,
+        keeping: Keeping,
     ) -> Result<(Self, Option<Seq>)> {
+        let dimension = space.dimension();
         let stamp = Stamp {
             store: store.to_bytes(),
             table: schema.table.to_owned(),
             declaration: schema.version,
             fields: schema.fields.clone(),
-            model: model.to_owned(),
+            model: space.model().to_owned(),
             dimension,
+            metric: schema.metric,
         };
-        let mut state = State::new(dimension, schema.fields.len());
-        let mut applied = None;
-        if let Place::Folder(folder) = place {
-            fs::create_dir_all(folder)?;
-            if let Some(manifest) = Manifest::read(folder, &stamp)? {
-                let seq = Seq(manifest.applied);
-                if let Some(read) = Self::read(folder, &manifest, schema.fields.len(), dimension)? {
-                    (state, applied) = (read, Some(seq));
-                }
-            }
-        }
-        let schema = schema.clone();
         let index = Self {
-            schema,
+            schema: schema.clone(),
+            metric: schema.metric,
             dimension,
+            keeping,
             place: place.clone(),
             stamp,
-            state: RwLock::new(state),
+            state: RwLock::new(State::new(dimension, schema.fields.len())),
             writing: Mutex::default(),
         };
-        if applied.is_none() {
-            index.clear()?;
+        if let Place::Folder(folder) = place {
+            fs::create_dir_all(folder)?;
+            if let Some(manifest) = Manifest::read(folder, &index.stamp)?
+                && let Some(state) = index.read(folder, &manifest)?
+            {
+                *index.state_mut() = state;
+                return Ok((index, Some(Seq(manifest.applied))));
+            }
         }
-        Ok((index, applied))
+        index.clear()?;
+        Ok((index, None))
     }
 
-    fn read(folder: &Path, manifest: &Manifest, fields: usize, dimension: usize) -> Result<Option<State>> {
-        let mut state = State::new(dimension, fields);
+    fn read(&self, folder: &Path, manifest: &Manifest) -> Result<Option<State>> {
+        let fields = self.schema.fields.len();
+        let mut state = State::new(self.dimension, fields);
         state.segments.clear();
         (state.applied, state.is_dirty) = (Seq(manifest.applied), false);
         for listed in &manifest.segments {
-            let Some(segment) = Segment::open(&path(folder, listed.number), fields)? else { return Ok(None) };
+            let Some(segment) = self.open_segment(folder, listed.number)? else { return Ok(None) };
             let Ok(dead) = RoaringBitmap::deserialize_from(listed.dead.as_slice()) else { return Ok(None) };
+            state.rows.reserve(segment.len());
             for (row, id) in (0..).zip(&segment.ids) {
                 if !dead.contains(row) {
                     state.rows.insert(*id, (listed.number, row));
                 }
             }
-            state.growing = state.growing.max(listed.number);
+            state.next = state.next.max(listed.number + 1);
             state.segments.insert(listed.number, Slot { segment: Arc::new(segment), dead });
         }
-        state.grow(Segment::new(dimension, fields));
+        state.grow(Segment::new(self.dimension, fields));
         Ok(Some(state))
+    }
+
+    /// Opens a sealed segment with its graph; `None` if it is not what was written.
+    fn open_segment(&self, folder: &Path, number: u64) -> Result<Option<Segment>> {
+        let path = path(folder, number);
+        let segment = Segment::open(&path, self.schema.fields.len(), &self.keeping.budget)?;
+        if let Some(segment) = segment.as_ref().filter(|segment| segment.is_resident())
+            && let Some(graph) = Layers::read(&path, segment)?
+        {
+            self.give_graph(segment, graph);
+        }
+        Ok(segment)
+    }
+
+    /// Brings codes into memory that had no room when they were written, since those of the segments that
+    /// theirs replaced were still there.
+    fn make_resident(&self, folder: &Path, segments: BTreeMap<u64, Slot>) -> Result<()> {
+        let waiting = |segment: &Segment| {
+            !segment.is_resident() && self.keeping.budget.has_room(segment.bytes_of_codes())
+        };
+        for (number, _) in segments.iter().filter(|(_, slot)| waiting(&slot.segment)) {
+            if let Some(segment) = self.open_segment(folder, *number)?
+                && let Some(live) = self.state_mut().segments.get_mut(number)
+            {
+                live.segment = Arc::new(segment);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a segment its graph, if there is room for it.
+    fn give_graph(&self, segment: &Segment, graph: Layers) {
+        if let Some(held) = self.keeping.budget.take(graph.bytes()) {
+            segment.set_graph(Box::new(graph), held);
+        }
+    }
+
+    /// Builds the graph of one segment that searches want one of, and returns whether there was one.
+    ///
+    /// It blocks for long; everything else goes on meanwhile. It gives up when `is_wanted` says no.
+    pub(crate) fn build_graph(&self, is_wanted: impl Fn() -> bool) -> Result<bool> {
+        let Some((number, segment)) = self.next_for_graph() else { return Ok(false) };
+        let Some(room) = self.keeping.budget.take(bytes_of(segment.len())) else { return Ok(false) };
+        let is_there = || {
+            let state = self.state();
+            state.segments.get(&number).is_some_and(|slot| Arc::ptr_eq(&slot.segment, &segment))
+        };
+        let Some(graph) = Layers::build(&segment, self.metric, || is_wanted() && is_there()) else {
+            return Ok(is_wanted());
+        };
+        if let Place::Folder(folder) = &self.place {
+            // So that no file is written of a segment whose files are being swept.
+            let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_there() {
+                crash_point("search.graph");
+                graph.write(&path(folder, number))?;
+            }
+        }
+        drop(room);
+        self.give_graph(&segment, graph);
+        Ok(true)
+    }
+
+    /// Returns the largest segment that should have a graph and has none. Products are no distances, so
+    /// they have none.
+    fn next_for_graph(&self) -> Option<(u64, Arc<Segment>)> {
+        if self.metric == Metric::Product {
+            return None;
+        }
+        let state = self.state();
+        let is_kept = |segment: &Segment| segment.is_sealed() || self.place == Place::Memory;
+        let fitting = state.segments.iter().filter(|(number, slot)| {
+            let segment = &slot.segment;
+            **number != state.growing
+                && segment.len() >= self.keeping.graph_rows
+                && is_kept(segment)
+                && segment.wants_graph()
+        });
+        let largest = fitting.max_by_key(|(_, slot)| slot.segment.len())?;
+        Some((*largest.0, largest.1.segment.clone()))
     }
 
     /// Takes in what happened up to `seq`; searches see it at once.
@@ -186,8 +320,8 @@ impl VectorIndex {
         state.is_dirty |= seq > state.applied || !puts.is_empty() || !deleted.is_empty();
         deleted.iter().for_each(|id| state.bury(*id));
         for VectorPut { id, mut vector, values } in puts {
-            normalise(&mut vector);
-            self.place(&mut state, id, &vector, &values);
+            self.metric.prepare(&mut vector);
+            self.place(&mut state, id, &vector, &values)?;
         }
         state.applied = state.applied.max(seq);
         Ok(())
@@ -205,20 +339,20 @@ impl VectorIndex {
         let mut vector = Vec::new();
         segment.read(row, &mut vector)?;
         drop(segment);
-        self.place(&mut state, id, &vector, values);
-        Ok(())
+        self.place(&mut state, id, &vector, values)
     }
 
-    fn place(&self, state: &mut State, id: RawId, vector: &[f32], values: &[Vec<Value>]) {
+    fn place(&self, state: &mut State, id: RawId, vector: &[f32], values: &[Vec<Value>]) -> Result<()> {
         state.bury(id);
         let number = state.growing;
         if let Some(slot) = state.segments.get_mut(&number)
             // Only frozen segments are shared.
             && let Some(segment) = Arc::get_mut(&mut slot.segment)
         {
-            let row = segment.push(id, vector, values);
+            let row = segment.push(id, vector, values)?;
             state.rows.insert(id, (number, row));
         }
+        Ok(())
     }
 
     /// Checks that a vector has the length of the index, and no part that is not a number.
@@ -230,36 +364,43 @@ impl VectorIndex {
     ///
     /// Returns up to where the feed is applied on disk. It blocks; searches and puts go on meanwhile.
     pub(crate) fn commit(&self) -> Result<Seq> {
-        self.write(MAX_DEAD)
+        self.write(Merging::Usual)
+    }
+
+    /// As [`commit`](Self::commit), and makes one segment of all, so that one graph finds them.
+    pub(crate) fn gather(&self) -> Result<Seq> {
+        self.state_mut().is_dirty = true;
+        self.write(Merging::All)
     }
 
     /// Writes the index without any dead row, so that what was deleted is gone from the disk.
     pub(crate) fn purge(&self) -> Result<()> {
         self.state_mut().is_dirty = true;
-        self.write(0.0).map(drop)
+        self.write(Merging::Dead).map(drop)
     }
 
-    fn write(&self, max_dead: f64) -> Result<Seq> {
+    fn write(&self, merging: Merging) -> Result<Seq> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(frozen) = self.freeze() else { return Ok(self.state().applied) };
-        self.write_frozen(frozen, max_dead).inspect_err(|_| self.state_mut().is_dirty = true)
+        self.write_frozen(frozen, merging).inspect_err(|_| self.state_mut().is_dirty = true)
     }
 
-    fn write_frozen(&self, mut frozen: Frozen, max_dead: f64) -> Result<Seq> {
-        if let Some(numbers) = to_merge(&frozen.segments, max_dead) {
+    fn write_frozen(&self, mut frozen: Frozen, merging: Merging) -> Result<Seq> {
+        if let Some(numbers) = to_merge(&frozen.segments, merging) {
             self.merge(&mut frozen, &numbers)?;
         }
         let Place::Folder(folder) = &self.place else { return Ok(frozen.applied) };
         for (number, slot) in &mut frozen.segments {
             if !slot.segment.is_sealed() {
                 let path = path(folder, *number);
-                let sealed = Arc::new(slot.segment.seal(&path)?);
+                let sealed = Arc::new(slot.segment.seal(&path, &self.keeping.budget)?);
                 slot.segment = sealed.clone();
                 if let Some(live) = self.state_mut().segments.get_mut(number) {
                     live.segment = sealed;
                 }
             }
         }
+        crash_point("search.sealed");
         let listed = frozen.segments.iter().map(|(number, slot)| {
             let mut dead = Vec::with_capacity(slot.dead.serialized_size());
             slot.dead.serialize_into(&mut dead)?;
@@ -267,7 +408,9 @@ impl VectorIndex {
         });
         let listed = listed.collect::<Result<Vec<_>>>()?;
         Manifest::new(self.stamp.clone(), frozen.applied, listed).write(folder)?;
+        crash_point("search.listed");
         sweep(folder, &frozen.segments)?;
+        self.make_resident(folder, frozen.segments)?;
         Ok(frozen.applied)
     }
 
@@ -288,7 +431,12 @@ impl VectorIndex {
 
     /// Makes one segment of several, without their dead rows.
     fn merge(&self, frozen: &mut Frozen, numbers: &[u64]) -> Result<()> {
-        let mut merged = Segment::new(self.dimension, self.schema.fields.len());
+        let number = self.state_mut().take_number();
+        let fields = self.schema.fields.len();
+        let mut merged = match &self.place {
+            Place::Memory => Segment::new(self.dimension, fields),
+            Place::Folder(folder) => Segment::writing(self.dimension, fields, &path(folder, number))?,
+        };
         let mut moves = Vec::new();
         let mut vector = Vec::new();
         for number in numbers {
@@ -297,23 +445,22 @@ impl VectorIndex {
             for (row, (id, values)) in (0..).zip(slot.segment.ids.iter().zip(&values)) {
                 if !slot.dead.contains(row) {
                     slot.segment.read(row, &mut vector)?;
-                    let to = merged.push(*id, &vector, values);
+                    let to = merged.push(*id, &vector, values)?;
                     moves.push((*id, (*number, row), to));
                 }
             }
         }
         merged.columns.seal();
-        let mut state = self.state_mut();
-        let state = &mut *state;
-        // The growing segment keeps the greatest number, so that it is the last.
-        let (number, growing) = (state.growing, state.growing + 1);
-        if let Some(slot) = state.segments.remove(&number) {
-            state.segments.insert(growing, slot);
-            state.growing = growing;
-            state.rows.values_mut().filter(|(at, _)| *at == number).for_each(|(at, _)| *at = growing);
+        if let Place::Folder(folder) = &self.place {
+            let path = path(folder, number);
+            merged.finish_vectors(&path)?;
+            merged = merged.seal(&path, &self.keeping.budget)?;
+            crash_point("search.merged");
         }
         let merged = Slot::new(merged);
         let mut live = merged.clone();
+        let mut state = self.state_mut();
+        let state = &mut *state;
         for (id, from, to) in moves {
             match state.rows.get_mut(&id) {
                 Some(place) if *place == from => *place = (number, to),
@@ -334,12 +481,12 @@ impl VectorIndex {
     pub(crate) fn clear(&self) -> Result<()> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.state_mut();
-        let first = state.growing + 1;
+        let next = state.next;
         *state = State::new(self.dimension, self.schema.fields.len());
-        // Numbers are never used twice, so no file is mistaken for another.
-        let growing = state.segments.remove(&0);
-        state.growing = first;
-        state.segments.extend(growing.map(|slot| (first, slot)));
+        // No file is mistaken for another.
+        state.segments.clear();
+        state.next = next;
+        state.grow(Segment::new(self.dimension, self.schema.fields.len()));
         if let Place::Folder(folder) = &self.place {
             Manifest::delete(folder)?;
             sweep(folder, &BTreeMap::new())?;
@@ -353,14 +500,24 @@ impl VectorIndex {
         self.state().applied
     }
 
+    /// Returns how many vectors there are.
+    pub(crate) fn len(&self) -> usize {
+        self.state().rows.len()
+    }
+
     pub(crate) fn stats(&self) -> VectorStats {
         let state = self.state();
         let pending = state.segments.get(&state.growing).map_or(0, Slot::living);
+        let living_of = |of: fn(&Segment) -> bool| {
+            state.segments.values().filter(|slot| of(&slot.segment)).map(Slot::living).sum()
+        };
         VectorStats {
             vectors: state.rows.len(),
             pending,
             dead: state.segments.values().map(|slot| slot.dead.len() as usize).sum(),
             segments: state.segments.len(),
+            in_graphs: living_of(|segment| segment.graph().is_some()),
+            on_disk: living_of(|segment| !segment.is_resident()),
             bytes: state.segments.values().map(|slot| slot.segment.bytes()).sum::<usize>()
                 + state.rows.capacity() * size_of::<(RawId, (u64, RowNumber))>(),
         }
@@ -375,10 +532,25 @@ impl VectorIndex {
     }
 }
 
+/// Which segments become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Merging {
+    /// As few as possible.
+    Usual,
+    /// Each with a dead row.
+    Dead,
+    /// All, if there are several.
+    All,
+}
+
 /// Returns the segments that should become one: those with many dead rows, and the smallest where there
 /// are too many. A larger one joins only when the smaller ones together are as large, so that each row
 /// is written few times.
-fn to_merge(segments: &BTreeMap<u64, Slot>, max_dead: f64) -> Option<Vec<u64>> {
+fn to_merge(segments: &BTreeMap<u64, Slot>, merging: Merging) -> Option<Vec<u64>> {
+    let max_dead = if merging == Merging::Usual { MAX_DEAD } else { 0.0 };
+    if merging == Merging::All && segments.len() > 1 {
+        return Some(segments.keys().copied().collect());
+    }
     let mostly_dead = |slot: &Slot| slot.dead.len() as f64 > slot.segment.len() as f64 * max_dead;
     let mut chosen: Vec<u64> =
         segments.iter().filter(|(_, slot)| mostly_dead(slot)).map(|(number, _)| *number).collect();

@@ -5,11 +5,11 @@ use std::path::Path;
 use loomwork_store::engine::Seq;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::place::{read_whole, write_whole};
+use crate::{Metric, Result};
 
 /// The version of the files; an index that was written by another is made anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const FILE: &str = "manifest";
 
 /// What a vector index on disk consists of: whoever has it has the whole state up to `applied`.
@@ -30,6 +30,7 @@ pub(crate) struct Stamp {
     pub(crate) fields: Vec<String>,
     pub(crate) model: String,
     pub(crate) dimension: usize,
+    pub(crate) metric: Metric,
 }
 
 /// A sealed segment.

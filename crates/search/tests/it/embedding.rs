@@ -172,11 +172,61 @@ async fn another_model_embeds_all_rows_anew() {
     let (search, _pool) = start_embedding(&store, None, &Arc::new(other)).await;
     embedded(&store, &search).await;
     let vector = search.embed("notes", "north").await.unwrap();
-    assert_eq!(vector.len(), 8);
+    assert_eq!((vector.vector.len(), vector.former.as_ref()), (8, None));
     assert_eq!(ids(&search, Query::vector(vector)).await, [id]);
     // The vectors of the former model are still there, until somebody says that they may go.
     let count = |space| store.query(move |tx| Ok(vectors::page(tx, &space, Page::first(9))?.rows.len()));
     assert_eq!(count(space()).await.unwrap(), 1);
     assert!(!store.mutate(|tx| vectors::delete_space(tx, &space())).await.unwrap());
     assert_eq!(count(space()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn rows_are_found_by_their_former_vectors_until_they_have_newer_ones() {
+    let (store, folder) = (open(&Bed::new()).await, tempfile::tempdir().unwrap());
+    let former = Arc::new(model());
+    let (search, pool) = start_embedding(&store, Some(folder.path()), &former).await;
+    let north = add(&store, note("", "north")).await;
+    let east = add(&store, note("", "east")).await;
+    embedded(&store, &search).await;
+    pool.shutdown(super::yard::DEADLINE).await.unwrap();
+    super::yard::end(search).await;
+
+    let larger = MockEmbeddings::new(8).with_name("mock", "larger");
+    let newer = Arc::new(larger.with_vector("north", [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+    let start = || {
+        let builder = builder(&store, Some(folder.path())).index(embedded_notes());
+        builder.embedder_for("notes", newer.clone()).former("notes", space(), former.clone()).start()
+    };
+    // No pool runs, so nothing is embedded anew yet; and nothing is read anew to be found.
+    let search = start().await.unwrap();
+    soon(search.filled()).await.unwrap();
+    let query = search.embed("notes", "north").await.unwrap();
+    assert_eq!(query.former.as_deref(), Some(&[0.0, 1.0, 0.0, 0.0][..]));
+    assert_eq!(ids(&search, Query::vector(query.clone())).await, [north, east]);
+    assert_eq!(search.stats()[0].former_vectors, 2);
+
+    // Half of them are embedded anew: each row is found once, wherever its vector is.
+    let half = Space::new("mock/larger", 8).unwrap();
+    let vector = vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    store.mutate(move |tx| vectors::insert(tx, &half, north, vector)).await.unwrap();
+    let found = hits(&search, Query::vector(query.clone())).await;
+    assert_eq!(found.iter().map(|hit| hit.row.id).collect::<Vec<_>>(), [north, east]);
+    assert_eq!((search.stats()[0].vectors, search.stats()[0].former_vectors), (1, 1));
+    let near = Query { threshold: Some(0.99), ..Query::vector(query.clone()) };
+    assert_eq!(ids(&search, near).await, [north]);
+    super::yard::end(search).await;
+
+    // A restart in between, and a pool that does the rest.
+    let search = start().await.unwrap();
+    assert_eq!(ids(&search, Query::vector(query)).await, [north, east]);
+    let _pool = search.bind(Workpool::builder(&store)).start().await.unwrap();
+    embedded(&store, &search).await;
+    let query = search.embed("notes", "north").await;
+    assert_eq!(ids(&search, Query::vector(query.unwrap())).await.len(), 2);
+    assert_eq!((search.stats()[0].vectors, search.stats()[0].former_vectors), (2, 0));
+    // All have newer vectors, so the former model is not asked any more.
+    let calls = former.requests().len();
+    assert_eq!(search.embed("notes", "north").await.unwrap().former, None);
+    assert_eq!(former.requests().len(), calls);
 }

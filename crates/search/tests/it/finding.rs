@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use loomwork_core::{Clock, Time};
-use loomwork_search::{Filter, Fusion, Query, Recency, SnippetOptions, Syntax, vectors};
+use loomwork_search::{Filter, Fusion, Metric, Query, Recency, SnippetOptions, Syntax, vectors};
 use loomwork_testkit::soon;
 
 use super::Bed;
-use super::yard::{Note, add, by, found, hits, ids, note, open, open_at, space, start};
+use super::yard::{Note, add, builder, by, found, hits, ids, note, notes, open, open_at, space, start};
 
 #[tokio::test]
 async fn a_write_is_found_by_its_words_at_once() {
@@ -183,4 +183,41 @@ async fn operators_work_where_they_are_asked_for() {
     add(&store, note("goat", "wool of goats")).await;
     let query = Query { syntax: Syntax::Operators, ..Query::text("wool -goats title:sheep") };
     assert_eq!(ids(&search, query).await, [one]);
+}
+
+#[tokio::test]
+async fn an_index_says_what_makes_two_vectors_near() {
+    let store = open(&Bed::new()).await;
+    let long = add(&store, note("long", "wool")).await;
+    let close = add(&store, note("close", "")).await;
+    let aside = add(&store, note("aside", "")).await;
+    let write = move |tx: &mut loomwork_store::Tx| {
+        vectors::insert(tx, &space(), long, vec![9.0, 0.0, 0.0])?;
+        vectors::insert(tx, &space(), close, vec![1.0, 0.1, 0.0])?;
+        vectors::insert(tx, &space(), aside, vec![2.0, 4.0, 0.0])
+    };
+    store.mutate(write).await.unwrap();
+    let cases = [
+        (Metric::Cosine, [(long, 1.0), (close, 0.995_037), (aside, 0.447_213)]),
+        (Metric::Product, [(long, 9.0), (aside, 2.0), (close, 1.0)]),
+        (Metric::Distance, [(close, -0.1), (aside, -4.123_105), (long, -8.0)]),
+    ];
+    for (metric, right) in cases {
+        let search = builder(&store, None).index(notes().metric(metric)).start().await.unwrap();
+        for exact in [false, true] {
+            let query = Query { exact, ..Query::vector([1.0, 0.0, 0.0]) };
+            let found = hits(&search, query.clone()).await;
+            assert_eq!(found.iter().map(|hit| hit.row.id).collect::<Vec<_>>(), right.map(|(id, _)| id));
+            for (hit, (_, score)) in found.iter().zip(right) {
+                assert!((hit.vector.unwrap().score - score).abs() < 1e-4, "{metric:?}: {hit:?}");
+            }
+            let (second, least) = right[1];
+            let near = Query { threshold: Some(least - 0.01), ..query };
+            assert_eq!(ids(&search, near).await, [right[0].0, second], "{metric:?}");
+        }
+        let fusion = Fusion::Scores { vector: 0.5 };
+        let both = hits(&search, Query { fusion, ..Query::hybrid("wool", [1.0, 0.0, 0.0]) }).await;
+        assert!(both.iter().all(|hit| (0.0..=1.0).contains(&hit.score)), "{metric:?}: {both:?}");
+        super::yard::end(search).await;
+    }
 }

@@ -1,16 +1,20 @@
 //! What is derived follows the rows, whatever happens to it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use loomwork_core::{Clock, Tasks, Time};
 use loomwork_models::MockEmbeddings;
-use loomwork_search::{Index, Query, vectors};
-use loomwork_store::feed;
+use loomwork_search::{Filter, Index, Query, vectors};
+use loomwork_store::engine::Seq;
+use loomwork_store::{Store, feed};
 use loomwork_testkit::soon;
 
 use super::Bed;
 use super::yard::{
-    Card, DEADLINE, Note, add, builder, embedded, end, found, ids, note, notes, open, space, start, start_embedding,
+    Card, DEADLINE, Note, add, builder, by, embedded, end, found, ids, note, notes, open, open_at, space, start,
+    start_embedding,
 };
 
 #[tokio::test]
@@ -156,6 +160,164 @@ async fn the_feed_waits_for_no_index_that_was_forgotten() {
     assert!(store.query(|tx| feed::position(tx, "search/notes")).await.is_ok());
     store.mutate(|tx| loomwork_search::forget(tx, "notes", "")).await.unwrap();
     assert!(store.query(|tx| feed::position(tx, "search/notes")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_fill_that_is_interrupted_goes_on_where_it_stopped() {
+    const ROWS: usize = 8_000;
+    let (store, folder) = (open(&Bed::new()).await, tempfile::tempdir().unwrap());
+    let insert = |tx: &mut loomwork_store::Tx| {
+        (0..ROWS as u32).try_for_each(|stars| tx.insert(by("ada", stars, "wool")).map(drop))
+    };
+    store.mutate(insert).await.unwrap();
+    let read = Arc::new(AtomicUsize::new(0));
+    let start = || {
+        let read = read.clone();
+        let notes = Index::<Note>::new("notes").text("body", |note| note.body.as_str());
+        let notes = notes.field("stars", move |note| {
+            read.fetch_add(1, Ordering::Relaxed);
+            note.stars
+        });
+        builder(&store, Some(folder.path())).index(notes).start()
+    };
+    let search = start().await.unwrap();
+    // A search reads some rows itself, and says that there are more.
+    let found = search.find::<Note>("notes", Query::text("wool ")).await.unwrap();
+    assert!(found.filling.is_some_and(|filling| filling.rows < ROWS && filling.of == ROWS));
+    end(search).await;
+    let first = read.swap(0, Ordering::Relaxed);
+    assert!((1..ROWS).contains(&first), "{first}");
+
+    let search = start().await.unwrap();
+    soon(search.filled()).await.unwrap();
+    assert_eq!(first + read.load(Ordering::Relaxed), ROWS, "each row is read once");
+    let all = Query { limit: 1_000, filter: Filter::at_least("stars", 7_500), ..Query::text("wool ") };
+    assert_eq!(ids(&search, all).await.len(), 500);
+}
+
+/// Waits until the log no longer reaches back to a position.
+async fn forgotten(store: &Store, seq: Seq) -> Tasks {
+    let tasks = Tasks::new();
+    store.start_upkeep(&tasks, feed::upkeep());
+    // Nobody is told of it: what is forgotten is no row.
+    let trimmed = async {
+        while store.query(move |tx| feed::changes(tx, seq, 1)).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(trimmed).await;
+    tasks
+}
+
+#[tokio::test]
+async fn a_log_that_was_forgotten_too_far_makes_the_index_anew() {
+    // Whoever is open hears of it from the feed. On a clock that stands still, it does not follow by itself.
+    let clock = Clock::manual(Time::from_millis(1_700_000_000_000));
+    let store = open_at(&Bed::new(), clock.clock()).await;
+    let search = start(&store, None).await;
+    let one = add(&store, note("one", "wool")).await;
+    assert_eq!(found(&search, "wool").await, [one]);
+    let seen = store.committed();
+    let two = add(&store, note("two", "yarn")).await;
+    store.mutate(move |tx| tx.delete(one)).await.unwrap();
+    let _trimming = forgotten(&store, seen).await;
+    assert_eq!(found(&search, "wool yarn").await, [two]);
+
+    // Whoever was closed, and forgotten, sees it when it is opened.
+    let (store, folder) = (open(&Bed::new()).await, tempfile::tempdir().unwrap());
+    let search = start(&store, Some(folder.path())).await;
+    let one = add(&store, note("one", "wool")).await;
+    soon(search.filled()).await.unwrap();
+    end(search).await;
+    let seen = store.committed();
+    store.mutate(|tx| loomwork_search::forget(tx, "notes", "")).await.unwrap();
+    let two = add(&store, note("two", "yarn")).await;
+    store.mutate(move |tx| tx.delete(one)).await.unwrap();
+    let _trimming = forgotten(&store, seen).await;
+    let search = start(&store, Some(folder.path())).await;
+    assert_eq!(found(&search, "wool yarn").await, [two]);
+}
+
+#[tokio::test]
+async fn an_index_that_a_newer_version_wrote_is_made_anew() {
+    let (store, folder) = (open(&Bed::new()).await, tempfile::tempdir().unwrap());
+    let one = add(&store, note("one", "wool")).await;
+    store.mutate(move |tx| vectors::insert(tx, &space(), one, vec![1.0, 0.0, 0.0])).await.unwrap();
+    let search = start(&store, Some(folder.path())).await;
+    soon(search.filled()).await.unwrap();
+    end(search).await;
+    let manifest = files(folder.path(), "manifest").remove(0);
+    let ours = std::fs::read(&manifest).unwrap();
+    let meta = files(folder.path(), "meta.json").remove(0);
+
+    // The version is the first thing in the manifest, and a checksum the last.
+    let mut newer = ours[..ours.len() - 4].to_vec();
+    newer[0] += 1;
+    newer.extend(crc32fast::hash(&newer).to_le_bytes());
+    std::fs::write(&manifest, newer).unwrap();
+    let search = start(&store, Some(folder.path())).await;
+    assert_eq!(ids(&search, Query::vector([1.0, 0.0, 0.0])).await, [one]);
+    soon(search.filled()).await.unwrap();
+    end(search).await;
+    assert_eq!(std::fs::read(&manifest).unwrap()[0], ours[0]);
+
+    let text = std::fs::read_to_string(&meta).unwrap();
+    let newer = text.replace("\\\"version\\\":1", "\\\"version\\\":2");
+    assert_ne!(newer, text);
+    std::fs::write(&meta, newer).unwrap();
+    let search = start(&store, Some(folder.path())).await;
+    assert_eq!(found(&search, "wool").await, [one]);
+    assert_eq!(ids(&search, Query::vector([1.0, 0.0, 0.0])).await, [one]);
+}
+
+#[tokio::test]
+async fn what_has_no_room_in_memory_is_read_from_the_folder() {
+    let (store, folder) = (open(&Bed::new()).await, tempfile::tempdir().unwrap());
+    let insert = |tx: &mut loomwork_store::Tx| {
+        for number in 0..500_u32 {
+            let id = tx.insert(by("ada", number, "wool"))?.id;
+            vectors::insert(tx, &space(), id, vec![1.0, number as f32 / 100.0, 0.0])?;
+        }
+        Ok(())
+    };
+    store.mutate(insert).await.unwrap();
+    let search = start(&store, Some(folder.path())).await;
+    soon(search.filled()).await.unwrap();
+    let queries = [
+        Query { exact: true, limit: 50, ..Query::vector([1.0, 2.0, 0.0]) },
+        Query { filter: Filter::between("stars", 300, 309), ..Query::vector([1.0, 0.0, 0.0]) },
+        Query { filter: Filter::at_least("stars", 100), ..Query::vector([0.0, 1.0, 0.0]) },
+    ];
+    let mut right = Vec::new();
+    for query in &queries {
+        right.push(ids(&search, query.clone()).await);
+    }
+    end(search).await;
+    let roomy = start(&store, Some(folder.path())).await;
+    let of_roomy = roomy.stats()[0].clone();
+    assert_eq!((of_roomy.vectors, of_roomy.on_disk), (500, 0));
+    end(roomy).await;
+
+    let search = builder(&store, Some(folder.path())).index(notes()).memory(0).start().await.unwrap();
+    assert_eq!(search.stats()[0].on_disk, 500);
+    assert_eq!(search.stats()[0].bytes + 500 * 3, of_roomy.bytes);
+    for (query, right) in queries.into_iter().zip(right) {
+        assert_eq!(ids(&search, query).await, right);
+    }
+}
+
+/// The files of a name, wherever in the folder they are.
+fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the folder is at hand") {
+        let path = entry.expect("the folder is at hand").path();
+        if path.is_dir() {
+            all.extend(files(&path, name));
+        } else if path.file_name().is_some_and(|of| of == name) {
+            all.push(path);
+        }
+    }
+    all
 }
 
 fn copy_all(from: &Path, to: &Path) {

@@ -6,6 +6,8 @@ macro_rules! behaviour {
     () => {
         #[path = "embedding.rs"]
         mod embedding;
+        #[path = "filtering.rs"]
+        mod filtering;
         #[path = "finding.rs"]
         mod finding;
         #[path = "following.rs"]

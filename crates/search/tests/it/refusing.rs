@@ -1,9 +1,10 @@
 //! What is refused, and how.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use loomwork_models::OfflineEmbedder;
-use loomwork_search::{Error, Filter, Fusion, Index, MAX_LIMIT, Query, Recency, Search, Syntax};
+use loomwork_models::{EmbeddingModel, OfflineEmbedder};
+use loomwork_search::{Error, Filter, Fusion, Index, MAX_LIMIT, Query, Recency, Search, Space, Syntax};
 use loomwork_store::{Store, Table};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,8 @@ async fn an_index_that_cannot_be_searched_does_not_start() {
     let quiet = Index::<Quiet>::new("quiet").text("text", |quiet| quiet.text.as_str());
     let named = |name: &str| Index::<Card>::new(name).text("text", |card| card.text.as_str());
     let embedding = |name: &str| Index::<Card>::new(name).embed(|card| Some(card.text.clone()));
+    let model: Arc<dyn EmbeddingModel> = Arc::new(OfflineEmbedder::default());
+    let offline = Space::of(&*model).unwrap().unwrap();
     let cases = [
         (begin().index(quiet), "does not tell the feed of its changes"),
         (begin().index(named("")), "a name has 1 to 60"),
@@ -78,6 +81,15 @@ async fn an_index_that_cannot_be_searched_does_not_start() {
         (
             begin().embedder(OfflineEmbedder::default()).index(embedding("cards").vectors(super::yard::space())),
             "its vectors are of the model `by hand`",
+        ),
+        (begin().index(notes()).former("letters", offline.clone(), model.clone()), "it is not declared"),
+        (
+            begin().index(notes()).former("notes", super::yard::space(), model.clone()),
+            "its former vectors are of `by hand`, but the model is `offline/",
+        ),
+        (
+            begin().embedder(OfflineEmbedder::default()).index(embedding("cards")).former("cards", offline, model),
+            "is the one that it has",
         ),
     ];
     for (builder, wanted) in cases {

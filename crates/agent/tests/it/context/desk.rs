@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use loomwork_agent::context::{
-    Asked, Context, ContextError, ContextOptions, ContextValues, Given, Piece, Shape, build,
-};
-use loomwork_core::{Clock, Random, Time};
+use loomwork_agent::context::{Asked, Context, ContextError, ContextValues, Given, Piece, Shape, build};
+use loomwork_core::{Clock, ManualClock, Random, Time};
 use loomwork_messages::threads::{self, NewThread};
 use loomwork_messages::{
     MessageId, MessageRow, MessageStatus, NewMessage, Place, Save, ThreadId, find, save,
@@ -29,6 +27,7 @@ pub(crate) struct Desk {
     pub(crate) store: Store,
     pub(crate) thread: ThreadId,
     pub(crate) begun: Arc<Begun>,
+    pub(crate) clock: ManualClock,
 }
 
 impl Desk {
@@ -39,7 +38,7 @@ impl Desk {
         let tables = builder.tables(loomwork_messages::tables()).tables(loomwork_search::tables());
         let store = tables.tables(loomwork_workpool::tables()).open().await.expect("the store opens");
         let thread = store.mutate(|tx| Ok(threads::create(tx, NewThread::for_user("ada"))?.id)).await;
-        Self { store, thread: thread.expect("a thread"), begun }
+        Self { store, thread: thread.expect("a thread"), begun, clock }
     }
 
     pub(crate) async fn commit<T: Send + 'static>(
@@ -131,10 +130,6 @@ impl Library {
         self.pool.shutdown(DEADLINE).await.expect("the pool ends");
         self.search.shutdown(DEADLINE).await.expect("the search ends");
     }
-}
-
-pub(crate) fn values(options: ContextOptions) -> ContextValues {
-    options.resolve().expect("the options make sense")
 }
 
 pub(crate) fn recent(recent: usize) -> ContextValues {

@@ -1,6 +1,9 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use loomwork_agent::context::{Asked, Context, ContextError, ContextValues, Given, Origin, SearchValues};
+use loomwork_agent::context::{
+    Asked, Context, ContextError, ContextValues, Given, MAX_FOUND_MESSAGES, Origin, RecencyRule, SearchValues,
+};
 use loomwork_messages::threads::{self, ThreadPatch};
 use loomwork_messages::{MessageStatus, NewMessage, Place, Save, ThreadId};
 use loomwork_models::{Message, MockEmbeddings, Part, Role};
@@ -293,4 +296,38 @@ async fn a_search_without_anything_to_search_with_is_refused() {
     let desk = Desk::open().await;
     let refused = desk.refused(&desk.asked(searching(1, words(5)))).await;
     assert!(matches!(refused, ContextError::NoSearch));
+}
+
+#[tokio::test]
+async fn newer_messages_are_found_first_where_that_is_asked_for() {
+    let desk = Desk::open().await;
+    say(&desk, desk.thread, "carpets").await;
+    desk.clock.advance(Duration::from_secs(24 * 3600));
+    say(&desk, desk.thread, "carpets and rugs").await;
+    let library = desk.library().await;
+    let best = async |recency| {
+        let search = SearchValues { recency, ..words(1) };
+        let context = library.context(&desk.asked(searching(0, search)), Given::prompt("carpets")).await;
+        hits(&context)
+    };
+    assert_eq!(best(None).await, ["carpets"]);
+    let rule = RecencyRule { half_life: Duration::from_secs(3600), weight: 1.0 };
+    assert_eq!(best(Some(rule)).await, ["carpets and rugs"]);
+    library.close().await;
+}
+
+#[tokio::test]
+async fn what_stands_around_hits_is_bounded() {
+    let desk = Desk::open().await;
+    for _ in 0..10 {
+        say(&desk, desk.thread, "carpets").await;
+        desk.turns(0..150).await;
+    }
+    let library = desk.library().await;
+    let search = SearchValues { before: 100, after: 100, ..words(10) };
+    let context = library.context(&desk.asked(searching(0, search)), Given::prompt("carpets")).await;
+    assert_eq!(hits(&context).len(), 10);
+    let found = found(&context).len();
+    assert!((MAX_FOUND_MESSAGES..=MAX_FOUND_MESSAGES + 10).contains(&found), "{found} messages were found");
+    library.close().await;
 }

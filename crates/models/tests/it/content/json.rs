@@ -1,6 +1,6 @@
 //! Today's spelling, what is kept of the unknown, and errors that name the field.
 
-use loomwork_models::{Message, OutputItem, Part, Role, ToolOutput, ToolResult};
+use loomwork_models::{Data, Message, OutputItem, Part, Role, ToolOutput, ToolResult};
 use serde_json::{Value, json};
 
 use super::{check_part, message, part, refusal};
@@ -239,4 +239,13 @@ fn helpers_build_what_is_read() {
     let result = ToolResult::new(&call, "sunny");
     let message = Message::tool([result.clone()]);
     assert_eq!((message.role, message.tool_results().collect::<Vec<_>>()), (Role::Tool, vec![&result]));
+}
+
+#[test]
+fn any_address_is_read_back_as_the_address_that_it_is() {
+    for url in ["https://example.com/a", "data:image/png;base64,AAEC", "urn:isbn:1", "AAEC", ""] {
+        let part = Part::file(Data::Url(url.to_owned()), "text/plain");
+        let json = serde_json::to_value(&part).unwrap();
+        assert_eq!(serde_json::from_value::<Part>(json).unwrap(), part, "{url:?}");
+    }
 }
