@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use loomwork_core::Tasks;
 use loomwork_store::engine::Seq;
-use loomwork_store::{Result as StoreResult, Store, Table, Tx, feed};
+use loomwork_store::{Id, Result as StoreResult, Store, Table, Tx, feed};
 use loomwork_workpool as workpool;
 
 use crate::builder::Builder;
@@ -17,7 +17,7 @@ use crate::find::{find, no_vectors};
 use crate::follow::{Filling, Follower, Vectors};
 use crate::pipeline::{self, Embedder, Embedding};
 use crate::query::{Hit, Hits, MAX_LIMIT, Query, QueryVector};
-use crate::{Error, Index, Result, Space};
+use crate::{Error, Index, Result};
 
 /// Text, vector and hybrid search over the tables of a store.
 ///
@@ -174,13 +174,19 @@ impl Search {
         Ok(QueryVector { vector, former })
     }
 
-    /// Returns the space of an index's vectors, `None` if it has none: with it,
-    /// [`vectors::of`](crate::vectors::of) gives the vector that a row has already.
+    /// Returns the vector that a row of an index has already; `None` where it has none, and while rows are
+    /// found by two models, for which [`embed`](Self::embed) makes one of each.
     ///
     /// # Errors
-    /// When there is no such index.
-    pub fn space(&self, index: &str) -> Result<Option<Space>> {
-        Ok(self.open(index)?.follower.vectors.as_ref().map(|vectors| vectors.space.clone()))
+    /// When there is no such index; when the store cannot be read.
+    pub async fn vector_of<T: Table>(&self, index: &str, row: Id<T>) -> Result<Option<QueryVector>> {
+        let follower = &self.open(index)?.follower;
+        let Some(vectors) = follower.vectors.as_ref().filter(|_| !follower.is_found_by_former()) else {
+            return Ok(None);
+        };
+        let space = vectors.space.clone();
+        let known = self.inner.store.query(move |tx| crate::vectors::of(tx, &space, row)).await?;
+        Ok(known.map(|row| row.vector().into()))
     }
 
     /// Waits until what was changed up to `seq` is embedded, in all indexes, and so is found by its

@@ -102,10 +102,16 @@ impl Ledger {
         None
     }
 
+    /// A request belongs to the last call of its id; a second one of the same id to none.
     fn ask(&mut self, pieces: &[Piece], at: Place, call: &str, id: &str) -> Option<DropReason> {
         let same = self.by_id.get(call).map(Vec::as_slice).unwrap_or_default();
         let call = same.iter().copied().rfind(|call| belong(pieces, self.calls[*call].at, at));
-        let Some(call) = call else { return Some(DropReason::NoRequest { request: id.to_owned() }) };
+        let asked = self.by_request.get(id).map(Vec::as_slice).unwrap_or_default();
+        let is_repeated =
+            asked.iter().any(|(call, request)| belong(pieces, self.calls[*call].requests[*request].at, at));
+        let Some(call) = call.filter(|_| !is_repeated) else {
+            return Some(DropReason::NoRequest { request: id.to_owned() });
+        };
         let requests = &mut self.calls[call].requests;
         self.by_request.entry(id.to_owned()).or_default().push((call, requests.len()));
         requests.push(Request { at, id: id.to_owned(), answer: None });

@@ -158,7 +158,8 @@ pub enum DropReason {
         /// The call that is missing.
         call: String,
     },
-    /// An approval request in it has no call, or an answer no request; the rest of it may still be there.
+    /// An approval request in it has no call or is there twice, or an answer has no request; the rest of it may
+    /// still be there.
     NoRequest {
         /// The request.
         request: String,

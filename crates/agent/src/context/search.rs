@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use loomwork_messages::{Edit, MessageId, MessageRow, MessageStatus, ThreadId, find};
-use loomwork_search::{Filling, Filter, Hit, MAX_LIMIT, MAX_QUERY_BYTES, Query, Recency, Search, vectors};
+use loomwork_search::{Filling, Filter, Hit, MAX_LIMIT, MAX_QUERY_BYTES, Query, Recency, Search};
 use loomwork_store::{Row, Store};
 
 use super::expand::{Expansion, expand};
@@ -153,13 +153,14 @@ struct Finder<'a> {
 impl Finder<'_> {
     /// Asks for what is near to what is searched for, by the vector of the message which says it, if it has one.
     async fn near(&self, question: &Question) -> Result<Query, ContextError> {
-        if let (Some(row), Some(space)) = (question.row, self.search.space(find::MESSAGES)?) {
-            let known = self.store.query(move |tx| vectors::of(tx, &space, row)).await?;
-            if let Some(known) = known {
-                return Ok(Query::vector(known.vector()));
-            }
-        }
-        Ok(Query::vector(self.search.embed(find::MESSAGES, &question.text).await?))
+        let known = match question.row {
+            Some(row) => self.search.vector_of(find::MESSAGES, row).await?,
+            None => None,
+        };
+        Ok(Query::vector(match known {
+            Some(known) => known,
+            None => self.search.embed(find::MESSAGES, &question.text).await?,
+        }))
     }
 
     /// Finds as many messages as are wanted and may be shown.
