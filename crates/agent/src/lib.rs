@@ -1,1 +1,109 @@
-//! Agents: models that answer in durable threads, with context, tools and typed results.
+//! Agents: models that answer in durable threads, with context, tools and typed results. For programs that put
+//! a model before their users and must not lose what either of them said.
+//!
+//! The crate owns agents, the building of their context, their tools, and the loop over the model. It leaves
+//! threads, messages, runs and streams to `loomwork-messages`, and models to `loomwork-models`.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use loomwork_agent::{Agent, Runtime, step_count, tool};
+//! use loomwork_messages::threads::NewThread;
+//! use loomwork_models::OfflineModel;
+//!
+//! /// Looks up the orders of a customer.
+//! #[tool]
+//! async fn orders(
+//!     /// The customer's name.
+//!     customer: String,
+//! ) -> String {
+//!     format!("{customer} has ordered a carpet")
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::memory().await?; // `Runtime::over(Sqlite::open("app.db")?)` keeps it
+//! let model = Arc::new(OfflineModel::default());
+//! let support = Agent::new("support", model)
+//!     .instructions("You are a helpful assistant.")
+//!     .tool(orders)?
+//!     .stop_when(step_count(5));
+//!
+//! let thread = support.create_thread(&runtime, NewThread::for_user("alice")).await?;
+//! let reply = thread.generate_text("Hello! Who are you?").await?;
+//! assert!(reply.text.contains("offline"));
+//!
+//! let mut stream = thread.stream_text("And what can you do?");
+//! while let Some(text) = stream.next_text().await {
+//!     print!("{text}");
+//! }
+//! # runtime.shutdown(std::time::Duration::from_secs(5)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Tour
+//! - An [`Agent`] is a plain value; an [`AgentThread`] is its handle of a thread. [`Options`] are said at three
+//!   levels: agent, handle, call.
+//! - A [`Tool`] is an async function, by [`#[tool]`](macro@tool) or by hand; [`run_calls`] runs the calls of a
+//!   step. [`StopWhen`] says when the model is asked no more.
+//! - [`context`] builds what the model is told, in pieces that say where they come from.
+//! - A [`Runtime`] is a store, this process's part in its runs and streams, and search and files where there
+//!   are some.
+//!
+//! # Guarantees
+//! - **A step is a commit.** Its messages, the next pending one and the end of its stream are one transaction. A
+//!   step that cannot be stored is a failed answer, and is told.
+//! - **What came is kept.** However an answer ends, its message holds what was streamed, and says why it ended.
+//! - **An abort reaches tools**, from any process.
+//! - **A tool's failure is the model's to read**, and ends nothing.
+//!
+//! # By default
+//! One step is made unless a condition says otherwise; model calls are tried twice more; tools are not, unless they
+//! say that they are idempotent; tools are part of the context.
+
+mod agent;
+pub mod context;
+mod error;
+mod generate;
+mod object;
+mod options;
+mod reply;
+mod runtime;
+mod spans;
+mod stop;
+mod stream;
+mod thread;
+mod tool;
+
+pub use agent::Agent;
+pub use error::AgentError;
+
+pub use loomwork_macros::tool;
+pub use options::Options;
+pub use reply::{AgentReply, StepReply, Stored};
+pub use runtime::{Runtime, tables};
+pub use stop::{StopWhen, has_successful_tool_call, step_count};
+pub use stream::{TextStream, UNREAD_CHUNKS};
+pub use thread::AgentThread;
+pub use tool::{
+    Approval, BoxError, CANCEL_GRACE, CallEnd, Calls, DEFAULT_TIMEOUT, IntoTool, IntoToolOutput, Json,
+    MAX_TOOL_NAME, Outcome, ParentRun, RequestedCall, Tool, ToolContext, ToolError, ToolEvent, ToolInfo,
+    ToolLayer, ToolPolicy, ToolScope, ToolSource, Tools, ToolsError, UNREAD_EVENTS, run_calls,
+};
+
+/// What the expansion of [`#[tool]`](macro@tool) stands on.
+#[doc(hidden)]
+pub mod __private {
+    pub use loomwork_core::RetryPolicy;
+    pub use schemars;
+    pub use serde;
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/agent.md")]
+struct Guide;

@@ -1,9 +1,10 @@
-//! The derives of Loomwork's store, for programs that keep their records in tables.
+//! The derives of Loomwork's store, for programs that keep their records in tables, and the attribute that
+//! makes functions tools of agents.
 //!
 //! [`derive(Table)`](derive@Table) makes a struct a table with typed indexes, and
 //! [`derive(Key)`](derive@Key) makes a type a part of an index key. Both come with
-//! `loomwork-store`, which is where to take them from: this crate is only where the compiler wants
-//! them to be.
+//! `loomwork-store`, and [`#[tool]`](macro@tool) with `loomwork-agent`, which is where to take them from: this
+//! crate is only where the compiler wants them to be.
 //!
 //! ```
 //! use loomwork_store::{Id, Key, Result, Row, Table, Tx};
@@ -54,6 +55,7 @@ mod names;
 mod options;
 mod report;
 mod table;
+mod tool;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -72,4 +74,10 @@ pub fn derive_table(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Key, attributes(key))]
 pub fn derive_key(input: TokenStream) -> TokenStream {
     key::derive(&parse_macro_input!(input)).into()
+}
+
+#[doc = include_str!("docs/tool.md")]
+#[proc_macro_attribute]
+pub fn tool(attribute: TokenStream, function: TokenStream) -> TokenStream {
+    tool::expand(attribute.into(), function.into()).into()
 }

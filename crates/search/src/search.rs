@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use loomwork_core::Tasks;
 use loomwork_store::engine::Seq;
-use loomwork_store::{Result as StoreResult, Store, Table, Tx, feed};
+use loomwork_store::{Id, Result as StoreResult, Store, Table, Tx, feed};
 use loomwork_workpool as workpool;
 
 use crate::builder::Builder;
@@ -172,6 +172,21 @@ impl Search {
         };
         let (vector, former) = tokio::try_join!(embed(embedder), former)?;
         Ok(QueryVector { vector, former })
+    }
+
+    /// Returns the vector that a row of an index has already; `None` where it has none, and while rows are
+    /// found by two models, for which [`embed`](Self::embed) makes one of each.
+    ///
+    /// # Errors
+    /// When there is no such index; when the store cannot be read.
+    pub async fn vector_of<T: Table>(&self, index: &str, row: Id<T>) -> Result<Option<QueryVector>> {
+        let follower = &self.open(index)?.follower;
+        let Some(vectors) = follower.vectors.as_ref().filter(|_| !follower.is_found_by_former()) else {
+            return Ok(None);
+        };
+        let space = vectors.space.clone();
+        let known = self.inner.store.query(move |tx| crate::vectors::of(tx, &space, row)).await?;
+        Ok(known.map(|row| row.vector().into()))
     }
 
     /// Waits until what was changed up to `seq` is embedded, in all indexes, and so is found by its

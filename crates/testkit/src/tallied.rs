@@ -1,4 +1,4 @@
-//! An engine that counts its transactions.
+//! An engine that counts its transactions, and the rows that it shows.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -12,7 +12,8 @@ use loomwork_store::engine::{
     TxKind,
 };
 
-/// An engine over another one, which counts the transactions that are begun: what an idle program costs.
+/// An engine over another one, which counts the transactions that are begun: what an idle program costs. It
+/// counts the rows that they are shown too: what a query costs.
 pub struct Tallied {
     engine: Box<dyn Engine>,
     begun: Arc<Begun>,
@@ -23,6 +24,7 @@ pub struct Tallied {
 pub struct Begun {
     reads: AtomicU64,
     writes: AtomicU64,
+    rows: AtomicU64,
 }
 
 impl Tallied {
@@ -42,6 +44,11 @@ impl Begun {
     /// Returns how many transactions of mutations have begun.
     pub fn writes(&self) -> u64 {
         self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many rows transactions have been shown.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
     }
 }
 
@@ -86,11 +93,15 @@ impl Session for TalliedSession {
     }
 
     fn get(&self, table: TableNo, id: RawId, visit: &mut dyn FnMut(u32, &[u8])) -> Outcome<bool> {
+        self.begun.rows.fetch_add(1, Ordering::Relaxed);
         self.session.get(table, id, visit)
     }
 
     fn scan(&self, scan: &Scan<'_>, visit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>) -> Outcome<()> {
-        self.session.scan(scan, visit)
+        self.session.scan(scan, &mut |entry| {
+            self.begun.rows.fetch_add(1, Ordering::Relaxed);
+            visit(entry)
+        })
     }
 
     fn apply(&mut self, changes: &Changes<'_>) -> Outcome<()> {

@@ -1,1 +1,6 @@
 //! What loomwork-agent promises, through its public API: one module per concept.
+
+mod answering;
+mod context;
+mod desk;
+mod tools;

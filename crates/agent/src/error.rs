@@ -1,0 +1,88 @@
+//! Why a generation fails.
+
+use loomwork_core::{Fault, Kind};
+use loomwork_messages::Failure;
+use loomwork_messages::runs::RunError;
+
+use crate::context::ContextError;
+
+/// Why a generation has failed. What it had made is stored by then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// The model failed.
+    #[error("the model of agent {agent:?} failed: {source}")]
+    Model {
+        /// The agent.
+        agent: String,
+        /// What the model said.
+        #[source]
+        source: Box<loomwork_models::Error>,
+    },
+    /// The context could not be built; nothing was stored.
+    #[error("the context of agent {agent:?} could not be built: {source}")]
+    Context {
+        /// The agent.
+        agent: String,
+        /// Why.
+        #[source]
+        source: Box<ContextError>,
+    },
+    /// Somebody ended the run, or took it over.
+    #[error(transparent)]
+    Ended(Box<RunError>),
+    /// An agent without a model.
+    #[error("agent {agent:?} has no model; give it one, or give one with the call")]
+    NoModel {
+        /// The agent.
+        agent: String,
+    },
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(loomwork_store::Error),
+}
+
+impl From<loomwork_store::Error> for AgentError {
+    fn from(error: loomwork_store::Error) -> Self {
+        match error.downcast::<RunError>() {
+            Ok(ended @ RunError::Lost { .. }) => Self::Ended(Box::new(ended)),
+            Ok(error) => Self::Store(error.into()),
+            Err(error) => Self::Store(error),
+        }
+    }
+}
+
+impl AgentError {
+    /// Returns what is stored of it with the message that it cut.
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::Model { source, .. } => {
+                let mut failure = Failure::new(source.kind().as_str(), source.message());
+                let mut tell = |name: &str, value: Option<serde_json::Value>| {
+                    if let Some(value) = value {
+                        failure.details.insert(name.to_owned(), value);
+                    }
+                };
+                tell("provider", Some(source.provider().into()));
+                tell("model", Some(source.model().into()));
+                tell("status", source.status().map(Into::into));
+                tell("code", source.code().map(Into::into));
+                tell("requestId", source.request_id().map(Into::into));
+                failure
+            }
+            other => Failure::new("failed", other.to_string()),
+        }
+    }
+}
+
+impl Fault for AgentError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Model { source, .. } => Fault::kind(source.as_ref()),
+            Self::Context { source, .. } => Fault::kind(source.as_ref()),
+            Self::Ended(error) => Fault::kind(error.as_ref()),
+            Self::NoModel { .. } => Kind::Invalid,
+            Self::Store(error) => error.kind(),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What is stored of an answer while it is made: its run, its messages and its stream.
+
+use loomwork_messages::runs::{self, Begun, Hold, NewRun, RunError, Step, Then};
+use loomwork_messages::streams::{NewStream, StreamWriter};
+use loomwork_messages::{MessageId, MessageStatus, NewMessage, RunStatus, UiChunk};
+use loomwork_store::{Row, Store};
+
+use super::Generation;
+use crate::error::AgentError;
+use crate::reply::Stored;
+
+/// The record of an answer; of one outside of threads, nothing.
+pub(crate) struct Record(Option<Kept>);
+
+pub(crate) struct Kept {
+    store: Store,
+    pub(crate) hold: Hold,
+    pub(crate) run: Row<loomwork_messages::Run>,
+    writer: StreamWriter,
+    messages: Vec<MessageId>,
+}
+
+impl Record {
+    /// Saves the prompt and the pending answer, and takes the run.
+    pub(crate) async fn begin<S: Send + Sync + 'static>(
+        generation: &Generation<S>,
+    ) -> Result<Self, AgentError> {
+        let Some(thread) = generation.target.thread else { return Ok(Self(None)) };
+        let runtime = &generation.runtime;
+        let new = NewRun {
+            agent: Some(generation.agent.name().to_owned()),
+            user: generation.target.user.clone(),
+            ..NewRun::answering(generation.prompt.clone())
+        };
+        let begun = runtime.store.mutate(move |tx| runs::begin(tx, thread, new)).await?;
+        let Begun { run, inputs, .. } = begun;
+        let taken = runtime.host.take(run.id).await?;
+        let lost = || RunError::Lost { run: run.id, status: RunStatus::Running, error: None };
+        let hold = taken.ok_or_else(lost).map_err(|lost| AgentError::Ended(Box::new(lost)))?;
+        let writer = runtime.live.write(NewStream { hold: Some(hold), ..NewStream::of(run.first) });
+        let messages = inputs.iter().map(|row| row.id).collect();
+        Ok(Self(Some(Kept { store: runtime.store.clone(), hold, run, writer, messages })))
+    }
+
+    pub(crate) fn kept(&self) -> Option<&Kept> {
+        self.0.as_ref()
+    }
+
+    /// Hands a chunk to the stream.
+    pub(crate) async fn push(&self, chunk: UiChunk) -> Result<(), AgentError> {
+        match &self.0 {
+            Some(kept) => Ok(kept.writer.push(chunk).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns when the run is no longer ours: never, where there is none.
+    pub(crate) async fn lost(&self) -> RunError {
+        match &self.0 {
+            Some(kept) => runs::lost(&kept.store, kept.hold).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Commits a step.
+    pub(crate) async fn commit(
+        &mut self,
+        messages: Vec<NewMessage>,
+        goes_on: bool,
+    ) -> Result<(), AgentError> {
+        let Some(kept) = &mut self.0 else { return Ok(()) };
+        kept.writer.flush().await?;
+        let hold = kept.hold;
+        let then = if goes_on { Then::GoOn } else { Then::End };
+        let done = kept.store.mutate(move |tx| runs::step(tx, hold, Step { messages, then })).await;
+        match done {
+            Ok(done) => {
+                kept.messages.extend(done.messages.iter().map(|row| row.id));
+                kept.run = done.run;
+                Ok(())
+            }
+            // A step that cannot be stored is a failed run, and is told.
+            Err(error) => Err(self.fail(error.into()).await),
+        }
+    }
+
+    /// Ends the run with an error, and returns the error. What was streamed is kept.
+    pub(crate) async fn fail(&self, error: AgentError) -> AgentError {
+        let Some(kept) = &self.0 else { return error };
+        if let AgentError::Ended(_) = error {
+            // It has ended already; its message gets the rest of what was streamed.
+            let _ = kept.writer.flush().await;
+            return error;
+        }
+        let (hold, failure) = (kept.hold, error.failure());
+        let status = match &error {
+            AgentError::Model { source, .. } if source.kind() == &loomwork_models::ErrorKind::Cancelled => {
+                MessageStatus::Aborted
+            }
+            _ => MessageStatus::Failed,
+        };
+        let flushed = kept.writer.flush().await;
+        let failed = kept.store.mutate(move |tx| runs::fail(tx, hold, status, failure)).await;
+        if let Err(second) = flushed.and(failed.map(drop)) {
+            tracing::warn!(run = %kept.run.id, error = %second, "the end of a failed run was not stored as it should be");
+        }
+        error
+    }
+
+    pub(crate) fn stored(self) -> Option<Stored> {
+        let Kept { run, messages, .. } = self.0?;
+        Some(Stored { thread: run.thread, run: run.id, prompt: run.prompt, order: run.order, messages })
+    }
+}

@@ -1,0 +1,10 @@
+//! What a model is told.
+
+mod assembling;
+mod budget;
+mod desk;
+mod edits;
+mod leaking;
+mod options;
+mod recent;
+mod searching;
