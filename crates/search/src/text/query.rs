@@ -116,9 +116,6 @@ impl Parser<'_> {
 
     /// Clauses that follow each other, of which one is enough, unless some must or must not be met.
     fn any(&mut self, depth: usize) -> Result<TextQuery> {
-        if depth > MAX_QUERY_DEPTH {
-            return Err(self.wrong("it is nested too deep"));
-        }
         let (mut may, mut must) = (Vec::new(), Vec::new());
         loop {
             match self.peek() {
@@ -164,6 +161,9 @@ impl Parser<'_> {
     }
 
     fn clause(&mut self, depth: usize) -> Result<TextQuery> {
+        if depth > MAX_QUERY_DEPTH {
+            return Err(self.wrong("it is nested too deep"));
+        }
         if self.takes("NOT") {
             return Ok(TextQuery::Not(Box::new(self.clause(depth + 1)?)));
         }
