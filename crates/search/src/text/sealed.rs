@@ -6,6 +6,7 @@ use loomwork_core::RawId;
 use loomwork_store::engine::Seq;
 use serde::{Deserialize, Serialize};
 use tantivy::collector::TopDocs;
+use tantivy::directory::error::LockError;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::query::{
     AllQuery, Bm25StatisticsProvider, BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, FuzzyTermQuery,
@@ -15,7 +16,7 @@ use tantivy::schema::{
     BytesOptions, Field, IndexRecordOption, NumericOptions, TextFieldIndexing, TextOptions,
 };
 use tantivy::tokenizer::{PreTokenizedString, Token};
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, TantivyError, Term};
 
 use super::excluded::Excluded;
 use super::query::TextQuery;
@@ -24,7 +25,7 @@ use super::tokenizer::{self, Tokenizer};
 use crate::doc::{Doc, Scored};
 use crate::index::Schema;
 use crate::place::Place;
-use crate::{Filter, Result, Value};
+use crate::{Error, Filter, Result, Value};
 
 /// The memory in which tantivy collects documents before it writes a segment.
 pub const WRITER_MEMORY: usize = 48 << 20;
@@ -103,10 +104,17 @@ impl Sealed {
         let (fields, of_tantivy) = Fields::of(schema);
         if let Place::Folder(folder) = place
             && let Ok(index) = Index::open_in_dir(folder)
-            && let Some(applied) = applied(&index, &stamp)
-            && let Ok(sealed) = Self::over(index, fields.clone(), stamp.clone())
         {
-            return Ok((sealed, Some(applied)));
+            let applied = applied(&index, &stamp);
+            match Self::over(index, fields.clone(), stamp.clone()) {
+                Ok(sealed) if applied.is_some() => return Ok((sealed, applied)),
+                // What another one writes is not made anew under its hands.
+                Err(Error::Text(TantivyError::LockFailure(LockError::LockBusy, _))) => {
+                    let (index, folder) = (schema.name.clone(), folder.display().to_string());
+                    return Err(Error::FolderInUse { index, folder });
+                }
+                _ => {}
+            }
         }
         let index = match place {
             Place::Memory => Index::create_in_ram(of_tantivy),
