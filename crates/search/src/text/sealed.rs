@@ -137,6 +137,11 @@ impl Sealed {
 
     /// Writes a tail in one commit that says up to where it goes, and returns who searches it.
     pub(super) fn commit(&mut self, tail: &Tail, tokenizers: &[Tokenizer]) -> Result<Searcher> {
+        let written = self.write(tail, tokenizers);
+        self.or_new_writer(written)
+    }
+
+    fn write(&mut self, tail: &Tail, tokenizers: &[Tokenizer]) -> Result<Searcher> {
         let fields = self.fields.clone();
         let writer = self.writer()?;
         for id in tail.touched.keys() {
@@ -150,8 +155,17 @@ impl Sealed {
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) -> Result<Searcher> {
-        self.writer()?.delete_all_documents()?;
-        self.seal(Seq::default())
+        let cleared = self.writer().and_then(|writer| Ok(writer.delete_all_documents()?));
+        let cleared = cleared.and_then(|_| self.seal(Seq::default()));
+        self.or_new_writer(cleared)
+    }
+
+    /// A writer that has failed takes nothing any more, so the next commit has a new one.
+    fn or_new_writer<T>(&mut self, written: Result<T>) -> Result<T> {
+        if written.is_err() {
+            self.writer = None;
+        }
+        written
     }
 
     fn seal(&mut self, applied: Seq) -> Result<Searcher> {
