@@ -34,7 +34,7 @@ pub const WRITER_MEMORY: usize = 48 << 20;
 const MAX_DEAD: f32 = 0.3;
 
 /// The version of what is written here; an index of another is made anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What the term of a field's every value is, next to those of its texts and flags.
 const ANY: &str = "*";
@@ -419,15 +419,16 @@ impl Fields {
     }
 }
 
-/// The longest text that is a term as it is; a longer one is cut and carries its hash.
-const MAX_TERM: usize = 200;
+/// The longest text that is a term as it is, below what tantivy takes; a longer one is cut and carries
+/// its hash, and so keeps its place among others unless they begin with the same so many bytes.
+const MAX_TERM: usize = 60_000;
 
 fn text_term(text: &str) -> String {
     if text.len() <= MAX_TERM {
         return format!("t{text}");
     }
     let cut = &text[..text.floor_char_boundary(MAX_TERM)];
-    format!("l{:016x}{:08x}{cut}", text.len(), crc32fast::hash(text.as_bytes()))
+    format!("t{cut}{:016x}{:08x}", text.len(), crc32fast::hash(text.as_bytes()))
 }
 
 fn flag_term(flag: bool) -> &'static str {
@@ -468,7 +469,7 @@ impl FilterFields {
     /// Texts and flags are few, so their terms are compared.
     fn texts(&self, from: Option<&Value>, to: Option<&Value>) -> Box<dyn Query> {
         let term = |value: &Value| match value {
-            Value::Text(text) => Some(Term::from_field_text(self.terms, &format!("t{text}"))),
+            Value::Text(text) => Some(Term::from_field_text(self.terms, &text_term(text))),
             Value::Bool(flag) => Some(Term::from_field_text(self.terms, flag_term(*flag))),
             Value::Int(_) | Value::Float(_) => None,
         };
@@ -504,7 +505,8 @@ impl Bounds<i64> {
             None => Bound::Unbounded,
             Some(Value::Int(int)) => Bound::Included(*int),
             Some(Value::Float(float)) if float.is_nan() => return None,
-            Some(Value::Float(float)) if *float > i64::MAX as f64 => return Some(None),
+            // The float is 2^63, one more than the greatest integer.
+            Some(Value::Float(float)) if *float >= i64::MAX as f64 => return Some(None),
             Some(Value::Float(float)) => Bound::Included(float.ceil() as i64),
             Some(_) => return None,
         };
