@@ -219,7 +219,7 @@ impl Follower {
                 Some(doc) if touched.vector => self.look_up_vectors(tx, doc, &mut news)?,
                 Some(doc) => {
                     for vectors in self.spaces() {
-                        vectors.index.set_values(end, *id, &doc.values)?;
+                        vectors.index.set_values(*id, &doc.values)?;
                     }
                 }
                 None => {
