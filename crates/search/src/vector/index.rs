@@ -287,8 +287,8 @@ impl VectorIndex {
                 graph.write(&path(folder, number))?;
             }
         }
-        drop(room);
-        self.give_graph(&segment, graph);
+        // Its place is kept for it, or it might be built in vain, again and again.
+        segment.set_graph(Box::new(graph), room);
         Ok(true)
     }
 
