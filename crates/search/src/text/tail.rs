@@ -231,7 +231,7 @@ impl Search<'_> {
                 rest.iter().all(|(word, at)| {
                     let wanted = position + (at - start);
                     let here = postings(word).binary_search_by_key(&posting.row, |other| other.row).ok();
-                    here.is_some_and(|index| postings(word)[index].positions.contains(&wanted))
+                    here.is_some_and(|index| postings(word)[index].positions.binary_search(&wanted).is_ok())
                 })
             };
             let times = posting.positions.iter().filter(|position| follows(position)).count();
