@@ -39,6 +39,8 @@ pub(crate) enum TextQuery {
     Any(Vec<TextQuery>),
     /// A row meets all of these.
     All(Vec<TextQuery>),
+    /// A row meets the first; if it meets the second too, that counts as well.
+    Prefer(Box<TextQuery>, Box<TextQuery>),
     /// A row does not meet this.
     Not(Box<TextQuery>),
 }
@@ -144,9 +146,7 @@ impl Parser<'_> {
                 Ok(TextQuery::All(must))
             }
             (_, false) => {
-                let required = TextQuery::All(must.clone());
-                must.push(TextQuery::Any(may));
-                Ok(TextQuery::Any(vec![TextQuery::All(must), required]))
+                Ok(TextQuery::Prefer(Box::new(TextQuery::All(must)), Box::new(TextQuery::Any(may))))
             }
         }
     }

@@ -282,6 +282,10 @@ impl SealedReader {
             TextQuery::All(queries) => Box::new(BooleanQuery::new(
                 queries.iter().map(|query| (Occur::Must, self.query(query, scope))).collect(),
             )),
+            TextQuery::Prefer(must, may) => Box::new(BooleanQuery::new(vec![
+                (Occur::Must, self.query(must, scope)),
+                (Occur::Should, self.query(may, scope)),
+            ])),
             TextQuery::Not(query) => not(self.query(query, scope)),
         }
     }

@@ -114,6 +114,10 @@ impl Wanted {
             TextQuery::Any(queries) | TextQuery::All(queries) => {
                 queries.iter().for_each(|query| self.add(query, of, tokenizer));
             }
+            TextQuery::Prefer(must, may) => {
+                self.add(must, of, tokenizer);
+                self.add(may, of, tokenizer);
+            }
             TextQuery::Word { .. } | TextQuery::Phrase { .. } | TextQuery::Not(_) => {}
         }
     }

@@ -177,6 +177,11 @@ impl Search<'_> {
                 all
             }),
             TextQuery::All(queries) => self.all(queries),
+            TextQuery::Prefer(must, may) => {
+                let (mut met, may) = (self.scores(must), self.scores(may));
+                met.iter_mut().for_each(|(row, score)| *score += may.get(row).copied().unwrap_or_default());
+                met
+            }
             TextQuery::Not(query) => {
                 let met = self.scores(query);
                 let rows = 0..self.tail.docs.len() as u32;
