@@ -149,6 +149,16 @@ pub enum Error {
     /// The files of an index cannot be read or written.
     #[error("the files of an index cannot be used: {0}")]
     Files(#[from] std::io::Error),
+    /// The folder of an index belongs to a search that is still open, in this process or another one.
+    #[error(
+        "the index `{index}` cannot be started: another search uses its folder {folder}; shut that one down, or give each its own"
+    )]
+    FolderInUse {
+        /// The index.
+        index: String,
+        /// The folder.
+        folder: String,
+    },
     /// A filter is nested too deep.
     #[error("a filter is nested more than {limit} deep; split it")]
     FilterTooDeep {
@@ -170,7 +180,7 @@ impl Fault for Error {
             Self::Model(error) => Fault::kind(error),
             Self::Panicked => Kind::Internal,
             Self::EmptyQuery { .. } | Self::QueryTooLong { .. } | Self::Syntax { .. } => Kind::Invalid,
-            Self::Files(_) | Self::Text(_) => Kind::Unavailable,
+            Self::Files(_) | Self::Text(_) | Self::FolderInUse { .. } => Kind::Unavailable,
         }
     }
 }

@@ -147,8 +147,13 @@ impl Follower {
     ///
     /// Cancel safety: a step that has begun is completed.
     pub(crate) async fn catch_up(self: &Arc<Self>) -> Result<()> {
+        self.catch_up_within(usize::MAX).await
+    }
+
+    /// As [`catch_up`](Self::catch_up), but stops once so many rows wait for a commit.
+    async fn catch_up_within(self: &Arc<Self>, pending: usize) -> Result<()> {
         let target = self.store.committed();
-        while self.seen() < target {
+        while self.seen() < target && self.state().pending < pending {
             let turn = self.turns.clone().lock_owned().await;
             if self.seen() < target {
                 self.step(turn, move |follower, tx| follower.follow(tx, target)).await?;
@@ -219,7 +224,7 @@ impl Follower {
                 Some(doc) if touched.vector => self.look_up_vectors(tx, doc, &mut news)?,
                 Some(doc) => {
                     for vectors in self.spaces() {
-                        vectors.index.set_values(end, *id, &doc.values)?;
+                        vectors.index.set_values(*id, &doc.values)?;
                     }
                 }
                 None => {

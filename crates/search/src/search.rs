@@ -192,6 +192,7 @@ impl Search {
     /// Waits until what was changed up to `seq` is embedded, in all indexes, and so is found by its
     /// vectors. [`Store::committed`] is the position of what was written so far.
     ///
+    /// A row that has changed again since is found by the text of that change, which a later `seq` waits for.
     /// It waits for ever where no pool runs that [`bind`](Self::bind) has seen.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod query;
 mod sealed;
 mod snippet;
 mod tail;
+mod terms;
 mod tokenizer;
 
 pub(crate) use index::TextIndex;

@@ -67,7 +67,7 @@ impl Follower {
 
     async fn work(self: &Arc<Self>) -> Result<()> {
         self.fill().await?;
-        self.catch_up().await?;
+        self.catch_up_within(COMMIT_DOCS).await?;
         let state = *self.state();
         // A fill commits by rows alone, since a commit costs about the same for any number of them; changes
         // of other tables are committed once in a while, so that the feed can be forgotten.
@@ -84,10 +84,16 @@ impl Follower {
         blocking(move || follower.text.release()).await
     }
 
-    /// Catches up and commits.
+    /// Catches up and commits, several times where it is far behind: what is not committed is in memory.
     pub(crate) async fn commit_all(self: &Arc<Self>) -> Result<()> {
-        self.catch_up().await?;
-        self.commit().await
+        let target = self.store.committed();
+        loop {
+            self.catch_up_within(COMMIT_DOCS).await?;
+            self.commit().await?;
+            if self.seen() >= target {
+                return Ok(());
+            }
+        }
     }
 
     /// Commits what is in the structures, and tells the store up to where.

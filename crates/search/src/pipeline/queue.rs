@@ -60,7 +60,8 @@ impl Embedder {
         }
         let mut wanting = Vec::new();
         for (owner, (from, op)) in changed {
-            if op == Op::Delete {
+            // One that is there again keeps what it has.
+            if op == Op::Delete && self.source.doc(tx, owner)?.is_none() {
                 vectors::delete_of(tx, schema.table, owner)?;
                 continue;
             }

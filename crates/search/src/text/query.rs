@@ -39,6 +39,8 @@ pub(crate) enum TextQuery {
     Any(Vec<TextQuery>),
     /// A row meets all of these.
     All(Vec<TextQuery>),
+    /// A row meets the first; if it meets the second too, that counts as well.
+    Prefer(Box<TextQuery>, Box<TextQuery>),
     /// A row does not meet this.
     Not(Box<TextQuery>),
 }
@@ -116,9 +118,6 @@ impl Parser<'_> {
 
     /// Clauses that follow each other, of which one is enough, unless some must or must not be met.
     fn any(&mut self, depth: usize) -> Result<TextQuery> {
-        if depth > MAX_QUERY_DEPTH {
-            return Err(self.wrong("it is nested too deep"));
-        }
         let (mut may, mut must) = (Vec::new(), Vec::new());
         loop {
             match self.peek() {
@@ -147,9 +146,7 @@ impl Parser<'_> {
                 Ok(TextQuery::All(must))
             }
             (_, false) => {
-                let required = TextQuery::All(must.clone());
-                must.push(TextQuery::Any(may));
-                Ok(TextQuery::Any(vec![TextQuery::All(must), required]))
+                Ok(TextQuery::Prefer(Box::new(TextQuery::All(must)), Box::new(TextQuery::Any(may))))
             }
         }
     }
@@ -164,6 +161,9 @@ impl Parser<'_> {
     }
 
     fn clause(&mut self, depth: usize) -> Result<TextQuery> {
+        if depth > MAX_QUERY_DEPTH {
+            return Err(self.wrong("it is nested too deep"));
+        }
         if self.takes("NOT") {
             return Ok(TextQuery::Not(Box::new(self.clause(depth + 1)?)));
         }

@@ -1,30 +1,30 @@
 //! Texts that are committed, in tantivy.
 
-use std::ops::Bound;
-
 use loomwork_core::RawId;
 use loomwork_store::engine::Seq;
 use serde::{Deserialize, Serialize};
 use tantivy::collector::TopDocs;
+use tantivy::directory::error::LockError;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::query::{
     AllQuery, Bm25StatisticsProvider, BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, FuzzyTermQuery,
-    Occur, PhraseQuery, Query, RangeQuery, TermQuery,
+    Occur, PhraseQuery, Query, TermQuery,
 };
 use tantivy::schema::{
     BytesOptions, Field, IndexRecordOption, NumericOptions, TextFieldIndexing, TextOptions,
 };
 use tantivy::tokenizer::{PreTokenizedString, Token};
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, TantivyError, Term};
 
 use super::excluded::Excluded;
 use super::query::TextQuery;
 use super::tail::{PREFIX_SCORE, Statistics, Tail};
+use super::terms::{ANY, FilterFields, flag_term, text_term};
 use super::tokenizer::{self, Tokenizer};
 use crate::doc::{Doc, Scored};
 use crate::index::Schema;
 use crate::place::Place;
-use crate::{Filter, Result, Value};
+use crate::{Error, Filter, Result, Value};
 
 /// The memory in which tantivy collects documents before it writes a segment.
 pub const WRITER_MEMORY: usize = 48 << 20;
@@ -33,10 +33,7 @@ pub const WRITER_MEMORY: usize = 48 << 20;
 const MAX_DEAD: f32 = 0.3;
 
 /// The version of what is written here; an index of another is made anew.
-const VERSION: u32 = 1;
-
-/// What the term of a field's every value is, next to those of its texts and flags.
-const ANY: &str = "*";
+const VERSION: u32 = 2;
 
 /// Texts that are committed, in tantivy.
 pub(super) struct Sealed {
@@ -76,14 +73,6 @@ struct Fields {
     filters: Vec<FilterFields>,
 }
 
-/// The fields for one filter field: numbers by their type, so that no large integer is rounded.
-#[derive(Clone, Copy, Debug)]
-struct FilterFields {
-    terms: Field,
-    ints: Field,
-    floats: Field,
-}
-
 impl Sealed {
     /// Opens the index, and says up to where it has applied the feed; `None` if it has to be filled.
     pub(super) fn open(place: &Place, schema: &Schema, store: RawId) -> Result<(Self, Option<Seq>)> {
@@ -103,10 +92,17 @@ impl Sealed {
         let (fields, of_tantivy) = Fields::of(schema);
         if let Place::Folder(folder) = place
             && let Ok(index) = Index::open_in_dir(folder)
-            && let Some(applied) = applied(&index, &stamp)
-            && let Ok(sealed) = Self::over(index, fields.clone(), stamp.clone())
         {
-            return Ok((sealed, Some(applied)));
+            let applied = applied(&index, &stamp);
+            match Self::over(index, fields.clone(), stamp.clone()) {
+                Ok(sealed) if applied.is_some() => return Ok((sealed, applied)),
+                // What another one writes is not made anew under its hands.
+                Err(Error::Text(TantivyError::LockFailure(LockError::LockBusy, _))) => {
+                    let (index, folder) = (schema.name.clone(), folder.display().to_string());
+                    return Err(Error::FolderInUse { index, folder });
+                }
+                _ => {}
+            }
         }
         let index = match place {
             Place::Memory => Index::create_in_ram(of_tantivy),
@@ -129,6 +125,11 @@ impl Sealed {
 
     /// Writes a tail in one commit that says up to where it goes, and returns who searches it.
     pub(super) fn commit(&mut self, tail: &Tail, tokenizers: &[Tokenizer]) -> Result<Searcher> {
+        let written = self.write(tail, tokenizers);
+        self.or_new_writer(written)
+    }
+
+    fn write(&mut self, tail: &Tail, tokenizers: &[Tokenizer]) -> Result<Searcher> {
         let fields = self.fields.clone();
         let writer = self.writer()?;
         for id in tail.touched.keys() {
@@ -142,8 +143,17 @@ impl Sealed {
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) -> Result<Searcher> {
-        self.writer()?.delete_all_documents()?;
-        self.seal(Seq::default())
+        let cleared = self.writer().and_then(|writer| Ok(writer.delete_all_documents()?));
+        let cleared = cleared.and_then(|_| self.seal(Seq::default()));
+        self.or_new_writer(cleared)
+    }
+
+    /// A writer that has failed takes nothing any more, so the next commit has a new one.
+    fn or_new_writer<T>(&mut self, written: Result<T>) -> Result<T> {
+        if written.is_err() {
+            self.writer = None;
+        }
+        written
     }
 
     fn seal(&mut self, applied: Seq) -> Result<Searcher> {
@@ -260,6 +270,10 @@ impl SealedReader {
             TextQuery::All(queries) => Box::new(BooleanQuery::new(
                 queries.iter().map(|query| (Occur::Must, self.query(query, scope))).collect(),
             )),
+            TextQuery::Prefer(must, may) => Box::new(BooleanQuery::new(vec![
+                (Occur::Must, self.query(must, scope)),
+                (Occur::Should, self.query(may, scope)),
+            ])),
             TextQuery::Not(query) => not(self.query(query, scope)),
         }
     }
@@ -397,140 +411,7 @@ impl Fields {
     }
 }
 
-/// The longest text that is a term as it is; a longer one is cut and carries its hash.
-const MAX_TERM: usize = 200;
-
-fn text_term(text: &str) -> String {
-    if text.len() <= MAX_TERM {
-        return format!("t{text}");
-    }
-    let cut = &text[..text.floor_char_boundary(MAX_TERM)];
-    format!("l{:016x}{:08x}{cut}", text.len(), crc32fast::hash(text.as_bytes()))
-}
-
-fn flag_term(flag: bool) -> &'static str {
-    if flag { "b1" } else { "b0" }
-}
-
-impl FilterFields {
-    fn term(&self, text: &str) -> Box<dyn Query> {
-        Box::new(TermQuery::new(Term::from_field_text(self.terms, text), IndexRecordOption::Basic))
-    }
-
-    fn having(&self, value: &Value) -> Box<dyn Query> {
-        match value {
-            Value::Bool(flag) => self.term(flag_term(*flag)),
-            Value::Text(text) => self.term(&text_term(text)),
-            Value::Int(_) | Value::Float(_) => self.numbers(Some(value), Some(value)),
-        }
-    }
-
-    fn between(&self, from: Option<&Value>, to: Option<&Value>) -> Box<dyn Query> {
-        let is_number = |value: &Value| matches!(value, Value::Int(_) | Value::Float(_));
-        match (from, to) {
-            (None, None) => self.term(ANY),
-            (from, to) if from.into_iter().chain(to).all(is_number) => self.numbers(from, to),
-            (from, to) => self.texts(from, to),
-        }
-    }
-
-    fn numbers(&self, from: Option<&Value>, to: Option<&Value>) -> Box<dyn Query> {
-        let (Some(ints), Some(floats)) = (Bounds::ints(from, to), Bounds::floats(from, to)) else {
-            return none();
-        };
-        let ints = ints.map(|bounds| bounds.query(|int| Term::from_field_i64(self.ints, int)));
-        let floats = floats.map(|bounds| bounds.query(|float| Term::from_field_f64(self.floats, float)));
-        any(ints.into_iter().chain(floats).collect())
-    }
-
-    /// Texts and flags are few, so their terms are compared.
-    fn texts(&self, from: Option<&Value>, to: Option<&Value>) -> Box<dyn Query> {
-        let term = |value: &Value| match value {
-            Value::Text(text) => Some(Term::from_field_text(self.terms, &format!("t{text}"))),
-            Value::Bool(flag) => Some(Term::from_field_text(self.terms, flag_term(*flag))),
-            Value::Int(_) | Value::Float(_) => None,
-        };
-        let is_text = |value: &Value| matches!(value, Value::Text(_));
-        let of_texts = from.into_iter().chain(to).all(is_text);
-        let of_flags = !from.into_iter().chain(to).any(is_text);
-        if !(of_texts || of_flags) {
-            return none();
-        }
-        let (least, most) = if of_texts { ("t", "u") } else { ("b0", "b2") };
-        let edge = |text| Term::from_field_text(self.terms, text);
-        let (low, high) = (from.map(term), to.map(term));
-        let (Some(low), Some(high)) =
-            (low.unwrap_or(Some(edge(least))), high.map_or(Some(None), |term| term.map(Some)))
-        else {
-            return none();
-        };
-        let high = high.map_or(Bound::Excluded(edge(most)), Bound::Included);
-        Box::new(tantivy::query::InvertedIndexRangeQuery::new(Bound::Included(low), high))
-    }
-}
-
-/// The bounds of numbers of one type.
-struct Bounds<T> {
-    low: Bound<T>,
-    high: Bound<T>,
-}
-
-impl Bounds<i64> {
-    /// Returns the integers between two numbers: `None` if a bound is NaN, `Some(None)` if there are none.
-    fn ints(from: Option<&Value>, to: Option<&Value>) -> Option<Option<Self>> {
-        let low = match from {
-            None => Bound::Unbounded,
-            Some(Value::Int(int)) => Bound::Included(*int),
-            Some(Value::Float(float)) if float.is_nan() => return None,
-            Some(Value::Float(float)) if *float > i64::MAX as f64 => return Some(None),
-            Some(Value::Float(float)) => Bound::Included(float.ceil() as i64),
-            Some(_) => return None,
-        };
-        let high = match to {
-            None => Bound::Unbounded,
-            Some(Value::Int(int)) => Bound::Included(*int),
-            Some(Value::Float(float)) if float.is_nan() => return None,
-            Some(Value::Float(float)) if *float < i64::MIN as f64 => return Some(None),
-            Some(Value::Float(float)) => Bound::Included(float.floor() as i64),
-            Some(_) => return None,
-        };
-        Some(Some(Self { low, high }))
-    }
-}
-
-impl Bounds<f64> {
-    /// Returns the floats between two numbers: `None` if a bound is NaN.
-    fn floats(from: Option<&Value>, to: Option<&Value>) -> Option<Option<Self>> {
-        // The float nearest to a large integer may be on the wrong side of it, and is left out then.
-        let bound = |value: Option<&Value>, wrong: std::cmp::Ordering| match value {
-            None => Some(Bound::Unbounded),
-            Some(Value::Float(float)) if float.is_nan() => None,
-            Some(Value::Float(float)) => Some(Bound::Included(*float)),
-            Some(Value::Int(int)) => {
-                let near = *int as f64;
-                let outside = Value::Float(near).compare(&Value::Int(*int)) == Some(wrong);
-                Some(if outside { Bound::Excluded(near) } else { Bound::Included(near) })
-            }
-            Some(_) => None,
-        };
-        let low = bound(from, std::cmp::Ordering::Less)?;
-        let high = bound(to, std::cmp::Ordering::Greater)?;
-        Some(Some(Self { low, high }))
-    }
-}
-
-impl<T> Bounds<T> {
-    fn query(self, mut term: impl FnMut(T) -> Term) -> Box<dyn Query> {
-        let low = self.low.map(&mut term);
-        let high = self.high.map(&mut term);
-        match (&low, &high) {
-            (Bound::Unbounded, Bound::Unbounded) => Box::new(AllQuery),
-            _ => Box::new(RangeQuery::new(low, high)),
-        }
-    }
-}
-
-fn any(queries: Vec<Box<dyn Query>>) -> Box<dyn Query> {
+pub(super) fn any(queries: Vec<Box<dyn Query>>) -> Box<dyn Query> {
     Box::new(BooleanQuery::new(queries.into_iter().map(|query| (Occur::Should, query)).collect()))
 }
 
@@ -539,7 +420,7 @@ fn not(query: Box<dyn Query>) -> Box<dyn Query> {
     Box::new(BooleanQuery::new(vec![(Occur::Must, everything), (Occur::MustNot, Box::new(Excluded(query)))]))
 }
 
-fn none() -> Box<dyn Query> {
+pub(super) fn none() -> Box<dyn Query> {
     Box::new(EmptyQuery)
 }
 

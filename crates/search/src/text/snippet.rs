@@ -70,13 +70,15 @@ pub(crate) fn snippet(
         }
     });
     let first = hits.first()?.0.clone();
-    let window = |start: usize| {
+    // Hits are in their order, so those of a place follow each other.
+    let worth = |place: &usize| {
+        let rest = &hits[*place..];
+        let start = rest[0].0.start;
         let end = text[start..].char_indices().nth(options.letters).map_or(text.len(), |(at, _)| start + at);
-        hits.iter().filter(move |(hit, _)| hit.start >= start && hit.end <= end)
+        let inside = rest.iter().take_while(|(hit, _)| hit.end <= end);
+        inside.map(|(_, word)| word).collect::<HashSet<_>>().len()
     };
-    let worth = |start: usize| window(start).map(|(_, word)| word).collect::<HashSet<_>>().len();
-    let start =
-        hits.iter().map(|(hit, _)| hit.start).rev().max_by_key(|start| worth(*start)).unwrap_or(first.start);
+    let start = (0..hits.len()).rev().max_by_key(worth).map_or(first.start, |place| hits[place].0.start);
     // A third of the letters leads up to the first word, from the beginning of a word on.
     let lead = text[..start].char_indices().rev().nth(options.letters / 3).map_or(0, |(at, _)| at);
     let lead = if lead == 0 {
@@ -111,6 +113,10 @@ impl Wanted {
             }
             TextQuery::Any(queries) | TextQuery::All(queries) => {
                 queries.iter().for_each(|query| self.add(query, of, tokenizer));
+            }
+            TextQuery::Prefer(must, may) => {
+                self.add(must, of, tokenizer);
+                self.add(may, of, tokenizer);
             }
             TextQuery::Word { .. } | TextQuery::Phrase { .. } | TextQuery::Not(_) => {}
         }

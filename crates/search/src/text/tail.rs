@@ -177,6 +177,11 @@ impl Search<'_> {
                 all
             }),
             TextQuery::All(queries) => self.all(queries),
+            TextQuery::Prefer(must, may) => {
+                let (mut met, may) = (self.scores(must), self.scores(may));
+                met.iter_mut().for_each(|(row, score)| *score += may.get(row).copied().unwrap_or_default());
+                met
+            }
             TextQuery::Not(query) => {
                 let met = self.scores(query);
                 let rows = 0..self.tail.docs.len() as u32;
@@ -231,7 +236,7 @@ impl Search<'_> {
                 rest.iter().all(|(word, at)| {
                     let wanted = position + (at - start);
                     let here = postings(word).binary_search_by_key(&posting.row, |other| other.row).ok();
-                    here.is_some_and(|index| postings(word)[index].positions.contains(&wanted))
+                    here.is_some_and(|index| postings(word)[index].positions.binary_search(&wanted).is_ok())
                 })
             };
             let times = posting.positions.iter().filter(|position| follows(position)).count();

@@ -83,6 +83,7 @@ fn meets(doc: &Doc, query: &TextQuery) -> bool {
         }),
         TextQuery::Any(queries) => queries.iter().any(|query| meets(doc, query)),
         TextQuery::All(queries) => queries.iter().all(|query| meets(doc, query)),
+        TextQuery::Prefer(must, _) => meets(doc, must),
         TextQuery::Not(query) => !meets(doc, query),
     }
 }
@@ -90,12 +91,13 @@ fn meets(doc: &Doc, query: &TextQuery) -> bool {
 fn query(random: &Random, depth: u32) -> TextQuery {
     let field = [None, None, Some(0), Some(1)][random.below(4) as usize];
     let word = |random: &Random| WORDS[random.below(WORDS.len() as u64) as usize].to_owned();
-    match random.below(if depth == 0 { 5 } else { 8 }) {
+    match random.below(if depth == 0 { 5 } else { 9 }) {
         0..3 => TextQuery::Word { text: word(random), prefix: false, field },
         3 => TextQuery::Word { text: word(random).chars().take(3).collect(), prefix: true, field },
         4 => TextQuery::Phrase { text: format!("{} {}", word(random), word(random)), field },
         5 => TextQuery::Any((0..1 + random.below(3)).map(|_| query(random, depth - 1)).collect()),
         6 => TextQuery::All((0..1 + random.below(3)).map(|_| query(random, depth - 1)).collect()),
+        7 => TextQuery::Prefer(Box::new(query(random, depth - 1)), Box::new(query(random, depth - 1))),
         _ => TextQuery::Not(Box::new(query(random, depth - 1))),
     }
 }

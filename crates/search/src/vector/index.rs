@@ -287,8 +287,8 @@ impl VectorIndex {
                 graph.write(&path(folder, number))?;
             }
         }
-        drop(room);
-        self.give_graph(&segment, graph);
+        // Its place is kept for it, or it might be built in vain, again and again.
+        segment.set_graph(Box::new(graph), room);
         Ok(true)
     }
 
@@ -328,9 +328,10 @@ impl VectorIndex {
     }
 
     /// Takes in new filter values of a row whose vector is the same; a row without a vector has none.
-    pub(crate) fn set_values(&self, seq: Seq, id: RawId, values: &[Vec<Value>]) -> Result<()> {
+    ///
+    /// The position stays: a commit may come before the [`put`](Self::put) of the rest of the step.
+    pub(crate) fn set_values(&self, id: RawId, values: &[Vec<Value>]) -> Result<()> {
         let mut state = self.state_mut();
-        state.applied = state.applied.max(seq);
         state.is_dirty = true;
         let Some((number, row)) = state.rows.get(&id).copied() else { return Ok(()) };
         let Some(segment) = state.segments.get(&number).map(|slot| slot.segment.clone()) else {

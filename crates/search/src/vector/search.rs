@@ -58,16 +58,18 @@ struct Candidates {
     all: Vec<Candidate>,
     /// What a row has to reach.
     floor: f32,
+    /// How many there may be before the next cut.
+    room: usize,
 }
 
 impl Candidates {
     fn new(count: usize) -> Self {
-        Self { count, all: Vec::new(), floor: f32::NEG_INFINITY }
+        Self { count, all: Vec::new(), floor: f32::NEG_INFINITY, room: 2 * count + BLOCK }
     }
 
     fn push(&mut self, candidate: Candidate) {
         self.all.push(candidate);
-        if self.all.len() >= 2 * self.count + BLOCK {
+        if self.all.len() >= self.room {
             self.cut();
         }
     }
@@ -81,6 +83,8 @@ impl Candidates {
         let (_, last, _) = self.all.select_nth_unstable_by(self.count - 1, by_least);
         self.floor = self.floor.max(last.least());
         self.all.retain(|candidate| candidate.most() >= self.floor);
+        // All that are equally near stay, so the next cut waits until there are twice as many.
+        self.room = 2 * self.all.len() + BLOCK;
     }
 }
 

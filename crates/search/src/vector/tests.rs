@@ -156,7 +156,7 @@ fn whatever_happened_the_nearest_are_those_of_a_plain_search() {
                 }
                 75..85 => {
                     let (changed, values) = (id(random.below(400)), values(&random));
-                    index.set_values(Seq(seq), changed, &values).expect("it is changed");
+                    index.set_values(changed, &values).expect("it is changed");
                     if let Some(row) = model.rows.get_mut(&changed) {
                         row.1 = values;
                     }
@@ -180,6 +180,37 @@ fn whatever_happened_the_nearest_are_those_of_a_plain_search() {
             }
         }
         check(&index, &model, &random);
+    }
+}
+
+#[test]
+fn values_that_came_in_before_the_rest_of_their_step_claim_no_position() {
+    let (folder, random) = (tempfile::tempdir().expect("a folder"), Random::seeded(9));
+    let place = Place::Folder(folder.path().to_owned());
+    let (index, _) = open(&place);
+    let put = |number| VectorPut { id: id(number), vector: vector(&random), values: values(&random) };
+    index.put(Seq(5), vec![put(1)], &[]).expect("it is put");
+    index.set_values(id(1), &values(&random)).expect("it is changed");
+    // A commit comes in between, and then the process dies.
+    assert_eq!(index.commit().expect("it is committed"), Seq(5));
+    drop(index);
+    let (index, applied) = open(&place);
+    assert_eq!(applied, Some(Seq(5)), "the step is taken again");
+    index.put(Seq(6), vec![put(2)], &[]).expect("it is put");
+    assert_eq!(index.commit().expect("it is committed"), Seq(6));
+}
+
+#[test]
+fn many_rows_of_one_vector_are_found_like_others() {
+    const ROWS: u64 = 30_000;
+    let (index, _) = open(&Place::Memory);
+    let put =
+        |number| VectorPut { id: id(number), vector: vec![1.0; DIMENSION], values: vec![Vec::new(); 3] };
+    index.put(Seq(1), (0..ROWS).map(put).collect(), &[]).expect("they are put");
+    for exact in [false, true] {
+        let options = VectorOptions { limit: 10, exact, threshold: None };
+        let found = index.find(&[1.0; DIMENSION], &Filter::Everything, options).expect("it is found");
+        assert_eq!(found.len(), 10);
     }
 }
 

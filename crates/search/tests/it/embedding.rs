@@ -141,6 +141,32 @@ async fn a_vector_that_was_written_by_hand_stays() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_there_again_keeps_the_vector_that_it_was_given() {
+    let store = open(&Bed::new()).await;
+    let model = Arc::new(model());
+    let (search, pool) = start_embedding(&store, None, &model).await;
+    let id = add(&store, note("", "north")).await;
+    embedded(&store, &search).await;
+    pool.shutdown(super::yard::DEADLINE).await.unwrap();
+    super::yard::end(search).await;
+    // More than the upkeep looks at in one step lies between the two.
+    store.mutate(move |tx| tx.delete(id)).await.unwrap();
+    let others = |tx: &mut loomwork_store::Tx| {
+        (0..1_000).try_for_each(|_| tx.insert(Card { text: "other".into() }).map(drop))
+    };
+    store.mutate(others).await.unwrap();
+    let again = move |tx: &mut loomwork_store::Tx| {
+        tx.insert_at(id, note("", "north"))?;
+        vectors::insert(tx, &space(), id, vec![0.0, 0.0, 1.0, 0.0])
+    };
+    store.mutate(again).await.unwrap();
+    let (search, _pool) = start_embedding(&store, None, &model).await;
+    embedded(&store, &search).await;
+    let row = store.query(move |tx| vectors::of(tx, &space(), id)).await.unwrap().unwrap();
+    assert_eq!(row.vector(), [0.0, 0.0, 1.0, 0.0]);
+}
+
+#[tokio::test]
 async fn a_row_takes_its_vectors_along() {
     let store = open(&Bed::new()).await;
     let (search, _pool) = start_embedding(&store, None, &Arc::new(model())).await;

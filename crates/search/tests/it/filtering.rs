@@ -102,6 +102,51 @@ async fn every_combination_finds_what_a_look_at_all_rows_finds() {
     }
 }
 
+#[tokio::test]
+async fn values_at_the_edges_mean_the_same_before_and_after_a_commit() {
+    let store = open(&Bed::new()).await;
+    let notes = Index::<Note>::new("notes").text("body", |note| note.body.as_str()).vectors(space());
+    let notes = notes.field("author", |note: &Note| note.author.clone());
+    let notes = notes.field("most", |note: &Note| i64::MAX - i64::from(note.stars));
+    let search = builder(&store, None).index(notes).start().await.unwrap();
+    let long = |end: &str| "m".repeat(300) + end;
+    let mut rows = Vec::new();
+    for (author, stars) in [("a".to_owned(), 0), (long("a"), 1), (long("b"), 2), ("z".to_owned(), 3)] {
+        let id = store.mutate(move |tx| {
+            let id = tx.insert(by(&author, stars, "wool"))?.id;
+            vectors::insert(tx, &space(), id, vec![1.0, 0.0, 0.0])?;
+            Ok(id)
+        });
+        rows.push(id.await.unwrap());
+    }
+    let beyond = 9_223_372_036_854_775_808.0;
+    let cases = [
+        (Filter::between("author", "b", "y"), vec![1, 2]),
+        (!Filter::between("author", "b", "y"), vec![0, 3]),
+        (Filter::at_least("author", "m".repeat(300)), vec![1, 2, 3]),
+        (Filter::at_most("author", "m".repeat(299)), vec![0]),
+        (Filter::eq("author", long("b")), vec![2]),
+        (Filter::between("author", long("a"), long("a")), vec![1]),
+        (!Filter::at_least("author", long("b")), vec![0, 1]),
+        (Filter::at_least("most", beyond), vec![]),
+        (!Filter::at_least("most", beyond), vec![0, 1, 2, 3]),
+        (Filter::at_most("most", beyond), vec![0, 1, 2, 3]),
+    ];
+    for is_committed in [false, true] {
+        if is_committed {
+            search.commit().await.unwrap();
+        }
+        for (filter, right) in &cases {
+            for query in [Query::text("wool"), Query::vector([1.0, 0.0, 0.0])] {
+                let found = hits(&search, Query { filter: filter.clone(), ..query }).await;
+                let mut found: Vec<_> = found.into_iter().map(|hit| hit.row.stars).collect();
+                found.sort_unstable();
+                assert_eq!(found, *right, "{filter:?}, committed: {is_committed}");
+            }
+        }
+    }
+}
+
 /// To the vector that is asked for.
 fn cosine(vector: &[f32]) -> f32 {
     vector[0] / vector.iter().map(|part| part * part).sum::<f32>().sqrt()

@@ -186,6 +186,24 @@ async fn operators_work_where_they_are_asked_for() {
 }
 
 #[tokio::test]
+async fn what_must_be_met_within_what_must_be_met_is_read_once() {
+    let store = open(&Bed::new()).await;
+    let search = start(&store, None).await;
+    let one = add(&store, note("", "wool")).await;
+    let both = add(&store, note("", "wool and yarn and wool")).await;
+    let nested = "+(".repeat(30) + "wool" + &" yarn)".repeat(30);
+    for commits in [false, true] {
+        if commits {
+            search.commit().await.unwrap();
+        }
+        for text in ["+wool yarn", &nested] {
+            let query = Query { syntax: Syntax::Operators, ..Query::text(text) };
+            assert_eq!(ids(&search, query).await, [both, one], "{text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_index_says_what_makes_two_vectors_near() {
     let store = open(&Bed::new()).await;
     let long = add(&store, note("long", "wool")).await;

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loomwork_core::{Clock, Tasks, Time};
 use loomwork_models::MockEmbeddings;
-use loomwork_search::{Filter, Index, Query, vectors};
+use loomwork_search::{COMMIT_DOCS, COMMIT_EVERY, Filter, Index, Query, Search, vectors};
 use loomwork_store::engine::Seq;
 use loomwork_store::{Store, feed};
 use loomwork_testkit::soon;
+use tokio::sync::OnceCell;
 
 use super::Bed;
 use super::yard::{
@@ -262,7 +263,7 @@ async fn an_index_that_a_newer_version_wrote_is_made_anew() {
     assert_eq!(std::fs::read(&manifest).unwrap()[0], ours[0]);
 
     let text = std::fs::read_to_string(&meta).unwrap();
-    let newer = text.replace("\\\"version\\\":1", "\\\"version\\\":2");
+    let newer = text.replace("\\\"version\\\":2", "\\\"version\\\":3");
     assert_ne!(newer, text);
     std::fs::write(&meta, newer).unwrap();
     let search = start(&store, Some(folder.path())).await;
@@ -304,6 +305,98 @@ async fn what_has_no_room_in_memory_is_read_from_the_folder() {
     for (query, right) in queries.into_iter().zip(right) {
         assert_eq!(ids(&search, query).await, right);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_of_many_writers_finds_what_it_wrote_while_others_commit() {
+    let (store, folder) = (open(&Bed::new()).await, tempfile::tempdir().unwrap());
+    let search = start(&store, Some(folder.path())).await;
+    let write = async |writer: usize| {
+        for round in 0..12 {
+            let word = format!("w{writer}r{round}");
+            let (title, vector) = (word.clone(), vec![1.0, writer as f32, round as f32]);
+            let insert = move |tx: &mut loomwork_store::Tx| {
+                let id = tx.insert(note(&title, "wool"))?.id;
+                vectors::insert(tx, &space(), id, vector.clone())?;
+                Ok(id)
+            };
+            let id = store.mutate(insert).await.unwrap();
+            let text = format!("{word} ");
+            assert_eq!(found(&search, &text).await, [id]);
+            let near = || Query { limit: 1, ..Query::vector([1.0, writer as f32, round as f32]) };
+            assert_eq!(ids(&search, near()).await, [id]);
+            match round % 3 {
+                0 => {
+                    store.mutate(move |tx| tx.delete(id)).await.unwrap();
+                    assert!(found(&search, &text).await.is_empty());
+                    assert_ne!(ids(&search, near()).await, [id]);
+                }
+                1 => search.commit().await.unwrap(),
+                _ => {
+                    store.mutate(move |tx| tx.update(id, |note| note.title = "other".into())).await.unwrap();
+                    assert!(found(&search, &text).await.is_empty());
+                    assert_eq!(ids(&search, near()).await, [id]);
+                }
+            }
+        }
+    };
+    tokio::join!(write(0), write(1), write(2), write(3));
+}
+
+#[tokio::test]
+async fn a_folder_that_can_be_written_again_is_written_again() {
+    let (store, folder) = (open(&Bed::new()).await, tempfile::tempdir().unwrap());
+    let search = start(&store, Some(folder.path())).await;
+    let one = add(&store, note("one", "wool")).await;
+    search.commit().await.unwrap();
+    let two = add(&store, note("two", "yarn")).await;
+    store.mutate(move |tx| vectors::insert(tx, &space(), two, vec![1.0, 0.0, 0.0])).await.unwrap();
+    let (here, away) = (folder.path().join("notes"), folder.path().join("away"));
+    std::fs::rename(&here, &away).unwrap();
+    assert!(soon(search.commit()).await.is_err());
+    assert_eq!(found(&search, "yarn").await, [two]);
+    if here.exists() {
+        std::fs::remove_dir_all(&here).unwrap();
+    }
+    std::fs::rename(&away, &here).unwrap();
+    soon(search.commit()).await.unwrap();
+    assert_eq!(search.stats()[0].rows, 2);
+    end(search).await;
+    let search = start(&store, Some(folder.path())).await;
+    assert_eq!(search.progress().await.unwrap()[0].filling, None);
+    assert_eq!(found(&search, "one two").await.len(), 2);
+    assert_eq!(found(&search, "wool").await, [one]);
+    assert_eq!(ids(&search, Query::vector([1.0, 0.0, 0.0])).await, [two]);
+}
+
+#[tokio::test]
+async fn whoever_was_away_for_long_commits_on_the_way() {
+    const ROWS: usize = 6_000;
+    let clock = Clock::manual(Time::from_millis(1_700_000_000_000));
+    let store = open_at(&Bed::new(), clock.clock()).await;
+    let (most, search) = (Arc::new(AtomicUsize::new(0)), Arc::new(OnceCell::<Search>::new()));
+    let (seen, of) = (most.clone(), search.clone());
+    let notes = Index::<Note>::new("notes").text("body", |note| note.body.as_str());
+    let notes = notes.field("stars", move |note| {
+        let pending = of.get().map_or(0, |search| search.stats()[0].pending);
+        seen.fetch_max(pending, Ordering::Relaxed);
+        note.stars
+    });
+    let search = search.get_or_init(async || builder(&store, None).index(notes).start().await.unwrap()).await;
+    soon(search.filled()).await.unwrap();
+    let insert = |tx: &mut loomwork_store::Tx| {
+        (0..ROWS as u32).try_for_each(|stars| tx.insert(by("ada", stars, "wool")).map(drop))
+    };
+    store.mutate(insert).await.unwrap();
+    let committed = async {
+        while search.stats()[0].rows < ROWS {
+            clock.advance(COMMIT_EVERY);
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(committed).await;
+    let most = most.load(Ordering::Relaxed);
+    assert!(most <= 2 * COMMIT_DOCS, "{most} rows waited for a commit");
 }
 
 /// The files of a name, wherever in the folder they are.

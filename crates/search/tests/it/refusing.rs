@@ -9,7 +9,9 @@ use loomwork_store::{Store, Table};
 use serde::{Deserialize, Serialize};
 
 use super::Bed;
-use super::yard::{Card, Note, embedded_notes, notes, open, start};
+use super::yard::{
+    Card, Note, add, builder, embedded_notes, end, found, note, notes, open, start,
+};
 
 /// A table of whose changes nobody hears.
 #[derive(Clone, Serialize, Deserialize, Table)]
@@ -119,4 +121,34 @@ async fn a_folder_that_cannot_be_written_is_an_error() {
     let store = open(&Bed::new()).await;
     let error = Search::builder(&store).folder(file).index(notes()).start().await.unwrap_err();
     assert!(matches!(error, Error::Files(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_query_that_is_nested_too_deep_is_refused() {
+    let store = open(&Bed::new()).await;
+    let search = start(&store, None).await;
+    for deep in ["NOT ".repeat(2_000) + "wool", "(".repeat(2_000) + "wool", "-(".repeat(2_000) + "wool"] {
+        let query = Query { syntax: Syntax::Operators, ..Query::text(deep) };
+        let error = search.find::<Note>("notes", query).await.unwrap_err().to_string();
+        assert!(error.contains("it is nested too deep"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_another_search_has_is_left_alone() {
+    let (store, folder) = (open(&Bed::new()).await, tempfile::tempdir().unwrap());
+    let search = start(&store, Some(folder.path())).await;
+    let one = add(&store, note("one", "wool")).await;
+    search.commit().await.unwrap();
+    let second = builder(&store, Some(folder.path())).index(notes()).start().await;
+    let error = second.map(drop).unwrap_err().to_string();
+    assert!(error.contains("another search uses its folder"), "{error}");
+    let two = add(&store, note("two", "wool")).await;
+    search.commit().await.unwrap();
+    assert_eq!(found(&search, "one two").await.len(), 2);
+    end(search).await;
+    let search = start(&store, Some(folder.path())).await;
+    assert_eq!(search.progress().await.unwrap()[0].filling, None);
+    assert_eq!(found(&search, "one").await, [one]);
+    assert_eq!(found(&search, "two").await, [two]);
 }
