@@ -6,6 +6,7 @@ mod machine;
 mod measure;
 mod messages;
 mod models;
+mod rate_limiter;
 mod report;
 mod store;
 mod workpool;
@@ -24,6 +25,7 @@ type Measure = fn(&Options) -> Result<Vec<Row>>;
 const GROUPS: &[(&str, Measure)] = &[
     ("messages", messages::measure),
     ("models", models::measure),
+    ("rate-limiter", rate_limiter::measure),
     ("store", store::measure),
     ("workpool", workpool::measure),
 ];

@@ -166,7 +166,7 @@ async fn run(plan: Plan) {
                         assert!(left < lowest || !pays, "{left} units would be left: {error}");
                         match model.wait(now, model.units, wanted + lowest) {
                             Some(wait) => {
-                                assert_eq!(kind, Kind::Limited { wait: Duration::from_millis(wait) })
+                                assert_eq!(kind, Kind::Limited { wait: Duration::from_millis(wait) });
                             }
                             None => assert_eq!(kind, Kind::Denied),
                         }

@@ -110,7 +110,7 @@ async fn nothing_asked_is_nothing_taken() {
 }
 
 #[tokio::test]
-async fn a_tier_is_a_changed_clone_over_the_same_balance() {
+async fn a_tier_is_a_changed_copy_over_the_same_balance() {
     let desk = Desk::open().await;
     let tier = |plan: &str| if plan == "large" { USER.capacity(10) } else { USER };
     let (large, small) = (tier("large"), tier("small"));
