@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use loomwork_core::Time;
-use loomwork_store::{Id, Key, Result, Row, Table, TableDef, Tx};
+use loomwork_store::{Id, Result, Row, Table, TableDef, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::rules::{Level, Rules, is_zero};
@@ -127,7 +127,7 @@ pub(crate) fn coarse(time: Time) -> Time {
 pub type HoldId = Id<HoldRow>;
 
 /// Where a hold stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Key)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldState {
     /// What it holds is kept for its owner.

@@ -84,8 +84,10 @@ async fn an_ended_hold_is_remembered_for_a_day() {
 #[tokio::test]
 async fn requests_wake_no_upkeep_and_idle_ones_rest() {
     let desk = Desk::open().await;
+    // A hold that lasts for long, so that each upkeep has a time to wait for once it rests.
+    desk.commit(|tx| hold(tx, &[WINDOW.ask("ada", 1)], DAY)).await;
     let tasks = desk.keep_up();
-    desk.clock.timers_waiting(1).await;
+    desk.clock.timers_waiting(2).await;
     // One request makes the row, the others change it.
     desk.take(&BUCKET, "hot", 1).await;
     let before = desk.begun.writes();

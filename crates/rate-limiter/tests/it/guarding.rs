@@ -32,6 +32,12 @@ fn a_flood_is_stopped_and_each_key_counts_for_itself() {
 }
 
 #[test]
+fn a_guard_is_shared_by_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&Guard::<u64>::new(&PER_ADDRESS, &Clock::system()).expect("the limit works"));
+}
+
+#[test]
 fn a_clock_that_is_set_back_locks_nobody_out() {
     let clock = Clock::manual(START);
     let guard = Guard::new(&PER_ADDRESS, &clock.clock()).expect("the limit works");

@@ -30,6 +30,7 @@ macro_rules! behaviour {
 }
 
 mod counting;
+mod damage;
 mod exact;
 mod guarding;
 mod histories;
