@@ -63,7 +63,8 @@ pub fn hold(tx: &mut Tx, asks: &[Ask<'_>], term: Duration) -> Result<Held> {
 /// with what may be spent, in the same transaction.
 ///
 /// # Errors
-/// [`LimitError::BadAccount`]; [`LimitError::AmountTooLarge`] where more than [`MAX_AMOUNT`](crate::MAX_AMOUNT) would be on hold;
+/// [`LimitError::BadAccount`]; [`LimitError::AmountTooLarge`] where more than
+/// [`MAX_AMOUNT`](crate::MAX_AMOUNT) would be on hold;
 /// [`LimitError::EmptyHold`] and [`LimitError::BadTerm`].
 pub fn hold_accounts(tx: &mut Tx, amounts: &[(&str, u64)], term: Duration) -> Result<HoldId> {
     let expires = end_of(tx, term)?;

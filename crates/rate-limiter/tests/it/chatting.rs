@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use loomwork_core::Kind;
 use loomwork_rate_limiter::{
-    HoldId, Limit, LimitError, MINUTE, Settlement, Weight, check_all, estimated_tokens, hold, limit_all, reserve, settle,
-    weighted,
+    HoldId, Limit, LimitError, MINUTE, Settlement, Weight, check_all, estimated_tokens, hold, limit_all,
+    reserve, settle, weighted,
 };
 use loomwork_store::{Result, Table, Tx};
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,10 @@ async fn messages_are_limited_per_user_and_in_all() {
         desk.commit(|tx| admit(tx, "ada", "hi", None)).await;
     }
     let error = desk.fail(|tx| admit(tx, "ada", "hi", None)).await;
-    assert_eq!((refusal(&error).limit(), error.kind()), ("send-message", Kind::Limited { wait: Duration::from_secs(5) }));
+    assert_eq!(
+        (refusal(&error).limit(), error.kind()),
+        ("send-message", Kind::Limited { wait: Duration::from_secs(5) })
+    );
     desk.commit(|tx| admit(tx, "bob", "hi", None)).await;
     assert_eq!(desk.value(&SEND_GLOBAL, ()).await, 997);
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use loomwork_core::{Clock, ManualClock, Random, Tasks, Time};
 use loomwork_rate_limiter::{
-    Ask, BalanceRow, Granted, Limit, LimitKey, RateLimited, check, check_all, limit, limit_all, list, reserve, value,
+    Ask, BalanceRow, Granted, Limit, LimitKey, RateLimited, check, check_all, limit, limit_all, list,
+    reserve, value,
 };
 use loomwork_store::{Error, Page, Result, Store, Tx};
 use loomwork_testkit::{Begun, Tallied, soon};
@@ -52,12 +53,20 @@ impl Desk {
         self.store.mutate(change).await.expect_err("the mutation fails")
     }
 
-    pub(crate) async fn read<T: Send + 'static>(&self, query: impl Fn(&Tx) -> Result<T> + Send + Sync + 'static) -> T {
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        query: impl Fn(&Tx) -> Result<T> + Send + Sync + 'static,
+    ) -> T {
         self.store.query(query).await.expect("the query succeeds")
     }
 
     /// Takes an amount, which has to be granted.
-    pub(crate) async fn take(&self, of: &Limit<'static>, key: impl LimitKey + Clone + Send + 'static, amount: u64) -> Granted {
+    pub(crate) async fn take(
+        &self,
+        of: &Limit<'static>,
+        key: impl LimitKey + Clone + Send + 'static,
+        amount: u64,
+    ) -> Granted {
         let of = *of;
         self.commit(move |tx| limit(tx, &of, &key, amount)).await
     }
@@ -103,7 +112,11 @@ impl Desk {
         self.commit(move |tx| reserve(tx, &of, &key, amount)).await
     }
 
-    pub(crate) async fn value(&self, of: &Limit<'static>, key: impl LimitKey + Clone + Send + Sync + 'static) -> i64 {
+    pub(crate) async fn value(
+        &self,
+        of: &Limit<'static>,
+        key: impl LimitKey + Clone + Send + Sync + 'static,
+    ) -> i64 {
         let of = *of;
         self.read(move |tx| value(tx, &of, &key)).await
     }

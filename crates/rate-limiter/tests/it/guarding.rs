@@ -113,7 +113,8 @@ proptest! {
                     passed += wait.as_millis() as u64;
                 }
             }
-            prop_assert!(u128::from(granted) <= u128::from(capacity) + u128::from(passed) * u128::from(rate) / u128::from(period));
+            let most = capacity + passed * rate / period;
+            prop_assert!(granted <= most, "{granted} were granted, {most} at most");
         }
     }
 }

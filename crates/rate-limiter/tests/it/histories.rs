@@ -146,25 +146,27 @@ async fn run(plan: Plan) {
                     );
                     continue;
                 }
-                model.reach(now);
-                let left = model.units - wanted;
+                // Only what is granted is written, so only that moves the balance on.
+                let mut seen = model;
+                seen.reach(now);
+                let left = seen.units - wanted;
                 let pays = left >= 0 || model.rate > 0;
                 match answer {
                     Ok(granted) => {
                         assert!(left >= -debt * model.period && pays, "{left} units are left");
-                        let wait = if left >= 0 { Some(0) } else { model.wait(now, left, 0) };
+                        let wait = if left >= 0 { Some(0) } else { seen.wait(now, left, 0) };
                         assert_eq!(Some(granted.wait.as_millis() as u64), wait);
                         assert_eq!(granted.remaining as i64, (left / model.period).max(0));
-                        model.units = left;
                         granted_in_all += amount as i64;
                         if amount > 0 {
                             begin.get_or_insert(now);
+                            model = Model { units: left, ..seen };
                         }
                     }
                     Err(error) => {
                         let (lowest, kind) = (-debt * model.period, error.kind());
                         assert!(left < lowest || !pays, "{left} units would be left: {error}");
-                        match model.wait(now, model.units, wanted + lowest) {
+                        match seen.wait(now, seen.units, wanted + lowest) {
                             Some(wait) => {
                                 assert_eq!(kind, Kind::Limited { wait: Duration::from_millis(wait) });
                             }
@@ -173,15 +175,18 @@ async fn run(plan: Plan) {
                     }
                 }
                 // Never more than there was, what came since, and what may be owed.
-                let came = (model.seen - begin.unwrap_or(now)) * model.rate / model.period + model.rate;
+                let came = (seen.seen - begin.unwrap_or(now)) * model.rate / model.period + model.rate;
                 let owed = plan.max_debt.map_or(1_000_000, |debt| debt as i64);
                 assert!(granted_in_all <= model.capacity + came + owed + credited);
             }
             Act::Credit(amount) => {
                 // Nothing is given back to who has all.
                 desk.commit(move |tx| credit(tx, &of, "ada", amount)).await;
-                model.reach(now);
-                model.units = (model.units + amount as i64 * model.period).min(model.capacity * model.period);
+                if begin.is_some() && amount > 0 {
+                    model.reach(now);
+                    model.units =
+                        (model.units + amount as i64 * model.period).min(model.capacity * model.period);
+                }
                 credited += amount as i64;
             }
             Act::Fail(amount) => {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use loomwork_core::{Clock, Kind};
 use loomwork_rate_limiter::{
-    HoldRow, HoldState, Limit, LimitError, MAX_AMOUNT, MAX_TERM, MINUTE, SECOND, Settlement, extend, held, hold, hold_accounts,
-    release, settle,
+    HoldRow, HoldState, Limit, LimitError, MAX_AMOUNT, MAX_TERM, MINUTE, SECOND, Settlement, extend, held,
+    hold, hold_accounts, release, settle,
 };
 use loomwork_store::{Error, Result, Table as _, Tx};
 use loomwork_testkit::GUARD;
@@ -128,7 +128,10 @@ async fn an_extended_hold_lasts_for_another_term() {
     desk.pass(TERM / 2);
     desk.commit(move |tx| extend(tx, of, TERM)).await;
     let row = desk.read(move |tx| tx.require(of)).await;
-    assert_eq!((row.state(), row.expires(), row.amounts()), (HoldState::Open, START + TERM / 2 + TERM, vec![10]));
+    assert_eq!(
+        (row.state(), row.expires(), row.amounts()),
+        (HoldState::Open, START + TERM / 2 + TERM, vec![10])
+    );
     desk.commit(move |tx| release(tx, of)).await;
     let error = desk.fail(move |tx| extend(tx, of, TERM)).await;
     assert_eq!((fault(&error), error.kind()), (LimitError::HoldEnded { hold: of }, Kind::NotFound));
@@ -275,7 +278,8 @@ async fn balances(acts: Vec<Act>) {
                 let tasks = desk.keep_up();
                 let now = desk.clock.clock().now();
                 let is_over = move |row: &HoldRow| row.state() == HoldState::Open && row.expires() <= now;
-                desk.until(move |tx| Ok(tx.scan(HoldRow::all())?.iter().any(|row| is_over(row))), |any| !any).await;
+                desk.until(move |tx| Ok(tx.scan(HoldRow::all())?.iter().any(|row| is_over(row))), |any| !any)
+                    .await;
                 tasks.shutdown(GUARD).await.expect("the upkeep ends");
             }
         }

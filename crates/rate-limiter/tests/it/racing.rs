@@ -67,7 +67,8 @@ async fn several_limits_are_never_taken_from_apart() {
         callers.spawn(async move {
             let mut granted = 0;
             for _ in 0..8 {
-                let asked = store.mutate(move |tx| limit_all(tx, &[USER.ask(&caller, 1), GLOBAL.ask(&(), 1)]));
+                let asked =
+                    store.mutate(move |tx| limit_all(tx, &[USER.ask(&caller, 1), GLOBAL.ask(&(), 1)]));
                 granted += u64::from(asked.await.is_ok());
             }
             granted
@@ -97,7 +98,9 @@ async fn holds_in_flight_are_never_beyond_the_limit() {
         callers.spawn(async move {
             let mut admitted = 0;
             for _ in 0..10 {
-                let Ok(held) = store.mutate(|tx| hold(tx, &[SLOTS.ask(&(), 2)], MINUTE)).await else { continue };
+                let Ok(held) = store.mutate(|tx| hold(tx, &[SLOTS.ask(&(), 2)], MINUTE)).await else {
+                    continue;
+                };
                 admitted += 1;
                 assert!(in_flight.fetch_add(2, Ordering::SeqCst) + 2 <= 10);
                 tokio::task::yield_now().await;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use loomwork_core::{Fault, Kind};
 use loomwork_rate_limiter::{
-    Granted, Limit, LimitError, MAX_AMOUNT, MAX_PERIOD, MAX_TEXT_BYTES, MINUTE, RulesError, SECOND, check, credit, limit, reserve,
-    reset, reset_all, status, value,
+    Granted, Limit, LimitError, MAX_AMOUNT, MAX_PERIOD, MAX_TEXT_BYTES, MINUTE, RulesError, SECOND, check,
+    credit, limit, reserve, reset, reset_all, status, value,
 };
 use loomwork_store::{Error, Result, Tx};
 
@@ -76,10 +76,7 @@ async fn limits_that_cannot_work_are_refused_wherever_they_are_used() {
             Limit::token_bucket("x", 1, MAX_PERIOD + Duration::from_millis(1)),
             RulesError::PeriodTooLong { period: MAX_PERIOD + Duration::from_millis(1) },
         ),
-        (
-            Limit::token_bucket("x", u64::MAX, MINUTE),
-            RulesError::TooMany { what: "rate", tokens: u64::MAX },
-        ),
+        (Limit::token_bucket("x", u64::MAX, MINUTE), RulesError::TooMany { what: "rate", tokens: u64::MAX }),
         (
             Limit::token_bucket("x", 1, MINUTE).capacity(MAX_AMOUNT + 1),
             RulesError::TooMany { what: "capacity", tokens: MAX_AMOUNT + 1 },

@@ -95,9 +95,7 @@ async fn without_a_largest_debt_anything_can_be_reserved() {
 async fn credit_gives_back_up_to_the_capacity() {
     let desk = Desk::open().await;
     for of in kinds(10) {
-        let give = |amount| {
-            desk.commit(move |tx| credit(tx, &of, "ada", amount))
-        };
+        let give = |amount| desk.commit(move |tx| credit(tx, &of, "ada", amount));
         desk.reserve(&of, "ada", 12).await;
         give(6).await;
         assert_eq!(desk.value(&of, "ada").await, 4);

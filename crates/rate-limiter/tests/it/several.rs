@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use loomwork_core::Kind;
 use loomwork_rate_limiter::{Limit, LimitError, MINUTE, SECOND, check_all, limit, limit_all};
-use loomwork_store::Error;
+use loomwork_store::{Error, Tx};
 
 use super::desk::{Desk, both, refusal};
 
@@ -26,7 +26,7 @@ async fn one_refusal_takes_from_none_and_each_that_refused_is_named() {
     let desk = Desk::open().await;
     desk.take(&USER, "ada", 2).await;
     desk.take(&TEAM, "red", 3).await;
-    let asks = |tx: &mut loomwork_store::Tx| {
+    let asks = |tx: &mut Tx| {
         let refused = limit_all(tx, &[GLOBAL.ask(&(), 5), TEAM.ask("red", 1), USER.ask("ada", 1)]);
         // Even where the mutation commits, outside of any error handling.
         Ok(refused.expect_err("two of them are used up"))
@@ -49,16 +49,15 @@ async fn one_refusal_takes_from_none_and_each_that_refused_is_named() {
 async fn a_fault_at_any_point_takes_from_none() {
     let desk = Desk::open().await;
     for point in 0..4 {
-        desk.fail(move |tx| {
-            for (at, ask) in [GLOBAL.ask(&(), 1), USER.ask("ada", 1), TEAM.ask("red", 1)].into_iter().enumerate() {
+        desk.fail(move |tx| -> loomwork_store::Result<()> {
+            let asks = [GLOBAL.ask(&(), 1), USER.ask("ada", 1), TEAM.ask("red", 1)];
+            for (at, ask) in asks.into_iter().enumerate() {
                 if at == point {
                     return Err(Error::message(Kind::Internal, "the power fails"));
                 }
                 limit_all(tx, &[ask])?;
             }
-            panic!("the power fails");
-            #[expect(unreachable_code, reason = "the closure needs a type")]
-            Ok(())
+            panic!("the power fails")
         })
         .await;
         for of in [GLOBAL, USER, TEAM] {
@@ -70,7 +69,8 @@ async fn a_fault_at_any_point_takes_from_none() {
 #[tokio::test]
 async fn requests_for_one_share_are_added_up() {
     let desk = Desk::open().await;
-    let twice = |first, second| move |tx: &mut loomwork_store::Tx| limit_all(tx, &[USER.ask("ada", first), USER.ask("ada", second)]);
+    let twice =
+        |first, second| move |tx: &mut Tx| limit_all(tx, &[USER.ask("ada", first), USER.ask("ada", second)]);
     let granted = desk.commit(twice(1, 1)).await;
     assert_eq!(granted.iter().map(|granted| granted.remaining).collect::<Vec<_>>(), [0, 0]);
     assert_eq!(refusal(&desk.fail(twice(1, 1)).await).retry_after(), Some(MINUTE));
