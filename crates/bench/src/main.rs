@@ -6,6 +6,7 @@ mod machine;
 mod measure;
 mod messages;
 mod models;
+mod rate_limiter;
 mod report;
 mod search;
 mod store;
@@ -25,6 +26,7 @@ type Measure = fn(&Options) -> Result<Vec<Row>>;
 const GROUPS: &[(&str, Measure)] = &[
     ("messages", messages::measure),
     ("models", models::measure),
+    ("rate-limiter", rate_limiter::measure),
     ("search", search::measure),
     ("store", store::measure),
     ("workpool", workpool::measure),

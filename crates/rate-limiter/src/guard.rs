@@ -1,0 +1,163 @@
+//! Limits of one process, in memory: for what is too hot for a transaction.
+
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::HashMapStateStore;
+use governor::{Quota, RateLimiter, clock};
+use loomwork_core::{Clock, Time};
+use loomwork_store::Result;
+
+use crate::error::{LimitError, RateLimited, Refusal};
+use crate::limit::Limit;
+use crate::rules::Algorithm;
+
+/// The longest that a guard's bucket may take to fill, and where its ticks end: nanoseconds in 64 bits.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// How many requests a guard takes at least before it forgets the keys that are full again.
+const SWEEP_AFTER: usize = 4096;
+
+/// A limit of this process alone, per key: it stops a flood of requests in front of the store.
+///
+/// It is not durable: every process counts for itself, and a new one begins full. Nothing is written and
+/// nothing rolled back. For what must hold, take from the store with [`limit`](crate::limit()); let the guard be
+/// more generous than that.
+///
+/// Behind it is the token bucket of the `governor` crate, whose tokens come one by one: where the period is no
+/// multiple of the rate, the time between two is rounded up to a nanosecond, so it never grants more than the
+/// limit says. Keys that are full again are forgotten.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use loomwork_core::Clock;
+/// use loomwork_rate_limiter::{Guard, Limit, SECOND};
+///
+/// const PER_ADDRESS: Limit = Limit::token_bucket("per-address", 50, SECOND).capacity(100);
+///
+/// # fn main() -> loomwork_store::Result<()> {
+/// let guard = Guard::<IpAddr>::new(&PER_ADDRESS, &Clock::system())?;
+/// guard.take(&"192.0.2.7".parse().unwrap(), 1)?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Guard<K: Clone + Eq + Hash> {
+    name: String,
+    capacity: NonZeroU32,
+    ticks: Ticks,
+    limiter: RateLimiter<K, HashMapStateStore<K>, Ticks, NoOpMiddleware<Duration>>,
+    since_sweep: AtomicUsize,
+    /// How many requests it takes until the next sweep.
+    sweep_after: AtomicUsize,
+}
+
+impl<K: Clone + Eq + Hash> std::fmt::Debug for Guard<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("limit", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<K: Clone + Eq + Hash> Guard<K> {
+    /// Returns a guard of which nothing is used up.
+    ///
+    /// # Errors
+    /// [`LimitError::NoGuard`] for a window, a rate or capacity of zero, and numbers that are too large;
+    /// [`LimitError`] for a limit that cannot work.
+    pub fn new(limit: &Limit, clock: &Clock) -> Result<Self, LimitError> {
+        let name = limit.name().to_owned();
+        let rules = limit.rules(&())?;
+        let no_guard = |why| LimitError::NoGuard { limit: name.clone(), why };
+        if rules.algorithm() == Algorithm::FixedWindow {
+            return Err(no_guard("it is a fixed window; take a token bucket"));
+        }
+        if rules.rate() == 0 {
+            return Err(no_guard("its rate is zero"));
+        }
+        let capacity = u32::try_from(rules.capacity()).ok().and_then(NonZeroU32::new);
+        let capacity = capacity.ok_or_else(|| no_guard("its capacity must be 1 to 4,294,967,295"))?;
+        let each = rules.period().as_nanos().div_ceil(rules.rate().into());
+        if each * u128::from(capacity.get()) > LONGEST.as_nanos() {
+            return Err(no_guard("its bucket takes longer than a hundred years to fill"));
+        }
+        let each = Duration::from_nanos(u64::try_from(each).unwrap_or(u64::MAX));
+        let quota = Quota::with_period(each).ok_or_else(|| no_guard("its period is zero"))?;
+        let ticks = Ticks::new(clock);
+        let limiter = RateLimiter::hashmap_with_clock(quota.allow_burst(capacity), ticks.clone());
+        let sweep_after = AtomicUsize::new(SWEEP_AFTER);
+        Ok(Self { name, capacity, ticks, limiter, since_sweep: AtomicUsize::new(0), sweep_after })
+    }
+
+    /// Takes an amount of a key's share, or refuses and takes nothing.
+    ///
+    /// # Errors
+    /// [`RateLimited`] while too little is left; [`LimitError::ExceedsCapacity`].
+    pub fn take(&self, key: &K, amount: u64) -> Result<()> {
+        let Some(wanted) = NonZeroU32::new(u32::try_from(amount).unwrap_or(u32::MAX)) else { return Ok(()) };
+        if amount > self.capacity.get().into() {
+            return Err(self.exceeds(amount).into());
+        }
+        self.sweep_now_and_then();
+        match self.limiter.check_key_n(key, wanted) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(not_until)) => {
+                let wait = not_until.wait_time_from(clock::Clock::now(&self.ticks));
+                let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+                let retry_after = Some(Duration::from_millis(millis));
+                let refusal = Refusal { limit: self.name.clone(), key: None, retry_after };
+                Err(RateLimited { refused: vec![refusal] }.into())
+            }
+            Err(_) => Err(self.exceeds(amount).into()),
+        }
+    }
+
+    /// Returns how many keys it remembers.
+    pub fn keys(&self) -> usize {
+        self.limiter.len()
+    }
+
+    fn exceeds(&self, amount: u64) -> LimitError {
+        LimitError::ExceedsCapacity { limit: self.name.clone(), amount, max: self.capacity.get().into() }
+    }
+
+    /// Forgets full keys once as many requests were made as keys were left by the last time: a request then pays
+    /// for looking at two of them.
+    fn sweep_now_and_then(&self) {
+        let requests = self.since_sweep.fetch_add(1, Ordering::Relaxed) + 1;
+        // One thread sees the very number.
+        if requests == self.sweep_after.load(Ordering::Relaxed) {
+            self.limiter.retain_recent();
+            self.sweep_after.store(self.limiter.len().max(SWEEP_AFTER), Ordering::Relaxed);
+            self.since_sweep.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Our clock as `governor` needs it: time that never runs backwards. A wall clock that is set back stands
+/// still for a moment.
+#[derive(Clone, Debug)]
+struct Ticks {
+    clock: Clock,
+    seen: Arc<Mutex<(Time, Duration)>>,
+}
+
+impl Ticks {
+    fn new(clock: &Clock) -> Self {
+        Self { clock: clock.clone(), seen: Arc::new(Mutex::new((clock.now(), Duration::ZERO))) }
+    }
+}
+
+impl clock::Clock for Ticks {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        let now = self.clock.now();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, ticks) = *seen;
+        *seen = (now, ticks.saturating_add(now.since(before)).min(LONGEST));
+        seen.1
+    }
+}
