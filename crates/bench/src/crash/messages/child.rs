@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use loomwork_core::{Random, Tasks};
 use loomwork_messages::runs::{self, Hold, Host, NewRun, Step, Then, step};
 use loomwork_messages::streams::{self, Live, NewStream};
-use loomwork_messages::threads::{NewThread, create};
-use loomwork_messages::{NewMessage, UiChunk};
+use loomwork_messages::threads::{self, NewThread, create};
+use loomwork_messages::{NewMessage, UiChunk, deletion};
 use loomwork_models::Message;
 use loomwork_store::Store;
 use tokio::task::JoinSet;
@@ -32,6 +32,7 @@ pub(super) fn run(words: &[String]) -> Result<()> {
         let host = Host::start(&store, &tasks).await?;
         let live = Live::start(&store, &tasks);
         store.start_upkeep(&tasks, streams::upkeep());
+        store.start_upkeep(&tasks, deletion::upkeep());
         say(READY)?;
         let mut answerers = JoinSet::new();
         for number in 0..ANSWERERS {
@@ -84,10 +85,15 @@ impl Process {
                 let durable = self.random.below(2) == 0;
                 let new = NewRun { durable, ..NewRun::answering("go on") };
                 let run = self.store.mutate(move |tx| runs::begin(tx, thread, new)).await?.run.id;
-                say(&format!("began {run}"))?;
+                say(&format!("began {thread} {run}"))?;
                 if let Some(hold) = self.host.take(run).await? {
                     self.drive(hold).await?;
                 }
+            }
+            if self.random.below(3) == 0 {
+                say(&format!("deleting {thread}"))?;
+                self.store.mutate(move |tx| threads::delete(tx, thread)).await?;
+                say(&format!("deleted {thread}"))?;
             }
         }
     }
@@ -114,7 +120,7 @@ impl Process {
             let then = if number + 1 == STEPS { Then::End } else { Then::GoOn };
             let messages = vec![NewMessage::new(Message::assistant(text(hold.run, number)))];
             let done = self.store.mutate(move |tx| step(tx, hold, Step { messages, then })).await?;
-            say(&format!("stepped {} {}", hold.run, done.run.steps))?;
+            say(&format!("stepped {} {} {}", run.thread, hold.run, done.run.steps))?;
         }
         Ok(())
     }
@@ -133,7 +139,7 @@ impl Process {
                 Ok(end)
             })
             .await?;
-        say(&format!("stored {id} {end}"))
+        say(&format!("stored {thread} {id} {end}"))
     }
 }
 

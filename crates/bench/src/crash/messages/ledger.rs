@@ -1,9 +1,9 @@
 //! What a process says before it is killed, a line each: the record outside of the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
-use loomwork_messages::{RunId, StreamId};
+use loomwork_messages::{RunId, StreamId, ThreadId};
 
 pub(super) const OPENING: &str = "opening";
 pub(super) const READY: &str = "ready";
@@ -11,10 +11,14 @@ pub(super) const READY: &str = "ready";
 /// What was answered before the kill: it must be there behind it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// How many steps of each run were committed.
-    pub(super) steps: BTreeMap<RunId, u32>,
-    /// Up to where each stream was stored.
-    pub(super) stored: BTreeMap<StreamId, u64>,
+    /// How many steps of each run were committed, and in which thread.
+    pub(super) steps: BTreeMap<RunId, (ThreadId, u32)>,
+    /// Up to where each stream was stored, and in which thread.
+    pub(super) stored: BTreeMap<StreamId, (ThreadId, u64)>,
+    /// The threads whose deletion was asked for: they may be gone.
+    pub(super) deleting: BTreeSet<ThreadId>,
+    /// The threads whose deletion was answered: they must be gone.
+    pub(super) deleted: BTreeSet<ThreadId>,
 }
 
 impl Ledger {
@@ -22,12 +26,22 @@ impl Ledger {
         let words: Vec<_> = line.split_whitespace().collect();
         match words[..] {
             [OPENING] | [READY] => {}
-            ["began", run] => drop(self.steps.entry(run.parse()?).or_default()),
-            ["stepped", run, steps] => drop(self.steps.insert(run.parse()?, steps.parse()?)),
-            ["stored", stream, end] => {
+            ["began", thread, run] => {
+                self.steps.insert(run.parse()?, (thread.parse()?, 0));
+            }
+            ["stepped", thread, run, steps] => {
+                self.steps.insert(run.parse()?, (thread.parse()?, steps.parse()?));
+            }
+            ["stored", thread, stream, end] => {
                 let end: u64 = end.parse().with_context(|| format!("{line:?} has no number"))?;
-                let known = self.stored.entry(stream.parse()?).or_default();
-                *known = end.max(*known);
+                let known = self.stored.entry(stream.parse()?).or_insert((thread.parse()?, 0));
+                known.1 = end.max(known.1);
+            }
+            ["deleting", thread] => {
+                self.deleting.insert(thread.parse()?);
+            }
+            ["deleted", thread] => {
+                self.deleted.insert(thread.parse()?);
             }
             _ => bail!("a killed process said {line:?}, which is no word of ours"),
         }

@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result};
 use loomwork_core::Tasks;
 use loomwork_messages::runs::Host;
 use loomwork_messages::{
-    List, MessageRow, MessageStatus, Reducer, Run, RunStatus, StreamId, StreamStatus, Thread, list, streams,
+    DeltaRow, List, Member, MessageRow, MessageStatus, Reducer, Run, RunStatus, StreamId, StreamRow,
+    StreamStatus, Thread, ThreadId, deletion, list, streams,
 };
 use loomwork_store::{Result as Stored, Row, Store, Table as _, Tx};
 
@@ -26,14 +27,25 @@ pub(super) async fn check(path: &Path, ledger: &Ledger, tally: &mut Tally) -> Re
         Ok(runs.iter().filter(|run| run.status == RunStatus::Running).count())
     });
     while driven.next().await.context("the store is open")?? > 0 {}
+    store.start_upkeep(&tasks, deletion::upkeep());
+    for thread in ledger.deleting.iter().copied() {
+        let mut sweeping = store.watch(move |tx| deletion::progress(tx, thread));
+        while sweeping.next().await.context("the store is open")??.is_some() {}
+    }
     let seen = store.query(read).await?;
-    for (run, steps) in &ledger.steps {
+    for thread in &ledger.deleted {
+        let thread = *thread;
+        let left = store.query(move |tx| rows_of(tx, thread)).await?;
+        tally.fact(left == 0, Fault::Broken, || format!("{thread} was deleted, and has left {left} rows"));
+    }
+    let may_be_gone = |thread: &ThreadId| ledger.deleting.contains(thread);
+    for (run, (_, steps)) in ledger.steps.iter().filter(|(_, (thread, _))| !may_be_gone(thread)) {
         let row = seen.runs.iter().find(|row| row.id == *run);
         tally.fact(row.is_some_and(|row| row.steps >= *steps), Fault::Lost, || {
             format!("{run} had made {steps} steps, and is {row:?}")
         });
     }
-    for (stream, end) in &ledger.stored {
+    for (stream, (_, end)) in ledger.stored.iter().filter(|(_, (thread, _))| !may_be_gone(thread)) {
         let found = seen.streams.get(stream).copied().unwrap_or(0);
         tally.fact(found >= *end, Fault::Lost, || {
             format!("{stream} was stored up to {end}, and is up to {found}")
@@ -57,10 +69,21 @@ pub(super) async fn check(path: &Path, ledger: &Ledger, tally: &mut Tally) -> Re
     Ok(())
 }
 
+/// Counts what hangs on a thread.
+fn rows_of(tx: &Tx, thread: ThreadId) -> Stored<usize> {
+    let streams = tx.scan(StreamRow::by_thread.eq(thread))?;
+    let mut rows = streams.len() + usize::from(tx.get(thread)?.is_some());
+    for stream in streams {
+        rows += tx.count(DeltaRow::by_stream.eq(stream.id))?;
+    }
+    rows += tx.count(MessageRow::by_position.eq(thread))? + tx.count(Run::by_thread.eq(thread))?;
+    Ok(rows + tx.count(Member::by_thread.eq(thread))?)
+}
+
 /// What is in the store.
 struct Seen {
     runs: Vec<Row<Run>>,
-    threads: Vec<(loomwork_messages::ThreadId, Vec<Row<MessageRow>>)>,
+    threads: Vec<(ThreadId, Vec<Row<MessageRow>>)>,
     /// Up to where each stream is stored.
     streams: BTreeMap<StreamId, u64>,
     broken: Vec<String>,
