@@ -31,15 +31,16 @@
 //!     })
 //!     .await?
 //!     .run;
+//! let (thread, reply) = (run.thread, run.first);
 //! let hold = host.take(run.id).await?.expect("nobody else has it");
 //!
-//! let writer = live.write(NewStream { hold: Some(hold), ..NewStream::of(run.first) });
+//! let writer = live.write(NewStream { hold: Some(hold), ..NewStream::of(reply) });
 //! writer.push(UiChunk::StartStep).await?;
 //! writer.push(UiChunk::TextStart { id: "1".into(), provider_metadata: None }).await?;
 //! let delta = "On its way.".to_owned();
 //! writer.push(UiChunk::TextDelta { id: "1".into(), delta, provider_metadata: None }).await?;
 //!
-//! let mut reader = live.read(run.thread, writer.id().await?, 0).await?;
+//! let mut reader = live.read(thread, writer.id().await?, 0).await?;
 //! let slice = reader.next().await.expect("there is more")?; // before it is stored
 //! assert_eq!((slice.start, slice.end), (0, 3));
 //!
@@ -47,8 +48,8 @@
 //! let messages = vec![NewMessage::new(Message::assistant("On its way."))];
 //! store.mutate(move |tx| runs::step(tx, hold, Step { messages, then: Then::End })).await?;
 //!
-//! let page = store.query(move |tx| view(tx, run.thread, &List::newest(20))).await?;
-//! assert_eq!(page.messages[1].id, run.first.to_string()); // the id that it had as it grew
+//! let page = store.query(move |tx| view(tx, thread, &List::newest(20))).await?;
+//! assert_eq!(page.messages[1].id, reply.to_string()); // the id that it had as it grew
 //! assert_eq!(page.messages[1].status, UiStatus::Success);
 //! # drop(writer);
 //! # tasks.shutdown(std::time::Duration::from_secs(5)).await?;
