@@ -57,7 +57,7 @@
 //!
 //! # Guarantees
 //!
-//! - **Once.** A [`Hash`] has one content, however many files, names and uploads at once it has.
+//! - **Once.** A [`Hash`](struct@Hash) has one content, however many files, names and uploads at once it has.
 //! - **Counted exactly**, in the transaction that attaches or detaches. An owner counts once.
 //! - **Checked.** Whole contents are hashed on their way out, and the last piece comes only if the hash is
 //!   right. A content that is missing or damaged is an error of the kind

@@ -1,6 +1,6 @@
 //! Deleting threads in the background, in small steps that survive a restart.
 //!
-//! [`threads::delete`](crate::threads::delete) marks a thread; [`upkeep`] deletes its rows.
+//! [`threads::delete`] marks a thread; [`upkeep`] deletes its rows.
 
 mod sweep;
 
