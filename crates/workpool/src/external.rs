@@ -76,8 +76,9 @@ impl TryFrom<String> for Token {
 /// Ends the attempt that a token names with its result, or as failed, which a further attempt may
 /// follow. `false` when that attempt is over: it was completed before, timed out or was cancelled.
 ///
-/// It may be called before the handler that gave the token away has returned. As with
-/// [`cancel`](crate::cancel), a completion is told right behind it.
+/// It may be called before the handler that gave the token away has returned: its slot is free from then
+/// on, and what the handler returns counts no more. As with [`cancel`](crate::cancel), a completion is told
+/// right behind it.
 ///
 /// # Errors
 /// When the token is another job's, when the result is too large or no JSON, and when the store cannot be

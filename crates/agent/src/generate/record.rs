@@ -69,10 +69,12 @@ impl Record {
         goes_on: bool,
     ) -> Result<(), AgentError> {
         let Some(kept) = &mut self.0 else { return Ok(()) };
-        kept.writer.flush().await?;
         let hold = kept.hold;
         let then = if goes_on { Then::GoOn } else { Then::End };
-        let done = kept.store.mutate(move |tx| runs::step(tx, hold, Step { messages, then })).await;
+        let done = match kept.writer.flush().await {
+            Ok(()) => kept.store.mutate(move |tx| runs::step(tx, hold, Step { messages, then })).await,
+            Err(error) => Err(error),
+        };
         match done {
             Ok(done) => {
                 kept.messages.extend(done.messages.iter().map(|row| row.id));
@@ -101,8 +103,15 @@ impl Record {
         };
         let flushed = kept.writer.flush().await;
         let failed = kept.store.mutate(move |tx| runs::fail(tx, hold, status, failure)).await;
-        if let Err(second) = flushed.and(failed.map(drop)) {
-            tracing::warn!(run = %kept.run.id, error = %second, "the end of a failed run was not stored as it should be");
+        match failed.map(drop).map_err(AgentError::from) {
+            // Its stream was cut because somebody had ended the run: that is the reason to tell.
+            Err(ended @ AgentError::Ended(_)) => return ended,
+            Err(second) => tracing::warn!(run = %kept.run.id, error = %second, "a failed run was not ended"),
+            Ok(()) => {
+                if let Err(second) = flushed {
+                    tracing::warn!(run = %kept.run.id, error = %second, "the rest of a failed run was not stored");
+                }
+            }
         }
         error
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -176,8 +176,11 @@ async fn set_in_motion(floor: Arc<Floor>, context: JobContext, order: Order) -> 
     let place = floor.enter(order.number, context.attempt());
     let (store, token) = (context.store().clone(), context.token());
     let pause = Duration::from_millis(floor.random.below(10));
+    let caller = floor.clone();
     floor.calls.spawn("call", move |_| async move {
         store.clock().sleep(pause).await;
+        // A call ends the attempt and frees its slot, though the handler may not have returned yet.
+        caller.running().remove(&order.number);
         // Whoever is killed here does not call, and nobody else knows the token.
         let _ = store.mutate(move |tx| complete(tx, &EXTERNAL, &token, Ok(order.number))).await;
     });
@@ -202,9 +205,13 @@ async fn work(place: Place, context: JobContext, order: Order) -> loomwork_store
 }
 
 impl Floor {
+    fn running(&self) -> MutexGuard<'_, HashMap<u64, u32>> {
+        self.running.lock().expect("nothing panics while it holds what runs")
+    }
+
     /// Says that a handler began, and whether there are too many now.
     fn enter(self: &Arc<Self>, number: u64, attempt: u32) -> Place {
-        let mut running = self.running.lock().expect("nothing panics while it holds what runs");
+        let mut running = self.running();
         let twice = running.insert(number, attempt).is_some();
         let crowded = twice || running.len() > PARALLEL as usize;
         drop(running);
@@ -224,6 +231,6 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.floor.running.lock().expect("nothing panics while it holds what runs").remove(&self.number);
+        self.floor.running().remove(&self.number);
     }
 }
