@@ -1,7 +1,9 @@
 //! Values of a type.
 
+use loomwork_core::Kind;
 use loomwork_messages::NewMessage;
 use loomwork_models::{Message, Object, ObjectOptions, Request, generate_object};
+use loomwork_store::Error;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -45,7 +47,7 @@ pub(crate) async fn generate<S: Send + Sync + 'static, T: JsonSchema + Deseriali
         ..NewMessage::new(Message::assistant(reply.text()))
     };
     record.commit(vec![said], false).await?;
-    let stored =
-        record.stored().ok_or_else(|| AgentError::NoModel { agent: generation.agent.name().to_owned() })?;
+    let unstored = || Error::message(Kind::Internal, "the answer has no thread that stores it");
+    let stored = record.stored().ok_or_else(unstored)?;
     Ok((object, stored))
 }

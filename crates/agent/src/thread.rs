@@ -65,7 +65,7 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
     /// until then is stored, with the reason.
     ///
     /// # Cancel safety
-    /// One that is dropped leaves a run that is settled with its process; to end it properly, abort the run.
+    /// One that is dropped is called off: its message keeps what was streamed.
     pub async fn generate_text(&self, prompt: impl Into<Prompt>) -> Result<AgentReply, AgentError> {
         self.generate_text_with(prompt, Options::default()).await
     }

@@ -1,9 +1,11 @@
 //! What is stored of an answer while it is made: its run, its messages and its stream.
 
+use loomwork_core::Tasks;
 use loomwork_messages::runs::{self, Begun, Hold, NewRun, RunError, Step, Then};
 use loomwork_messages::streams::{NewStream, StreamWriter};
-use loomwork_messages::{MessageId, MessageStatus, NewMessage, RunStatus, UiChunk};
+use loomwork_messages::{Failure, MessageId, MessageStatus, NewMessage, RunStatus, UiChunk};
 use loomwork_store::{Row, Store};
+use tokio::runtime::Handle;
 
 use super::Generation;
 use crate::error::AgentError;
@@ -18,6 +20,26 @@ pub(crate) struct Kept {
     pub(crate) run: Row<loomwork_messages::Run>,
     writer: StreamWriter,
     messages: Vec<MessageId>,
+    /// Settles the run if the answer is dropped before its end.
+    tasks: Tasks,
+    has_ended: bool,
+}
+
+/// Whoever drops an answer calls it off: its run would be held for as long as this process lives.
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if self.has_ended || Handle::try_current().is_err() {
+            return;
+        }
+        let (store, hold) = (self.store.clone(), self.hold);
+        self.tasks.spawn("dropped answer", move |_| async move {
+            let dropped = Failure::new("dropped", "whoever waited for the answer has gone");
+            let ended = store.mutate(move |tx| runs::fail(tx, hold, MessageStatus::Aborted, dropped));
+            if let Err(error) = ended.await {
+                tracing::debug!(run = %hold.run, %error, "a dropped answer had ended already");
+            }
+        });
+    }
 }
 
 impl Record {
@@ -39,7 +61,8 @@ impl Record {
         let hold = taken.ok_or_else(lost).map_err(|lost| AgentError::Ended(Box::new(lost)))?;
         let writer = runtime.live.write(NewStream { hold: Some(hold), ..NewStream::of(run.first) });
         let messages = inputs.iter().map(|row| row.id).collect();
-        Ok(Self(Some(Kept { store: runtime.store.clone(), hold, run, writer, messages })))
+        let (store, tasks) = (runtime.store.clone(), runtime.tasks.clone());
+        Ok(Self(Some(Kept { store, hold, run, writer, messages, tasks, has_ended: false })))
     }
 
     pub(crate) fn kept(&self) -> Option<&Kept> {
@@ -79,6 +102,7 @@ impl Record {
             Ok(done) => {
                 kept.messages.extend(done.messages.iter().map(|row| row.id));
                 kept.run = done.run;
+                kept.has_ended = !goes_on;
                 Ok(())
             }
             // A step that cannot be stored is a failed run, and is told.
@@ -87,11 +111,12 @@ impl Record {
     }
 
     /// Ends the run with an error, and returns the error. What was streamed is kept.
-    pub(crate) async fn fail(&self, error: AgentError) -> AgentError {
-        let Some(kept) = &self.0 else { return error };
+    pub(crate) async fn fail(&mut self, error: AgentError) -> AgentError {
+        let Some(kept) = &mut self.0 else { return error };
         if let AgentError::Ended(_) = error {
             // It has ended already; its message gets the rest of what was streamed.
             let _ = kept.writer.flush().await;
+            kept.has_ended = true;
             return error;
         }
         let (hold, failure) = (kept.hold, error.failure());
@@ -103,6 +128,7 @@ impl Record {
         };
         let flushed = kept.writer.flush().await;
         let failed = kept.store.mutate(move |tx| runs::fail(tx, hold, status, failure)).await;
+        kept.has_ended = true;
         match failed.map(drop).map_err(AgentError::from) {
             // Its stream was cut because somebody had ended the run: that is the reason to tell.
             Err(ended @ AgentError::Ended(_)) => return ended,
@@ -116,8 +142,9 @@ impl Record {
         error
     }
 
-    pub(crate) fn stored(self) -> Option<Stored> {
-        let Kept { run, messages, .. } = self.0?;
+    pub(crate) fn stored(mut self) -> Option<Stored> {
+        let kept = self.0.as_mut()?;
+        let (run, messages) = (&kept.run, std::mem::take(&mut kept.messages));
         Some(Stored { thread: run.thread, run: run.id, prompt: run.prompt, order: run.order, messages })
     }
 }

@@ -250,6 +250,50 @@ async fn an_abort_from_elsewhere_reaches_a_tool_that_runs() {
     assert_eq!(rows[1].message.tool_calls().count(), 1, "what came is kept");
 }
 
+#[tokio::test]
+async fn an_abort_while_the_model_speaks_is_told_as_what_it_is() {
+    let desk = Desk::with([text(&"word ".repeat(5_000))]).await;
+    let agent = desk.agent();
+    let thread = desk.thread(&agent).await;
+    let mut stream = thread.stream_text("Go.");
+    soon(stream.next_text()).await.expect("it speaks");
+    let id = thread.id();
+    let stopped = Failure::new("stopped", "the user pressed stop");
+    desk.runtime.store().mutate(move |tx| runs::abort_all(tx, id, None, &stopped)).await.expect("aborted");
+    let error = soon(stream.finish()).await.expect_err("it was stopped");
+    assert!(matches!(error, AgentError::Ended(_)), "{error}");
+    assert!(desk.rows(&thread).await[1].message.text().starts_with("word "));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_dropped_is_called_off_and_keeps_what_came() {
+    let gate = loomwork_models::Gate::default();
+    let desk = Desk::with([text("half of it").gate(&gate).text("never")]).await;
+    let agent = desk.agent();
+    let thread = desk.thread(&agent).await;
+    let mut runs =
+        desk.runtime.store().watch(|tx| Ok(tx.scan(Run::all())?.first().map(|run| run.record.clone())));
+    {
+        let answering = thread.generate_text("Go.");
+        tokio::pin!(answering);
+        let streams = async {
+            while soon(runs.next()).await.expect("open").expect("read").is_none_or(|run| run.stream.is_none())
+            {
+            }
+        };
+        tokio::select! {
+            _ = &mut answering => panic!("the gate is closed"),
+            () = streams => {}
+        }
+    }
+    while soon(runs.next()).await.expect("open").expect("read").map(|run| run.status)
+        != Some(RunStatus::Aborted)
+    {}
+    let row = &desk.rows(&thread).await[1];
+    assert_eq!(row.status, MessageStatus::Aborted);
+    assert_eq!(row.error.as_ref().map(|error| error.code.as_str()), Some("dropped"));
+}
+
 /// Says that it was dropped: its tool has ended.
 struct DropTells(tokio::sync::mpsc::Sender<()>);
 
