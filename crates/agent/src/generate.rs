@@ -6,8 +6,9 @@ mod step;
 
 use std::sync::Arc;
 
+use loomwork_core::{Random, RawId};
 use loomwork_messages::runs::Prompt;
-use loomwork_messages::{NewMessage, ThreadId, UiChunk};
+use loomwork_messages::{NewMessage, RunId, ThreadId, UiChunk};
 use loomwork_models::{LanguageModel, Message, Usage};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,8 @@ pub(crate) struct Generation<S> {
     pub(crate) options: Options<S>,
     /// Calls the answer off.
     pub(crate) cancel: CancellationToken,
+    /// Stands for the run of an answer that nothing stores: what its tools do is told apart by it.
+    pub(crate) unstored: RunId,
 }
 
 /// Where the chunks of an answer go besides its stream.
@@ -54,7 +57,10 @@ impl<S: Send + Sync + 'static> Generation<S> {
     ) -> Self {
         let options = agent.options.clone().merged(options);
         let (agent, runtime) = (agent.clone(), runtime.clone());
-        Self { agent, runtime, target, prompt, options, cancel: CancellationToken::new() }
+        let random = Random::system();
+        let unstored = (u128::from(random.u64()) << 64) | u128::from(random.u64());
+        let unstored = RunId::from_raw(RawId::from_bytes(unstored.to_be_bytes()));
+        Self { agent, runtime, target, prompt, options, cancel: CancellationToken::new(), unstored }
     }
 
     /// Makes the answer.

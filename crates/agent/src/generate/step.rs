@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use loomwork_core::RawId;
-use loomwork_messages::{NewMessage, RunId, Translator, UiChunk, offload, offload_result};
+use loomwork_messages::{NewMessage, Translator, UiChunk, offload, offload_result};
 use loomwork_models::{
     ApprovalRequest, Assembly, LanguageModel, Message, Part, Reply, Request, Role, ToolChoice,
 };
@@ -152,7 +151,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
 
     fn scope(&self, messages: &[Message], record: &Record, number: usize) -> ToolScope {
         let kept = record.kept();
-        let run = kept.map_or_else(|| RunId::from_raw(RawId::from_bytes([0; 16])), |kept| kept.run.id);
+        let run = kept.map_or(self.unstored, |kept| kept.run.id);
         let Runtime { store, files, search, .. } = &self.runtime;
         ToolScope {
             caller: self.options.caller.clone(),

@@ -313,6 +313,22 @@ async fn outside_of_threads_nothing_is_stored() {
 }
 
 #[tokio::test]
+async fn what_tools_do_outside_of_threads_is_told_apart_by_the_answer() {
+    let replies = [call("1", "key"), call("1", "key")];
+    let desk = Desk::with(replies).await;
+    let key = Tool::new("key", "Tells its key.", |context: ToolContext, (): ()| async move {
+        context.idempotency_key()
+    });
+    let agent = desk.agent().tool(key).expect("a tool");
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let reply = agent.answer(&desk.runtime, None, "Go.").await.expect("an answer");
+        keys.push(reply.steps[0].calls[0].result.clone().expect("a result").output);
+    }
+    assert_ne!(keys[0], keys[1]);
+}
+
+#[tokio::test]
 async fn the_call_goes_before_the_handle_and_that_before_the_agent() {
     let desk = Desk::with([text("agent"), text("never")]).await;
     let other = Arc::new(MockModel::always(text("call")));
