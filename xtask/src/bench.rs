@@ -10,11 +10,12 @@ pub(crate) const COMMAND: crate::Command = crate::Command {
     name: "bench",
     summary: "Measures a group of workloads against its baselines, in a release build.",
     help: "\
-Usage: cargo xtask bench NAME|all [--json] [--engine sqlite|postgres|memory]
+Usage: cargo xtask bench NAME|all [--json] [--full] [--engine sqlite|postgres|memory]
 
   NAME      one group: store, search, agent, …
   all       every group; also writes docs/benchmarks.md
   --json    print one JSON object instead of a table
+  --full    the largest sizes that a group has, which take many minutes: search has some
   --engine  the storage engine to measure
 
 Each figure is a ratio to a baseline measured in the same run. A missed target is

@@ -37,6 +37,8 @@ const GROUPS: &[(&str, Measure)] = &[
 pub(crate) struct Options {
     json: bool,
     engine: Option<String>,
+    /// The largest sizes that a group has, which take long.
+    full: bool,
     write: Option<PathBuf>,
 }
 
@@ -79,6 +81,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--json" => options.json = true,
+            "--full" => options.full = true,
             "--engine" => options.engine = Some(words.next().context("`--engine` needs a name")?),
             "--write" => options.write = Some(words.next().context("`--write` needs a path")?.into()),
             _ => bail!("`bench` has no option {word:?}; see `cargo xtask bench --help`"),

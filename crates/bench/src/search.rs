@@ -31,10 +31,20 @@ pub(crate) fn measure(options: &CommandLine) -> Result<Vec<Row>> {
         Some(other) => bail!("the group `search` has no engine {other:?}; it has `memory`"),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let mut rows = vectors::measure(&runtime)?;
-    rows.extend(texts::measure(&runtime)?);
+    let (texts, vectors) = if options.full { (1_000_000, 100_000) } else { (100_000, 40_000) };
+    let mut rows = vectors::measure(&runtime, vectors)?;
+    rows.extend(texts::measure(&runtime, texts)?);
     rows.extend(partitions::measure(&runtime)?);
     Ok(rows)
+}
+
+/// The name of a row about so many things, written as `{}` in it. Rows are named for as long as the program
+/// runs.
+fn named(name: &str, count: usize) -> &'static str {
+    let thousands = format!("{},{:03}", count / 1_000, count % 1_000);
+    let count =
+        if count < 1_000_000 { thousands } else { format!("{},{}", count / 1_000_000, &thousands[1..]) };
+    name.replace("{}", &count).leak()
 }
 
 /// A folder on the disk that the project is on: the one of temporary files may be in memory.

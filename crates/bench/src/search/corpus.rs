@@ -34,11 +34,12 @@ impl Message {
 }
 
 /// The messages, by their texts and any number of groups.
-pub(super) fn messages(groups: &'static [(&'static str, u32)]) -> Index<Message> {
+pub(super) fn messages(groups: &[(&'static str, u32)]) -> Index<Message> {
     let index = Index::new(super::INDEX).text("text", |message: &Message| message.text.as_str());
     groups
         .iter()
-        .fold(index, |index, (name, of)| index.field(*name, |message| Message::group(message.number, *of)))
+        .copied()
+        .fold(index, |index, (name, of)| index.field(name, move |message| Message::group(message.number, of)))
 }
 
 pub(super) fn space() -> Result<Space> {

@@ -1,4 +1,4 @@
-//! Searches by words, over 100,000 messages.
+//! Searches by words.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,16 @@ use tokio::runtime::Runtime;
 
 use super::by_hand::Texts;
 use super::corpus::{Language, Message, messages, open, write};
-use super::{TOP, folder, p50, time};
+use super::{TOP, folder, named, p50, time};
 use crate::measure::{Row, Target, median};
 
-const ROWS: usize = 100_000;
 const QUERIES: usize = 200;
 const USERS: u32 = 1_000;
 const GROUPS: &[(&str, u32)] = &[("user", USERS)];
 
-pub(super) fn measure(runtime: &Runtime) -> Result<Vec<Row>> {
+pub(super) fn measure(runtime: &Runtime, rows: usize) -> Result<Vec<Row>> {
     let (language, folder) = (Language::new(3), folder()?);
-    let texts: Vec<String> = (0..ROWS).map(|_| language.text()).collect();
+    let texts: Vec<String> = (0..rows).map(|_| language.text()).collect();
     let store = runtime.block_on(open())?;
     let ids = Arc::new(runtime.block_on(write(&store, &texts, &[]))?);
     let watch = Stopwatch::start();
@@ -37,7 +36,10 @@ pub(super) fn measure(runtime: &Runtime) -> Result<Vec<Row>> {
     std::fs::create_dir_all(&hand)?;
     let by_hand = Arc::new(Texts::write(&hand, &texts, GROUPS)?);
     let filling = Row {
-        name: "filling an index of 100,000 texts from their rows; against a raw tantivy writer without rows",
+        name: named(
+            "filling an index of {} texts from their rows; against a raw tantivy writer without rows",
+            rows,
+        ),
         unit: "s",
         ours: vec![ours],
         baseline: vec![watch.elapsed().as_secs_f64()],
@@ -46,7 +48,7 @@ pub(super) fn measure(runtime: &Runtime) -> Result<Vec<Row>> {
     let queries: Vec<String> = (0..QUERIES).map(|_| language.query()).collect();
     let of_user = |number: usize| Message::group(number as u32 * 7, USERS);
     let user = Row::measured(
-        "text top 10, user filter, 100,000 messages; against raw tantivy and reading the rows",
+        named("text top 10, user filter, {} messages; against raw tantivy and reading the rows", rows),
         "ms",
         Target::RatioAtMost(1.3),
         || {
@@ -60,7 +62,7 @@ pub(super) fn measure(runtime: &Runtime) -> Result<Vec<Row>> {
         || raw(runtime, &store, &by_hand, &ids, &queries, Some(of_user)),
     )?;
     let all = Row::measured(
-        "text top 10, no filter, 100,000 messages; against raw tantivy and reading the rows",
+        named("text top 10, no filter, {} messages; against raw tantivy and reading the rows", rows),
         "ms",
         Target::None,
         || p50(runtime, &search, queries.iter().map(|text| Query { limit: TOP, ..Query::text(&**text) })),

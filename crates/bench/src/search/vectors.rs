@@ -1,4 +1,4 @@
-//! Searches by vectors and by both, over 40,000 messages.
+//! Searches by vectors and by both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,18 @@ use tokio::runtime::Runtime;
 
 use super::by_hand::{Graph, scan};
 use super::corpus::{Cloud, Language, Message, messages, open, space, write};
-use super::{INDEX, TOP, folder, ids, p50, single, time};
+use super::{INDEX, TOP, folder, ids, named, p50, single, time};
 use crate::measure::{ROUNDS, Row, Target, median};
 
-const ROWS: usize = 40_000;
 const QUERIES: usize = 100;
 
-/// How many partitions there are.
-const ROOMS: u32 = 4;
+/// How many messages a partition has.
+const ROOM: usize = 10_000;
 
-/// The groups: 10,000 messages each, 1 % of all, and those of a user.
-const GROUPS: &[(&str, u32)] = &[("room", ROOMS), ("percent", 100), ("user", 400)];
+/// The groups: a partition, 1 % of all, and those of a user.
+fn groups(rows: usize) -> [(&'static str, u32); 3] {
+    [("room", (rows / ROOM) as u32), ("percent", 100), ("user", 400)]
+}
 
 /// What a user of hnsw_rs would ask for.
 const EFFORT: usize = 64;
@@ -39,10 +40,10 @@ struct World<'a> {
     texts: Vec<String>,
 }
 
-pub(super) fn measure(runtime: &Runtime) -> Result<Vec<Row>> {
+pub(super) fn measure(runtime: &Runtime, count: usize) -> Result<Vec<Row>> {
     let (cloud, language, folder) = (Cloud::new(1), Language::new(2), folder()?);
-    let rows = Arc::new((0..ROWS).map(|_| cloud.vector()).collect::<Vec<_>>());
-    let texts: Vec<String> = (0..ROWS).map(|_| language.text()).collect();
+    let rows = Arc::new((0..count).map(|_| cloud.vector()).collect::<Vec<_>>());
+    let texts: Vec<String> = (0..count).map(|_| language.text()).collect();
     let store = runtime.block_on(open())?;
     let ids = Arc::new(runtime.block_on(write(&store, &texts, &rows))?);
     let (loading, search) = load(runtime, &store, &rows, folder.path())?;
@@ -61,14 +62,19 @@ pub(super) fn measure(runtime: &Runtime) -> Result<Vec<Row>> {
     all.extend(world.appends()?);
     let bytes: usize = world.search.stats().iter().map(|stats| stats.bytes).sum();
     let held = bytes as f64 / 1e6;
-    all.push(single("memory of 40,000 x 384 with texts, filters and graphs", "MB", held, Target::None));
+    all.push(single(
+        named("memory of {} x 384 with texts, filters and graphs", count),
+        "MB",
+        held,
+        Target::None,
+    ));
     runtime.block_on(world.search.shutdown(Duration::from_secs(20)))?;
     all.push(world.opening(folder.path())?);
     Ok(all)
 }
 
-async fn start(store: &Store, folder: &std::path::Path) -> Result<Search> {
-    let index = messages(GROUPS).vectors(space()?);
+async fn start(store: &Store, folder: &std::path::Path, rows: usize) -> Result<Search> {
+    let index = messages(&groups(rows)).vectors(space()?);
     Ok(Search::builder(store).folder(folder).index(index).start().await?)
 }
 
@@ -81,7 +87,7 @@ fn load(
     folder: &std::path::Path,
 ) -> Result<(Row, Search)> {
     let watch = Stopwatch::start();
-    let search = runtime.block_on(start(store, &folder.join("index")))?;
+    let search = runtime.block_on(start(store, &folder.join("index"), rows.len()))?;
     runtime.block_on(search.filled())?;
     runtime.block_on(search.commit())?;
     let ours = watch.elapsed().as_secs_f64();
@@ -92,7 +98,7 @@ fn load(
         let rows = tx.scan(<Message as loomwork_store::Table>::all())?;
         Ok(rows.into_iter().map(|row| row.record.text).collect::<Vec<_>>())
     }))?;
-    super::by_hand::Texts::write(&path, &texts, GROUPS)?;
+    super::by_hand::Texts::write(&path, &texts, &groups(rows.len()))?;
     let of = space()?;
     let loaded = runtime.block_on(store.query(move |tx| {
         let mut count = 0;
@@ -109,7 +115,10 @@ fn load(
     ensure!(loaded == rows.len(), "each row has a vector");
     let by_hand = watch.elapsed().as_secs_f64();
     let row = Row {
-        name: "filling an index of 40,000 texts and vectors; against raw tantivy and reading the vectors",
+        name: named(
+            "filling an index of {} texts and vectors; against raw tantivy and reading the vectors",
+            rows.len(),
+        ),
         unit: "s",
         ours: vec![ours],
         baseline: vec![by_hand],
@@ -149,7 +158,7 @@ impl World<'_> {
         for (number, vector) in self.queries.iter().enumerate() {
             let query = Query { filter: filter(number), limit: TOP, ..Query::vector(vector.clone()) };
             let ours = ids(self.runtime, &self.search, query)?;
-            let right = scan(&self.rows, (0..ROWS).filter(|row| among(number, *row)), vector);
+            let right = scan(&self.rows, (0..self.rows.len()).filter(|row| among(number, *row)), vector);
             found += right.iter().filter(|row| ours.contains(&self.ids[**row])).count();
         }
         Ok(found as f64 / (QUERIES * TOP) as f64)
@@ -157,8 +166,8 @@ impl World<'_> {
 
     /// One of four partitions, in which each vector is looked at.
     fn partition(&self) -> Result<Row> {
-        let room = |number: usize| Filter::eq("room", Message::group(number as u32, ROOMS));
-        let rows = self.rows.clone();
+        let (rows, rooms) = (self.rows.clone(), self.rows.len() / ROOM);
+        let room = |number: usize| Filter::eq("room", Message::group(number as u32, rooms as u32));
         let row = Row::measured(
             "vector top 10, partition of 10,000 x 384; against an exact SIMD scan of it by hand",
             "ms",
@@ -167,11 +176,11 @@ impl World<'_> {
             || {
                 let rows = rows.clone();
                 self.by_hand(move |number, query| {
-                    scan(&rows, (number % ROOMS as usize..ROWS).step_by(ROOMS as usize), query)
+                    scan(&rows, (number % rooms..rows.len()).step_by(rooms), query)
                 })
             },
         )?;
-        let recall = self.recall(room, |number, row| row % ROOMS as usize == number % ROOMS as usize)?;
+        let recall = self.recall(room, |number, row| row % rooms == number % rooms)?;
         ensure!(recall > 0.999, "a scan misses nothing; its recall is {recall}");
         Ok(row)
     }
@@ -179,7 +188,7 @@ impl World<'_> {
     /// Before there is a graph.
     fn whole_by_scan(&self) -> Result<Row> {
         let ours = (0..ROUNDS).map(|_| self.ours(|_| Filter::Everything)).collect::<Result<_>>()?;
-        let name = "vector top 10, 40,000 x 384, no filter, by a scan of the codes";
+        let name = named("vector top 10, {} x 384, no filter, by a scan of the codes", self.rows.len());
         Ok(Row { name, unit: "ms", ours, baseline: Vec::new(), target: Target::None })
     }
 
@@ -203,14 +212,17 @@ impl World<'_> {
             if now != before {
                 (before, took) = (now, watch.elapsed().as_secs_f64());
             }
-            if now == ROWS {
+            if now == self.rows.len() {
                 break;
             }
         }
         let (graph, alone) = by_hand.join().map_err(|_| anyhow::anyhow!("hnsw_rs panicked"))?;
         let rows = vec![
             Row {
-                name: "building the graphs of 40,000 x 384, one thread; against hnsw_rs over floats",
+                name: named(
+                    "building the graphs of {} x 384, one thread; against hnsw_rs over floats",
+                    self.rows.len(),
+                ),
                 unit: "s",
                 ours: vec![took],
                 baseline: vec![alone],
@@ -237,7 +249,10 @@ impl World<'_> {
             Ok(median(&times.collect::<Result<Vec<_>>>()?))
         };
         let row = Row::measured(
-            "vector top 10, 40,000 x 384, no filter; against raw hnsw_rs, ef 64, and reading the rows",
+            named(
+                "vector top 10, {} x 384, no filter; against raw hnsw_rs, ef 64, and reading the rows",
+                self.rows.len(),
+            ),
             "ms",
             Target::RatioAtMost(1.2),
             || self.ours(|_| Filter::Everything),
@@ -248,7 +263,7 @@ impl World<'_> {
             .queries
             .iter()
             .map(|query| {
-                let right = scan(&self.rows, 0..ROWS, query);
+                let right = scan(&self.rows, 0..self.rows.len(), query);
                 let found = graph.find(query, EFFORT);
                 right.iter().filter(|row| found.contains(row)).count()
             })
@@ -267,13 +282,16 @@ impl World<'_> {
         let percent = |number: usize| Filter::eq("percent", Message::group(number as u32, 100));
         let rows = self.rows.clone();
         let row = Row::measured(
-            "vector top 10, 40,000 x 384, 1 % filter; against an exact scan over those ids",
+            named(
+                "vector top 10, {} x 384, 1 % filter; against an exact scan over those ids",
+                self.rows.len(),
+            ),
             "ms",
             Target::ValueAtMost(0.2),
             || self.ours(percent),
             || {
                 let rows = rows.clone();
-                self.by_hand(move |number, query| scan(&rows, (number % 100..ROWS).step_by(100), query))
+                self.by_hand(move |number, query| scan(&rows, (number % 100..rows.len()).step_by(100), query))
             },
         )?;
         let recall = self.recall(percent, |number, row| row % 100 == number % 100)?;
@@ -295,7 +313,7 @@ impl World<'_> {
         let vector = |number: usize| Query::vector(self.queries[number].clone());
         let both = |number: usize| Query::hybrid(&*self.texts[number], self.queries[number].clone());
         let row = Row::measured(
-            "hybrid top 10, 40,000 messages, user filter; against the sum of both legs",
+            named("hybrid top 10, {} messages, user filter; against the sum of both legs", self.rows.len()),
             "ms",
             Target::RatioAtMost(1.2),
             || run(&both),
@@ -317,7 +335,7 @@ impl World<'_> {
         let (mut found, mut times) = (0, Vec::new());
         for number in 0..APPENDS {
             let (word, vector, of) = (format!("fresh{number}x"), cloud.vector(), of.clone());
-            let message = Message { text: word.clone(), number: (ROWS + number) as u32 };
+            let message = Message { text: word.clone(), number: (self.rows.len() + number) as u32 };
             let (written, query) = (vector.clone(), Query::hybrid(format!("{word} "), vector));
             let write = self.store.mutate(move |tx| {
                 let id = tx.insert(message)?.id;
@@ -349,13 +367,14 @@ impl World<'_> {
         let mut times = Vec::new();
         for _ in 0..3 {
             let watch = Stopwatch::start();
-            let search = self.runtime.block_on(start(&self.store, &folder.join("index")))?;
+            let search = self.runtime.block_on(start(&self.store, &folder.join("index"), self.rows.len()))?;
             let query = Query::vector(self.queries[0].clone());
             self.runtime.block_on(search.find::<Message>(INDEX, query))?;
             times.push(watch.elapsed().as_secs_f64() * 1e3);
             self.runtime.block_on(search.shutdown(Duration::from_secs(20)))?;
         }
-        let name = "opening an index of 40,000 x 384 with its graphs, to the first answer";
+        let name =
+            named("opening an index of {} x 384 with its graphs, to the first answer", self.rows.len());
         Ok(Row { name, unit: "ms", ours: times, baseline: Vec::new(), target: Target::None })
     }
 }
