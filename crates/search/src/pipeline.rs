@@ -11,9 +11,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use loomwork_core::RawId;
-use loomwork_models::{EmbedRequest, EmbeddingModel, ModelName, Usage};
+use loomwork_models::{EmbedRequest, EmbeddingModel, ErrorKind, ModelName, Usage};
 use loomwork_store::engine::Seq;
-use loomwork_store::{Id, Result as StoreResult, Store, Tx, feed};
+use loomwork_store::{Id, Result as StoreResult, Row, Store, Tx, feed};
 use loomwork_workpool::{self as workpool, Completion, Done, Job, JobContext, Outcome};
 
 use crate::source::Source;
@@ -125,8 +125,28 @@ async fn embed_batch(
     let embedder = embedders.get(&batch.index).cloned().ok_or_else(unknown)?;
     let (reading, owners) = (embedder.clone(), batch.record.owners);
     let wanted = store.query(move |tx| reading.wanted(tx, &owners)).await?;
-    let (vectors, asked, usage) = embedder.ask(&wanted).await?;
-    store.mutate(move |tx| embedder.store(tx, id, &wanted, &vectors, asked, usage)).await
+    let error = match embedder.ask(&wanted).await {
+        Ok((vectors, asked, usage)) => {
+            return store.mutate(move |tx| embedder.store(tx, id, &wanted, &vectors, asked, usage)).await;
+        }
+        Err(error) => error,
+    };
+    if wanted.len() == 1 || !may_be_of_one_text(&error) {
+        return Err(error.into());
+    }
+    // A model that refuses any text, as one with a wrong setting does, has nothing against these.
+    let Ok((_, usage)) = embedder.embed(vec![HARMLESS.to_owned()]).await else { return Err(error.into()) };
+    tracing::info!(index = embedder.source.schema().name, texts = wanted.len(), %error, "a batch was refused and is halved");
+    store.mutate(move |tx| embedder.halve(tx, id, &wanted, usage)).await
+}
+
+/// What is asked to see whether a model refuses a text among others, or all.
+const HARMLESS: &str = "text";
+
+/// Whether one text alone may be why a call was refused.
+fn may_be_of_one_text(error: &Error) -> bool {
+    let Error::Model(error) = error else { return false };
+    matches!(error.kind(), ErrorKind::BadRequest | ErrorKind::ContextTooLong | ErrorKind::ContentPolicy)
 }
 
 impl Embedder {
@@ -215,7 +235,23 @@ impl Embedder {
                 owners.push(wanted.owner);
             }
         }
+        self.tell(tx, owners, asked, usage)
+    }
+
+    /// Makes two batches of one, until what is refused stands alone.
+    fn halve(&self, tx: &mut Tx, id: Id<BatchRow>, wanted: &[Wanted], usage: Usage) -> StoreResult<()> {
+        let Some(Row { record: batch, .. }) = tx.delete(id)? else { return Ok(()) };
+        for half in wanted.chunks(wanted.len().div_ceil(2)) {
+            let owners = half.iter().map(|wanted| wanted.owner.to_bytes()).collect();
+            let half = tx.insert(BatchRow { owners, ..batch.clone() })?;
+            queue::enqueue(tx, half.id)?;
+        }
+        self.tell(tx, Vec::new(), 1, usage)
+    }
+
+    fn tell(&self, tx: &mut Tx, owners: Vec<RawId>, asked: usize, usage: Usage) -> StoreResult<()> {
         let Some(on_embedded) = &self.on_embedded else { return Ok(()) };
+        let table = self.source.schema().table;
         let (index, model) = (self.source.schema().name.clone(), self.model.name().clone());
         on_embedded(tx, &Batch { index, table, model, owners, asked, usage })
     }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use loomwork_core::{Fault as _, Kind};
-use loomwork_models::{Error as ModelError, ErrorKind, Gate, MockEmbeddings};
-use loomwork_search::{Error, Query, Space, vectors};
+use loomwork_models::{
+    EmbedRequest, EmbeddingModel, Embeddings, Error as ModelError, ErrorKind, Gate, MockEmbeddings, ModelName,
+};
+use loomwork_search::{Error, Query, Search, Space, vectors};
 use loomwork_store::Page;
 use loomwork_testkit::soon;
 use loomwork_workpool::Workpool;
@@ -90,6 +93,69 @@ async fn what_cannot_be_embedded_says_so_and_can_be_tried_again() {
     assert_eq!(search.retry().await.unwrap(), 1);
     embedded(&store, &search).await;
     assert_eq!(ids(&search, Query::vector([0.0, 1.0, 0.0, 0.0])).await, [id]);
+}
+
+/// Refuses every call with a text that it does not like.
+#[derive(Debug)]
+struct Picky {
+    model: MockEmbeddings,
+    dislikes: fn(&str) -> bool,
+}
+
+#[async_trait]
+impl EmbeddingModel for Picky {
+    fn name(&self) -> &ModelName {
+        self.model.name()
+    }
+
+    fn dimensions(&self) -> Option<usize> {
+        EmbeddingModel::dimensions(&self.model)
+    }
+
+    async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, ModelError> {
+        if let Some(text) = request.texts.iter().find(|text| (self.dislikes)(text)) {
+            let message = format!("{text:?} is not allowed");
+            return Err(ModelError::new(ErrorKind::ContentPolicy, "mock", "mock", message));
+        }
+        self.model.embed(request).await
+    }
+}
+
+/// Sixty rows, two of which have a text that nobody likes.
+async fn embed_with(dislikes: fn(&str) -> bool) -> (Search, Error) {
+    let store = open(&Bed::new()).await;
+    store
+        .mutate(|tx| {
+            (0..60).try_for_each(|number| {
+                let body = if number % 40 == 7 { format!("bad {number}") } else { format!("good {number}") };
+                tx.insert(note("", &body)).map(drop)
+            })
+        })
+        .await
+        .expect("the rows are written");
+    let model = Picky { model: model(), dislikes };
+    let search = builder(&store, None).index(embedded_notes()).embedder(model).start().await.expect("the search starts");
+    let pool = search.bind(Workpool::builder(&store)).start().await.expect("the pool starts");
+    let error = soon(search.embedded(store.committed())).await.expect_err("two texts are refused");
+    drop(pool);
+    (search, error)
+}
+
+#[tokio::test]
+async fn a_text_that_a_model_refuses_fails_alone() {
+    let (search, error) = embed_with(|text| text.starts_with("bad")).await;
+    assert!(matches!(&error, Error::NotEmbedded { batches: 2, .. }), "{error}");
+    assert!(error.to_string().contains("is not allowed"), "{error}");
+    let embedding = search.progress().await.unwrap()[0].embedding.clone().unwrap();
+    assert_eq!((embedding.waiting, embedding.failed), (2, 2));
+}
+
+#[tokio::test]
+async fn a_model_that_refuses_all_is_not_asked_for_each_text() {
+    let (search, error) = embed_with(|_| true).await;
+    assert!(matches!(&error, Error::NotEmbedded { batches: 1, .. }), "{error}");
+    let embedding = search.progress().await.unwrap()[0].embedding.clone().unwrap();
+    assert_eq!((embedding.waiting, embedding.failed), (60, 1));
 }
 
 #[tokio::test]
