@@ -2,14 +2,14 @@
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter, clock};
-use loomwork_core::{Clock, Time};
+use loomwork_core::Clock;
 use loomwork_store::Result;
 
 use crate::error::{LimitError, RateLimited, Refusal};
@@ -130,6 +130,8 @@ impl<K: Clone + Eq + Hash> Guard<K> {
         // One thread sees the very number.
         if requests == self.sweep_after.load(Ordering::Relaxed) {
             self.limiter.retain_recent();
+            // After a flood from many addresses, their room is given back too.
+            self.limiter.shrink_to_fit();
             self.sweep_after.store(self.limiter.len().max(SWEEP_AFTER), Ordering::Relaxed);
             self.since_sweep.store(0, Ordering::Relaxed);
         }
@@ -139,14 +141,52 @@ impl<K: Clone + Eq + Hash> Guard<K> {
 /// Our clock as `governor` needs it: time that never runs backwards. A wall clock that is set back stands
 /// still for a moment.
 #[derive(Clone, Debug)]
-struct Ticks {
+struct Ticks(Arc<Hand>);
+
+#[derive(Debug)]
+struct Hand {
     clock: Clock,
-    seen: Arc<Mutex<(Time, Duration)>>,
+    /// The milliseconds between the clock and our time, which begins at zero: more with each time that the
+    /// clock was set back.
+    ahead: AtomicI64,
+    /// Our latest time.
+    latest: AtomicI64,
+    setting: Mutex<()>,
 }
 
 impl Ticks {
     fn new(clock: &Clock) -> Self {
-        Self { clock: clock.clone(), seen: Arc::new(Mutex::new((clock.now(), Duration::ZERO))) }
+        let ahead = AtomicI64::new(0_i64.saturating_sub(clock.now().millis()));
+        Self(Arc::new(Hand {
+            clock: clock.clone(),
+            ahead,
+            latest: AtomicI64::new(0),
+            setting: Mutex::new(()),
+        }))
+    }
+}
+
+impl Hand {
+    /// Our latest time as it was before the clock was looked at, and what the clock says.
+    ///
+    /// The order matters. What was shown before the look cannot be behind it unless the clock was set back,
+    /// however long this thread stood still in between; and what is added for that must not be added to what
+    /// the clock had shown earlier.
+    fn look(&self) -> (i64, i64) {
+        let latest = self.latest.load(Ordering::Acquire);
+        let ahead = self.ahead.load(Ordering::Acquire);
+        (latest, self.clock.now().millis().saturating_add(ahead))
+    }
+
+    /// Goes on from our latest time, with a clock that was set back.
+    fn set_back(&self) -> i64 {
+        let _one_at_a_time = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (latest, now) = self.look();
+        if now < latest {
+            let ahead = self.ahead.load(Ordering::Relaxed);
+            self.ahead.store(ahead.saturating_add(latest.saturating_sub(now)), Ordering::Release);
+        }
+        latest.max(now)
     }
 }
 
@@ -154,10 +194,11 @@ impl clock::Clock for Ticks {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        let now = self.clock.now();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, ticks) = *seen;
-        *seen = (now, ticks.saturating_add(now.since(before)).min(LONGEST));
-        seen.1
+        let (latest, now) = self.0.look();
+        let now = if now < latest { self.0.set_back() } else { now };
+        if now > latest {
+            self.0.latest.fetch_max(now, Ordering::AcqRel);
+        }
+        Duration::from_millis(now.unsigned_abs()).min(LONGEST)
     }
 }

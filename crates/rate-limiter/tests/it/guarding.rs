@@ -1,5 +1,6 @@
 //! The guard of a process.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use loomwork_core::{Clock, Kind, Time};
@@ -46,6 +47,38 @@ fn a_clock_that_is_set_back_locks_nobody_out() {
     guard.take(&1, 1).expect_err("nothing was given away");
     clock.advance(Duration::from_millis(100));
     guard.take(&1, 1).expect("time goes on from there");
+}
+
+#[test]
+fn threads_that_stand_still_in_between_make_no_time() {
+    const MILLIS: u64 = 20_000;
+    let clock = Clock::manual(START);
+    let of = Limit::token_bucket("threads", 1, Duration::from_millis(1)).capacity(MILLIS);
+    let guard = Guard::new(&of, &clock.clock()).expect("the limit works");
+    guard.take(&(), MILLIS).expect("it is full");
+    let over = AtomicBool::new(false);
+    let granted: u64 = std::thread::scope(|scope| {
+        let take = || {
+            let mut granted = 0;
+            // All that there is, and the rest when the clock has come to its end.
+            loop {
+                let last = over.load(Ordering::SeqCst);
+                while guard.take(&(), 1).is_ok() {
+                    granted += 1;
+                }
+                if last {
+                    return granted;
+                }
+            }
+        };
+        let takers: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+        for _ in 0..MILLIS {
+            clock.advance(Duration::from_millis(1));
+        }
+        over.store(true, Ordering::SeqCst);
+        takers.into_iter().map(|taker| taker.join().expect("it only takes")).sum()
+    });
+    assert_eq!(granted, MILLIS, "one came with each millisecond");
 }
 
 #[test]
