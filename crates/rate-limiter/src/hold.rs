@@ -51,9 +51,12 @@ pub fn hold(tx: &mut Tx, asks: &[Ask<'_>], term: Duration) -> Result<Held> {
         Ok(Line::Limit { name: ask.limit.name().to_owned(), key, rules, amount: ask.amount })
     };
     let lines = asks.iter().map(line).collect::<Result<Vec<_>>>()?;
-    let waits = limit_all(tx, asks)?.into_iter().map(|granted| granted.wait);
-    let wait = waits.max().unwrap_or_default();
-    Ok(Held { id: place(tx, lines, expires)?, wait })
+    // Nothing stays taken if the hold cannot be placed, even where the caller goes on after the error.
+    tx.nested(|tx| {
+        let waits = limit_all(tx, asks)?.into_iter().map(|granted| granted.wait);
+        let wait = waits.max().unwrap_or_default();
+        Ok(Held { id: place(tx, lines, expires)?, wait })
+    })
 }
 
 /// Puts amounts of accounts on hold. An account is a name for whatever is counted elsewhere: the budget of a
@@ -116,11 +119,7 @@ pub fn settle(tx: &mut Tx, hold: HoldId, actual: &[u64]) -> Result<Settlement> {
         HoldState::Expired => Settlement::Late,
         HoldState::Settled | HoldState::Released => return Ok(Settlement::Repeated),
     };
-    for (line, actual) in row.lines.iter().zip(actual) {
-        let on_hold = if settlement == Settlement::Booked { line.amount() } else { 0 };
-        book(tx, line, on_hold, *actual)?;
-    }
-    end(tx, row, HoldState::Settled)?;
+    end(tx, row, HoldState::Settled, actual)?;
     Ok(settlement)
 }
 
@@ -150,25 +149,35 @@ pub fn extend(tx: &mut Tx, hold: HoldId, term: Duration) -> Result<()> {
     tx.update(hold, |row| row.expires = expires).map(drop)
 }
 
-/// Gives back all that a hold still keeps.
+/// Gives back all that an open hold keeps.
 pub(crate) fn give_back(tx: &mut Tx, row: Row<HoldRow>, state: HoldState) -> Result<()> {
-    for line in &row.lines {
-        book(tx, line, line.amount(), 0)?;
-    }
-    end(tx, row, state)
+    let unused = vec![0; row.lines.len()];
+    end(tx, row, state, &unused)
+}
+
+/// Books all lines and ends the hold, or changes nothing: what was given back once must not be given back again
+/// because the caller went on after the error of another line.
+fn end(tx: &mut Tx, row: Row<HoldRow>, state: HoldState, actual: &[u64]) -> Result<()> {
+    tx.nested(|tx| {
+        for (line, actual) in row.lines.iter().zip(actual) {
+            let on_hold = if row.is_open() { line.amount() } else { 0 };
+            book(tx, line, on_hold, *actual)?;
+        }
+        let forget = Some(coarse(tx.now() + KEEP_ENDED));
+        tx.replace(row.id, HoldRow { state, forget, ..row.record }).map(drop)
+    })
 }
 
 /// Puts the actual amount in place of what is on hold.
 fn book(tx: &mut Tx, line: &Line, on_hold: u64, actual: u64) -> Result<()> {
     match line {
         Line::Limit { name, key, rules, .. } => {
-            let balance = Balance::read(tx, name, key.as_deref(), *rules)?;
+            let balance = Balance::read_for_hold(tx, name, key.as_deref(), *rules)?;
             // A key without a row has all: nothing can be given back to it.
             if on_hold == actual || (actual < on_hold && !balance.is_kept()) {
                 return Ok(());
             }
-            let level = rules.settle(balance.level, tx.now(), on_hold, actual);
-            balance.write(tx, level)
+            balance.settle(tx, on_hold, actual)
         }
         Line::Account { account, .. } => {
             let total = held(tx, account)?;
@@ -192,11 +201,6 @@ fn place(tx: &mut Tx, lines: Vec<Line>, expires: Time) -> Result<HoldId> {
         return Err(LimitError::EmptyHold.into());
     }
     Ok(tx.insert(HoldRow { state: HoldState::Open, lines, expires, forget: None })?.id)
-}
-
-fn end(tx: &mut Tx, row: Row<HoldRow>, state: HoldState) -> Result<()> {
-    let forget = Some(coarse(tx.now() + KEEP_ENDED));
-    tx.replace(row.id, HoldRow { state, forget, ..row.record }).map(drop)
 }
 
 fn end_of(tx: &Tx, term: Duration) -> Result<Time> {
