@@ -46,12 +46,15 @@ async fn main() -> Result<()> {
     }
 
     // What a browser gets once, and counts down by itself.
-    let now = store.query(|tx| status(tx, &TOKENS, "ada", 1)).await?;
-    println!("{} tokens left, ok: {}", now.value, now.ok);
-    for seconds in [0, 15, 30, 31] {
-        let later = clock.clock().now() + Duration::from_secs(seconds);
-        let seen = now.snapshot.predict(later, 1);
-        println!("in {seconds:2} s: ok {}, again at {:?}", seen.ok, seen.retry_at);
+    let status = store.query(|tx| status(tx, &TOKENS, "ada", 1)).await?;
+    println!("{} tokens left, enough for one: {}", status.value, status.ok);
+    let now = clock.clock().now();
+    for later in [0, 15, 30, 31].map(Duration::from_secs) {
+        let seen = status.snapshot.predict(now + later, 1);
+        match seen.retry_at {
+            Some(time) => println!("in {later:?}: not yet, in {:?} more", time.since(now + later)),
+            None => println!("in {later:?}: yes"),
+        }
     }
     Ok(())
 }
