@@ -49,11 +49,11 @@ async fn main() -> Result<()> {
     let status = store.query(|tx| status(tx, &TOKENS, "ada", 1)).await?;
     println!("{} tokens left, enough for one: {}", status.value, status.ok);
     let now = clock.clock().now();
-    for later in [0, 15, 30, 31].map(Duration::from_secs) {
-        let seen = status.snapshot.predict(now + later, 1);
-        match seen.retry_at {
-            Some(time) => println!("in {later:?}: not yet, in {:?} more", time.since(now + later)),
-            None => println!("in {later:?}: yes"),
+    for seconds in [0, 15, 30, 31] {
+        let later = now + Duration::from_secs(seconds);
+        match status.snapshot.predict(later, 1).retry_at {
+            Some(time) => println!("in {seconds:2} s: not yet, but in {:?}", time.since(later)),
+            None => println!("in {seconds:2} s: yes"),
         }
     }
     Ok(())

@@ -80,9 +80,11 @@ pub fn hold_accounts(tx: &mut Tx, amounts: &[(&str, u64)], term: Duration) -> Re
             if !fits(account) {
                 return Err(LimitError::BadAccount { bytes: account.len() }.into());
             }
-            let total = held(tx, account)?.saturating_add(*amount);
-            check_amount(account, total)?;
-            set_held(tx, account, total)?;
+            change_held(tx, account, |held| {
+                let total = held.saturating_add(*amount);
+                check_amount(account, total)?;
+                Ok(total)
+            })?;
         }
         place(tx, lines, expires)
     })
@@ -179,15 +181,13 @@ fn book(tx: &mut Tx, line: &Line, on_hold: u64, actual: u64) -> Result<()> {
             }
             balance.settle(tx, on_hold, actual)
         }
-        Line::Account { account, .. } => {
-            let total = held(tx, account)?;
-            set_held(tx, account, total.saturating_sub(on_hold))
-        }
+        Line::Account { account, .. } => change_held(tx, account, |held| Ok(held.saturating_sub(on_hold))),
     }
 }
 
-fn set_held(tx: &mut Tx, account: &str, amount: u64) -> Result<()> {
+fn change_held(tx: &mut Tx, account: &str, change: impl FnOnce(u64) -> Result<u64>) -> Result<()> {
     let row = tx.first(HeldRow::by_account.eq(account))?;
+    let amount = change(row.as_ref().map_or(0, |row| row.amount))?;
     match row {
         Some(row) if amount == 0 => tx.delete(row.id).map(drop),
         Some(row) => tx.update(row.id, |row| row.amount = amount).map(drop),
