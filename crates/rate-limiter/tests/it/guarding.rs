@@ -89,7 +89,29 @@ fn keys_that_are_full_again_are_forgotten() {
         guard.take(&key, 1).expect("each has its own");
         clock.advance(Duration::from_millis(1));
     }
-    assert!(guard.keys() < 9_000, "{} keys are remembered", guard.keys());
+    assert!(guard.keys() < 2_000, "{} keys are remembered", guard.keys());
+    // A share of which some is missing is not among them.
+    guard.take(&0, 20).expect("it is full");
+    clock.advance(SECOND);
+    guard.take(&1, 1).expect("it is full");
+    assert!(guard.keys() < 10, "{} keys are remembered", guard.keys());
+    guard.take(&0, 11).expect_err("ten came in a second");
+    guard.take(&0, 10).expect("ten came in a second");
+}
+
+#[test]
+fn a_flood_of_addresses_is_forgotten() {
+    let clock = Clock::manual(START);
+    let guard = Guard::new(&PER_ADDRESS, &clock.clock()).expect("the limit works");
+    for key in 0..70_000_u64 {
+        guard.take(&key, 20).expect("each has its own");
+    }
+    guard.take(&0, 1).expect_err("it is used up");
+    assert_eq!(guard.keys(), 70_000);
+    clock.advance(Duration::from_secs(3));
+    guard.take(&0, 20).expect("it is full again");
+    assert_eq!(guard.keys(), 1);
+    guard.take(&0, 1).expect_err("and used up again");
 }
 
 #[test]
