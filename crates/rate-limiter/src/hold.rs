@@ -8,7 +8,7 @@ use loomwork_store::{Result, Row, Tx};
 use crate::ask::{Ask, check_amount};
 use crate::error::LimitError;
 use crate::limit::fits;
-use crate::tables::{Balance, HeldRow, HoldId, HoldRow, HoldState, KEEP_ENDED, Line, coarse};
+use crate::tables::{Balance, HeldRow, HoldId, HoldLine, HoldRow, HoldState, KEEP_ENDED, coarse};
 use crate::take::limit_all;
 
 /// The longest that a hold can last.
@@ -45,10 +45,10 @@ pub enum Settlement {
 /// beyond [`MAX_TERM`].
 pub fn hold(tx: &mut Tx, asks: &[Ask<'_>], term: Duration) -> Result<Held> {
     let expires = end_of(tx, term)?;
-    let line = |ask: &Ask<'_>| -> Result<Line> {
+    let line = |ask: &Ask<'_>| -> Result<HoldLine> {
         let key = ask.key.as_deref().map(str::to_owned);
         let rules = ask.limit.rules_of(key.as_deref())?;
-        Ok(Line::Limit { name: ask.limit.name().to_owned(), key, rules, amount: ask.amount })
+        Ok(HoldLine::Limit { name: ask.limit.name().to_owned(), key, rules, amount: ask.amount })
     };
     let lines = asks.iter().map(line).collect::<Result<Vec<_>>>()?;
     // Nothing stays taken if the hold cannot be placed, even where the caller goes on after the error.
@@ -71,8 +71,10 @@ pub fn hold(tx: &mut Tx, asks: &[Ask<'_>], term: Duration) -> Result<Held> {
 /// [`LimitError::EmptyHold`] and [`LimitError::BadTerm`].
 pub fn hold_accounts(tx: &mut Tx, amounts: &[(&str, u64)], term: Duration) -> Result<HoldId> {
     let expires = end_of(tx, term)?;
-    let line =
-        |(account, amount): &(&str, u64)| Line::Account { account: (*account).to_owned(), amount: *amount };
+    let line = |(account, amount): &(&str, u64)| HoldLine::Account {
+        account: (*account).to_owned(),
+        amount: *amount,
+    };
     let lines = amounts.iter().map(line).collect();
     // The accounts are added to one by one, and one may be named twice: all of it is undone if one is refused.
     tx.nested(|tx| {
@@ -171,9 +173,9 @@ fn end(tx: &mut Tx, row: Row<HoldRow>, state: HoldState, actual: &[u64]) -> Resu
 }
 
 /// Puts the actual amount in place of what is on hold.
-fn book(tx: &mut Tx, line: &Line, on_hold: u64, actual: u64) -> Result<()> {
+fn book(tx: &mut Tx, line: &HoldLine, on_hold: u64, actual: u64) -> Result<()> {
     match line {
-        Line::Limit { name, key, rules, .. } => {
+        HoldLine::Limit { name, key, rules, .. } => {
             let balance = Balance::read_for_hold(tx, name, key.as_deref(), *rules)?;
             // A key without a row has all: nothing can be given back to it.
             if on_hold == actual || (actual < on_hold && !balance.is_kept()) {
@@ -181,7 +183,9 @@ fn book(tx: &mut Tx, line: &Line, on_hold: u64, actual: u64) -> Result<()> {
             }
             balance.settle(tx, on_hold, actual)
         }
-        Line::Account { account, .. } => change_held(tx, account, |held| Ok(held.saturating_sub(on_hold))),
+        HoldLine::Account { account, .. } => {
+            change_held(tx, account, |held| Ok(held.saturating_sub(on_hold)))
+        }
     }
 }
 
@@ -196,7 +200,7 @@ fn change_held(tx: &mut Tx, account: &str, change: impl FnOnce(u64) -> Result<u6
     }
 }
 
-fn place(tx: &mut Tx, lines: Vec<Line>, expires: Time) -> Result<HoldId> {
+fn place(tx: &mut Tx, lines: Vec<HoldLine>, expires: Time) -> Result<HoldId> {
     if lines.is_empty() {
         return Err(LimitError::EmptyHold.into());
     }

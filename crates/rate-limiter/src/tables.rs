@@ -164,7 +164,7 @@ pub enum HoldState {
 #[index(ended(forget), when = HoldRow::has_ended)]
 pub struct HoldRow {
     pub(crate) state: HoldState,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<HoldLine>,
     pub(crate) expires: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) forget: Option<Time>,
@@ -190,7 +190,7 @@ impl HoldRow {
     }
 
     /// Returns what it was placed on, line by line.
-    pub fn lines(&self) -> &[Line] {
+    pub fn lines(&self) -> &[HoldLine] {
         &self.lines
     }
 }
@@ -198,7 +198,7 @@ impl HoldRow {
 /// One thing that a hold keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "of")]
-pub enum Line {
+pub enum HoldLine {
     /// Tokens of a limit.
     Limit {
         /// The limit's name.
@@ -220,7 +220,7 @@ pub enum Line {
     },
 }
 
-impl Line {
+impl HoldLine {
     /// Returns how much was put on hold.
     pub fn amount(&self) -> u64 {
         match self {

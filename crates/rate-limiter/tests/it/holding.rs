@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use loomwork_core::{Clock, Kind};
 use loomwork_rate_limiter::{
-    HoldRow, HoldState, Limit, LimitError, Line, MAX_AMOUNT, MAX_TERM, MINUTE, SECOND, Settlement, credit,
+    HoldRow, HoldState, Limit, LimitError, HoldLine, MAX_AMOUNT, MAX_TERM, MINUTE, SECOND, Settlement, credit,
     extend, held, hold, hold_accounts, release, reset, settle,
 };
 use loomwork_store::{Error, Result, Table as _, Tx};
@@ -64,11 +64,11 @@ async fn a_hold_tells_on_what_it_is() {
         })
         .await;
     let rules = TOKENS.rules("ada").expect("the limit works");
-    let tokens = Line::Limit { name: "tokens".into(), key: Some("ada".into()), rules, amount: 50 };
+    let tokens = HoldLine::Limit { name: "tokens".into(), key: Some("ada".into()), rules, amount: 50 };
     let rules = STOCK.rules(&()).expect("the limit works");
-    let stock = Line::Limit { name: "stock".into(), key: None, rules, amount: 5 };
+    let stock = HoldLine::Limit { name: "stock".into(), key: None, rules, amount: 5 };
     assert_eq!(desk.read(move |tx| tx.require(of)).await.lines(), [tokens, stock]);
-    let budget = Line::Account { account: "budget".into(), amount: 7 };
+    let budget = HoldLine::Account { account: "budget".into(), amount: 7 };
     assert_eq!(desk.read(move |tx| tx.require(accounts)).await.lines(), [budget]);
 }
 
@@ -340,7 +340,7 @@ async fn balances(acts: Vec<Act>) {
             }
         }
         let rows = desk.read(|tx| tx.scan(HoldRow::all())).await;
-        let amounts = |row: &HoldRow| row.lines().iter().map(Line::amount).collect::<Vec<_>>();
+        let amounts = |row: &HoldRow| row.lines().iter().map(HoldLine::amount).collect::<Vec<_>>();
         let open = rows.iter().filter(|row| row.state() == HoldState::Open).map(|row| amounts(row));
         // Those of the limit have one line, those of the account two.
         let (limits, accounts): (Vec<_>, Vec<_>) = open.partition(|amounts| amounts.len() == 1);
