@@ -46,12 +46,15 @@ async fn main() -> Result<()> {
     }
 
     // What a browser gets once, and counts down by itself.
-    let now = store.query(|tx| status(tx, &TOKENS, "ada", 1)).await?;
-    println!("{} tokens left, ok: {}", now.value, now.ok);
+    let status = store.query(|tx| status(tx, &TOKENS, "ada", 1)).await?;
+    println!("{} tokens left, enough for one: {}", status.value, status.ok);
+    let now = clock.clock().now();
     for seconds in [0, 15, 30, 31] {
-        let later = clock.clock().now() + Duration::from_secs(seconds);
-        let seen = now.snapshot.predict(later, 1);
-        println!("in {seconds:2} s: ok {}, again at {:?}", seen.ok, seen.retry_at);
+        let later = now + Duration::from_secs(seconds);
+        match status.snapshot.predict(later, 1).retry_at {
+            Some(time) => println!("in {seconds:2} s: not yet, but in {:?}", time.since(later)),
+            None => println!("in {seconds:2} s: yes"),
+        }
     }
     Ok(())
 }

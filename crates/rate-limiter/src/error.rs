@@ -159,7 +159,8 @@ pub enum LimitError {
     },
     /// One call that asks for the same share in two ways.
     #[error(
-        "one call asks for the same share of limit {limit:?} under different rules; ask once, for the sum"
+        "one call asks for the same share of limit {limit:?} in two ways: by other rules, or only once with the \
+         right to owe; ask once, for the sum"
     )]
     AskedTwice {
         /// The limit's name.

@@ -2,14 +2,14 @@
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter, clock};
-use loomwork_core::{Clock, Time};
+use loomwork_core::Clock;
 use loomwork_store::Result;
 
 use crate::error::{LimitError, RateLimited, Refusal};
@@ -19,8 +19,11 @@ use crate::rules::Algorithm;
 /// The longest that a guard's bucket may take to fill, and where its ticks end: nanoseconds in 64 bits.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// How many requests a guard takes at least before it forgets the keys that are full again.
-const SWEEP_AFTER: usize = 4096;
+/// How often the keys that are full again are forgotten, in milliseconds.
+const SWEEP_EVERY: i64 = 1_000;
+
+/// From how many keys on the room of those that were forgotten is given back.
+const LARGE: usize = 65_536;
 
 /// A limit of this process alone, per key: it stops a flood of requests in front of the store.
 ///
@@ -30,7 +33,7 @@ const SWEEP_AFTER: usize = 4096;
 ///
 /// Behind it is the token bucket of the `governor` crate, whose tokens come one by one: where the period is no
 /// multiple of the rate, the time between two is rounded up to a nanosecond, so it never grants more than the
-/// limit says. Keys that are full again are forgotten.
+/// limit says. Keys that are full again are forgotten each second.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -50,9 +53,8 @@ pub struct Guard<K: Clone + Eq + Hash> {
     capacity: NonZeroU32,
     ticks: Ticks,
     limiter: RateLimiter<K, HashMapStateStore<K>, Ticks, NoOpMiddleware<Duration>>,
-    since_sweep: AtomicUsize,
-    /// How many requests it takes until the next sweep.
-    sweep_after: AtomicUsize,
+    /// When, in ticks, keys are forgotten next.
+    sweep_at: AtomicI64,
 }
 
 impl<K: Clone + Eq + Hash> std::fmt::Debug for Guard<K> {
@@ -87,8 +89,7 @@ impl<K: Clone + Eq + Hash> Guard<K> {
         let quota = Quota::with_period(each).ok_or_else(|| no_guard("its period is zero"))?;
         let ticks = Ticks::new(clock);
         let limiter = RateLimiter::hashmap_with_clock(quota.allow_burst(capacity), ticks.clone());
-        let sweep_after = AtomicUsize::new(SWEEP_AFTER);
-        Ok(Self { name, capacity, ticks, limiter, since_sweep: AtomicUsize::new(0), sweep_after })
+        Ok(Self { name, capacity, ticks, limiter, sweep_at: AtomicI64::new(SWEEP_EVERY) })
     }
 
     /// Takes an amount of a key's share, or refuses and takes nothing.
@@ -100,8 +101,9 @@ impl<K: Clone + Eq + Hash> Guard<K> {
         if amount > self.capacity.get().into() {
             return Err(self.exceeds(amount).into());
         }
+        let checked = self.limiter.check_key_n(key, wanted);
         self.sweep_now_and_then();
-        match self.limiter.check_key_n(key, wanted) {
+        match checked {
             Ok(Ok(())) => Ok(()),
             Ok(Err(not_until)) => {
                 let wait = not_until.wait_time_from(clock::Clock::now(&self.ticks));
@@ -123,15 +125,19 @@ impl<K: Clone + Eq + Hash> Guard<K> {
         LimitError::ExceedsCapacity { limit: self.name.clone(), amount, max: self.capacity.get().into() }
     }
 
-    /// Forgets full keys once as many requests were made as keys were left by the last time: a request then pays
-    /// for looking at two of them.
     fn sweep_now_and_then(&self) {
-        let requests = self.since_sweep.fetch_add(1, Ordering::Relaxed) + 1;
-        // One thread sees the very number.
-        if requests == self.sweep_after.load(Ordering::Relaxed) {
-            self.limiter.retain_recent();
-            self.sweep_after.store(self.limiter.len().max(SWEEP_AFTER), Ordering::Relaxed);
-            self.since_sweep.store(0, Ordering::Relaxed);
+        let (now, due) = (self.ticks.0.latest.load(Ordering::Relaxed), self.sweep_at.load(Ordering::Relaxed));
+        let next = now.saturating_add(SWEEP_EVERY);
+        // One thread does it.
+        if now < due
+            || self.sweep_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
+            return;
+        }
+        let before = self.limiter.len();
+        self.limiter.retain_recent();
+        if before >= LARGE && self.limiter.len() < before / 4 {
+            self.limiter.shrink_to_fit();
         }
     }
 }
@@ -139,14 +145,52 @@ impl<K: Clone + Eq + Hash> Guard<K> {
 /// Our clock as `governor` needs it: time that never runs backwards. A wall clock that is set back stands
 /// still for a moment.
 #[derive(Clone, Debug)]
-struct Ticks {
+struct Ticks(Arc<Hand>);
+
+#[derive(Debug)]
+struct Hand {
     clock: Clock,
-    seen: Arc<Mutex<(Time, Duration)>>,
+    /// The milliseconds between the clock and our time, which begins at zero: more with each time that the
+    /// clock was set back.
+    ahead: AtomicI64,
+    /// Our latest time.
+    latest: AtomicI64,
+    setting: Mutex<()>,
 }
 
 impl Ticks {
     fn new(clock: &Clock) -> Self {
-        Self { clock: clock.clone(), seen: Arc::new(Mutex::new((clock.now(), Duration::ZERO))) }
+        let ahead = AtomicI64::new(0_i64.saturating_sub(clock.now().millis()));
+        Self(Arc::new(Hand {
+            clock: clock.clone(),
+            ahead,
+            latest: AtomicI64::new(0),
+            setting: Mutex::new(()),
+        }))
+    }
+}
+
+impl Hand {
+    /// Our latest time as it was before the clock was looked at, and what the clock says.
+    ///
+    /// The order matters. What was shown before the look cannot be behind it unless the clock was set back,
+    /// however long this thread stood still in between; and what is added for that must not be added to what
+    /// the clock had shown earlier.
+    fn look(&self) -> (i64, i64) {
+        let latest = self.latest.load(Ordering::Acquire);
+        let ahead = self.ahead.load(Ordering::Acquire);
+        (latest, self.clock.now().millis().saturating_add(ahead))
+    }
+
+    /// Goes on from our latest time, with a clock that was set back.
+    fn set_back(&self) -> i64 {
+        let _one_at_a_time = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (latest, now) = self.look();
+        if now < latest {
+            let ahead = self.ahead.load(Ordering::Relaxed);
+            self.ahead.store(ahead.saturating_add(latest.saturating_sub(now)), Ordering::Release);
+        }
+        latest.max(now)
     }
 }
 
@@ -154,10 +198,11 @@ impl clock::Clock for Ticks {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        let now = self.clock.now();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, ticks) = *seen;
-        *seen = (now, ticks.saturating_add(now.since(before)).min(LONGEST));
-        seen.1
+        let (latest, now) = self.0.look();
+        let now = if now < latest { self.0.set_back() } else { now };
+        if now > latest {
+            self.0.latest.fetch_max(now, Ordering::AcqRel);
+        }
+        Duration::from_millis(now.unsigned_abs()).min(LONGEST)
     }
 }

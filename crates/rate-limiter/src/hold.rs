@@ -8,7 +8,7 @@ use loomwork_store::{Result, Row, Tx};
 use crate::ask::{Ask, check_amount};
 use crate::error::LimitError;
 use crate::limit::fits;
-use crate::tables::{Balance, HeldRow, HoldId, HoldRow, HoldState, KEEP_ENDED, Line, coarse};
+use crate::tables::{Balance, HeldRow, HoldId, HoldLine, HoldRow, HoldState, KEEP_ENDED, coarse};
 use crate::take::limit_all;
 
 /// The longest that a hold can last.
@@ -45,15 +45,18 @@ pub enum Settlement {
 /// beyond [`MAX_TERM`].
 pub fn hold(tx: &mut Tx, asks: &[Ask<'_>], term: Duration) -> Result<Held> {
     let expires = end_of(tx, term)?;
-    let line = |ask: &Ask<'_>| -> Result<Line> {
+    let line = |ask: &Ask<'_>| -> Result<HoldLine> {
         let key = ask.key.as_deref().map(str::to_owned);
         let rules = ask.limit.rules_of(key.as_deref())?;
-        Ok(Line::Limit { name: ask.limit.name().to_owned(), key, rules, amount: ask.amount })
+        Ok(HoldLine::Limit { name: ask.limit.name().to_owned(), key, rules, amount: ask.amount })
     };
     let lines = asks.iter().map(line).collect::<Result<Vec<_>>>()?;
-    let waits = limit_all(tx, asks)?.into_iter().map(|granted| granted.wait);
-    let wait = waits.max().unwrap_or_default();
-    Ok(Held { id: place(tx, lines, expires)?, wait })
+    // Nothing stays taken if the hold cannot be placed, even where the caller goes on after the error.
+    tx.nested(|tx| {
+        let waits = limit_all(tx, asks)?.into_iter().map(|granted| granted.wait);
+        let wait = waits.max().unwrap_or_default();
+        Ok(Held { id: place(tx, lines, expires)?, wait })
+    })
 }
 
 /// Puts amounts of accounts on hold. An account is a name for whatever is counted elsewhere: the budget of a
@@ -68,8 +71,10 @@ pub fn hold(tx: &mut Tx, asks: &[Ask<'_>], term: Duration) -> Result<Held> {
 /// [`LimitError::EmptyHold`] and [`LimitError::BadTerm`].
 pub fn hold_accounts(tx: &mut Tx, amounts: &[(&str, u64)], term: Duration) -> Result<HoldId> {
     let expires = end_of(tx, term)?;
-    let line =
-        |(account, amount): &(&str, u64)| Line::Account { account: (*account).to_owned(), amount: *amount };
+    let line = |(account, amount): &(&str, u64)| HoldLine::Account {
+        account: (*account).to_owned(),
+        amount: *amount,
+    };
     let lines = amounts.iter().map(line).collect();
     // The accounts are added to one by one, and one may be named twice: all of it is undone if one is refused.
     tx.nested(|tx| {
@@ -77,9 +82,11 @@ pub fn hold_accounts(tx: &mut Tx, amounts: &[(&str, u64)], term: Duration) -> Re
             if !fits(account) {
                 return Err(LimitError::BadAccount { bytes: account.len() }.into());
             }
-            let total = held(tx, account)?.saturating_add(*amount);
-            check_amount(account, total)?;
-            set_held(tx, account, total)?;
+            change_held(tx, account, |held| {
+                let total = held.saturating_add(*amount);
+                check_amount(account, total)?;
+                Ok(total)
+            })?;
         }
         place(tx, lines, expires)
     })
@@ -116,11 +123,7 @@ pub fn settle(tx: &mut Tx, hold: HoldId, actual: &[u64]) -> Result<Settlement> {
         HoldState::Expired => Settlement::Late,
         HoldState::Settled | HoldState::Released => return Ok(Settlement::Repeated),
     };
-    for (line, actual) in row.lines.iter().zip(actual) {
-        let on_hold = if settlement == Settlement::Booked { line.amount() } else { 0 };
-        book(tx, line, on_hold, *actual)?;
-    }
-    end(tx, row, HoldState::Settled)?;
+    end(tx, row, HoldState::Settled, actual)?;
     Ok(settlement)
 }
 
@@ -150,35 +153,45 @@ pub fn extend(tx: &mut Tx, hold: HoldId, term: Duration) -> Result<()> {
     tx.update(hold, |row| row.expires = expires).map(drop)
 }
 
-/// Gives back all that a hold still keeps.
+/// Gives back all that an open hold keeps.
 pub(crate) fn give_back(tx: &mut Tx, row: Row<HoldRow>, state: HoldState) -> Result<()> {
-    for line in &row.lines {
-        book(tx, line, line.amount(), 0)?;
-    }
-    end(tx, row, state)
+    let unused = vec![0; row.lines.len()];
+    end(tx, row, state, &unused)
+}
+
+/// Books all lines and ends the hold, or changes nothing: what was given back once must not be given back again
+/// because the caller went on after the error of another line.
+fn end(tx: &mut Tx, row: Row<HoldRow>, state: HoldState, actual: &[u64]) -> Result<()> {
+    tx.nested(|tx| {
+        for (line, actual) in row.lines.iter().zip(actual) {
+            let on_hold = if row.is_open() { line.amount() } else { 0 };
+            book(tx, line, on_hold, *actual)?;
+        }
+        let forget = Some(coarse(tx.now() + KEEP_ENDED));
+        tx.replace(row.id, HoldRow { state, forget, ..row.record }).map(drop)
+    })
 }
 
 /// Puts the actual amount in place of what is on hold.
-fn book(tx: &mut Tx, line: &Line, on_hold: u64, actual: u64) -> Result<()> {
+fn book(tx: &mut Tx, line: &HoldLine, on_hold: u64, actual: u64) -> Result<()> {
     match line {
-        Line::Limit { name, key, rules, .. } => {
-            let balance = Balance::read(tx, name, key.as_deref(), *rules)?;
+        HoldLine::Limit { name, key, rules, .. } => {
+            let balance = Balance::read_for_hold(tx, name, key.as_deref(), *rules)?;
             // A key without a row has all: nothing can be given back to it.
             if on_hold == actual || (actual < on_hold && !balance.is_kept()) {
                 return Ok(());
             }
-            let level = rules.settle(balance.level, tx.now(), on_hold, actual);
-            balance.write(tx, level)
+            balance.settle(tx, on_hold, actual)
         }
-        Line::Account { account, .. } => {
-            let total = held(tx, account)?;
-            set_held(tx, account, total.saturating_sub(on_hold))
+        HoldLine::Account { account, .. } => {
+            change_held(tx, account, |held| Ok(held.saturating_sub(on_hold)))
         }
     }
 }
 
-fn set_held(tx: &mut Tx, account: &str, amount: u64) -> Result<()> {
+fn change_held(tx: &mut Tx, account: &str, change: impl FnOnce(u64) -> Result<u64>) -> Result<()> {
     let row = tx.first(HeldRow::by_account.eq(account))?;
+    let amount = change(row.as_ref().map_or(0, |row| row.amount))?;
     match row {
         Some(row) if amount == 0 => tx.delete(row.id).map(drop),
         Some(row) => tx.update(row.id, |row| row.amount = amount).map(drop),
@@ -187,16 +200,11 @@ fn set_held(tx: &mut Tx, account: &str, amount: u64) -> Result<()> {
     }
 }
 
-fn place(tx: &mut Tx, lines: Vec<Line>, expires: Time) -> Result<HoldId> {
+fn place(tx: &mut Tx, lines: Vec<HoldLine>, expires: Time) -> Result<HoldId> {
     if lines.is_empty() {
         return Err(LimitError::EmptyHold.into());
     }
     Ok(tx.insert(HoldRow { state: HoldState::Open, lines, expires, forget: None })?.id)
-}
-
-fn end(tx: &mut Tx, row: Row<HoldRow>, state: HoldState) -> Result<()> {
-    let forget = Some(coarse(tx.now() + KEEP_ENDED));
-    tx.replace(row.id, HoldRow { state, forget, ..row.record }).map(drop)
 }
 
 fn end_of(tx: &Tx, term: Duration) -> Result<Time> {

@@ -98,7 +98,7 @@ pub use operate::{RESET_STEP, clear_all, list, reset, reset_all};
 pub use predict::{ClockOffset, Prediction, Snapshot};
 pub use rules::{Algorithm, Level, MAX_AMOUNT, MAX_PERIOD, Rules, RulesError};
 pub use status::{Status, status, value};
-pub use tables::{BalanceRow, HoldId, HoldRow, HoldState, KEEP_ENDED, KEEP_FULL, tables};
+pub use tables::{BalanceRow, HoldId, HoldLine, HoldRow, HoldState, KEEP_ENDED, KEEP_FULL, tables};
 pub use take::{Granted, check, check_all, credit, limit, limit_all, reserve};
 pub use upkeep::{UPKEEP_STEP, upkeep};
 

@@ -168,6 +168,13 @@ fn phase(name: &str, key: Option<&str>, period: u64) -> Time {
 
 /// Whose share of a limit is meant: a user, a team, an address. `()` is the share that has no key, of
 /// which each limit has one.
+///
+/// A key is a text: the number 7 is the key `"7"`, and of several parts you make one text. Implement this for
+/// types of your own that stand for somebody.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no key of a limit",
+    note = "give a text (`&str`, `String`), an id, an integer, an address, or `()` for the share without a key"
+)]
 pub trait LimitKey {
     /// Returns the key's text, or `None` for the share without a key.
     fn key(&self) -> Option<Cow<'_, str>>;

@@ -36,13 +36,13 @@ pub struct BalanceRow {
     key: Option<String>,
     /// The whole tokens.
     value: i64,
-    /// The part of a further one, in 1/`of`: the period in milliseconds under which it was written.
+    /// The part of a further one, in 1/period of it.
     #[serde(default, skip_serializing_if = "is_zero")]
     part: u64,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    of: u64,
     /// When that was so.
     at: Time,
+    /// The rules by which it was last changed; those of an open hold may be older.
+    rules: Rules,
     /// When it may be forgotten, if it is left alone until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     idle: Option<Time>,
@@ -68,11 +68,10 @@ impl BalanceRow {
         (self.value, self.at)
     }
 
-    /// The level as rules see it. If they have another period than those that it was written under, a part of
-    /// a token is rounded down.
+    /// The level as rules see it. If they have another period than those that it was changed by, a part of a
+    /// token is rounded down.
     fn level(&self, rules: &Rules) -> Level {
-        let part = u128::from(self.part) * u128::from(rules.period_ms());
-        let part = part.checked_div(u128::from(self.of)).unwrap_or(0);
+        let part = u128::from(self.part) * u128::from(rules.period_ms()) / u128::from(self.rules.period_ms());
         Level { value: self.value, part: u64::try_from(part).unwrap_or(u64::MAX), at: self.at }
     }
 }
@@ -83,7 +82,7 @@ pub(crate) struct Balance<'a> {
     name: &'a str,
     key: Option<&'a str>,
     rules: Rules,
-    row: Option<Id<BalanceRow>>,
+    row: Option<Row<BalanceRow>>,
     pub(crate) level: Level,
 }
 
@@ -91,7 +90,17 @@ impl<'a> Balance<'a> {
     pub(crate) fn read(tx: &Tx, name: &'a str, key: Option<&'a str>, rules: Rules) -> Result<Self> {
         let row = find(tx, name, key)?;
         let level = row.as_ref().map_or_else(|| rules.fresh(tx.now()), |row| row.level(&rules));
-        Ok(Self { name, key, rules, row: row.map(|row| row.id), level })
+        Ok(Self { name, key, rules, row, level })
+    }
+
+    /// Reads it for the end of a hold: by the rules of the latest request, which may be newer than those that the
+    /// hold was placed by. Those count where there is no row.
+    pub(crate) fn read_for_hold(tx: &Tx, name: &'a str, key: Option<&'a str>, placed: Rules) -> Result<Self> {
+        let mut balance = Self::read(tx, name, key, placed)?;
+        if let Some(row) = &balance.row {
+            (balance.rules, balance.level) = (row.rules, row.level(&row.rules));
+        }
+        Ok(balance)
     }
 
     /// Whether there is a row: whoever has none has all.
@@ -99,15 +108,22 @@ impl<'a> Balance<'a> {
         self.row.is_some()
     }
 
+    /// Gives so many tokens back, and takes so many whether they are there or not.
+    pub(crate) fn settle(self, tx: &mut Tx, given: u64, taken: u64) -> Result<()> {
+        let level = self.rules.settle(self.level, tx.now(), given, taken);
+        self.write(tx, level)
+    }
+
     pub(crate) fn write(self, tx: &mut Tx, level: Level) -> Result<()> {
-        let (name, key) = (self.name.to_owned(), self.key.map(str::to_owned));
-        let of = if level.part == 0 { 0 } else { self.rules.period_ms() };
-        let idle = self.rules.full_at(level).map(|full| coarse(full + KEEP_FULL));
+        let rules = self.rules;
+        let idle = rules.full_at(level).map(|full| coarse(full + KEEP_FULL));
         let Level { value, part, at } = level;
-        let record = BalanceRow { name, key, value, part, of, at, idle };
         match self.row {
-            Some(id) => tx.replace(id, record)?,
-            None => tx.insert(record)?,
+            Some(row) => tx.replace(row.id, BalanceRow { value, part, at, rules, idle, ..row.record })?,
+            None => {
+                let (name, key) = (self.name.to_owned(), self.key.map(str::to_owned));
+                tx.insert(BalanceRow { name, key, value, part, at, rules, idle })?
+            }
         };
         Ok(())
     }
@@ -148,7 +164,7 @@ pub enum HoldState {
 #[index(ended(forget), when = HoldRow::has_ended)]
 pub struct HoldRow {
     pub(crate) state: HoldState,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<HoldLine>,
     pub(crate) expires: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) forget: Option<Time>,
@@ -173,30 +189,40 @@ impl HoldRow {
         self.expires
     }
 
-    /// Returns the amounts that were put on hold, line by line.
-    pub fn amounts(&self) -> Vec<u64> {
-        self.lines.iter().map(Line::amount).collect()
+    /// Returns what it was placed on, line by line.
+    pub fn lines(&self) -> &[HoldLine] {
+        &self.lines
     }
 }
 
 /// One thing that a hold keeps.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "of")]
-pub(crate) enum Line {
-    /// Tokens of a limit, with the rules under which they were taken.
+pub enum HoldLine {
+    /// Tokens of a limit.
     Limit {
+        /// The limit's name.
         name: String,
+        /// The key, or `None` for the share without one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
+        /// The rules under which they were taken.
         rules: Rules,
+        /// How many were put on hold.
         amount: u64,
     },
     /// An amount of an account.
-    Account { account: String, amount: u64 },
+    Account {
+        /// The account.
+        account: String,
+        /// How much of it was put on hold.
+        amount: u64,
+    },
 }
 
-impl Line {
-    pub(crate) fn amount(&self) -> u64 {
+impl HoldLine {
+    /// Returns how much was put on hold.
+    pub fn amount(&self) -> u64 {
         match self {
             Self::Limit { amount, .. } | Self::Account { amount, .. } => *amount,
         }

@@ -97,8 +97,7 @@ pub fn credit(tx: &mut Tx, limit: &Limit, key: &(impl LimitKey + ?Sized), amount
     if amount == 0 || !balance.is_kept() {
         return Ok(());
     }
-    let level = rules.settle(balance.level, tx.now(), amount, 0);
-    balance.write(tx, level)
+    balance.settle(tx, amount, 0)
 }
 
 /// A balance that grants what is wanted of it.

@@ -41,7 +41,7 @@ fn expire(tx: &mut Tx) -> Result<Next> {
 /// holds up no other.
 fn expire_one(tx: &mut Tx, row: Row<HoldRow>) -> Result<()> {
     let id = row.id;
-    match tx.nested(|tx| give_back(tx, row, HoldState::Expired)) {
+    match give_back(tx, row, HoldState::Expired) {
         Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Invalid) => {
             tracing::error!(hold = %id, %error, "an expired hold could not be given back and will be tried again");
             let later = tx.now() + PUT_OFF;

@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use loomwork_core::{Clock, Kind, RawId};
-use loomwork_rate_limiter::{HOUR, HoldState, KEEP_FULL, Limit, MINUTE, hold, reset, value};
+use loomwork_rate_limiter::{
+    HOUR, HoldState, KEEP_FULL, Limit, MINUTE, clear_all, hold, release, reset, reset_all, settle, value,
+};
 use loomwork_store::engine::{
     Changes, Engine as _, Lane, Role, Scan, Session, Stored, TableNo, TxKind, Write,
 };
@@ -62,6 +64,14 @@ async fn a_balance_fails_closed_and_alone() {
     let error = desk.fail(|tx| reset(tx, &BUCKET, "bad")).await;
     assert_eq!(error.kind(), Kind::Corrupt);
     desk.take(&BUCKET, "good", 1).await;
+    // Operators see the others and reset them.
+    assert_eq!(desk.rows(&BUCKET).await.len(), 1);
+    assert!(!desk.commit(|tx| reset_all(tx, &BUCKET)).await);
+    assert_eq!(desk.value(&BUCKET, "good").await, 10);
+    desk.take(&BUCKET, "good", 1).await;
+    assert!(!desk.commit(|tx| clear_all(tx, START)).await);
+    assert_eq!(desk.value(&BUCKET, "good").await, 10);
+    desk.take(&BUCKET, "good", 1).await;
     // Nor does it keep others from being forgotten.
     let tasks = desk.keep_up();
     desk.clock.timers_waiting(1).await;
@@ -89,4 +99,18 @@ async fn a_hold_that_cannot_be_given_back_holds_up_no_other() {
     let row = desk.read(move |tx| tx.require(bad)).await;
     assert_eq!((row.state(), row.expires()), (HoldState::Open, START + MINUTE + HOUR));
     tasks.shutdown(GUARD).await.expect("the upkeep ends");
+}
+
+#[tokio::test]
+async fn a_settlement_that_fails_books_no_line_though_the_mutation_goes_on() {
+    let bed = Bed::new();
+    let desk = Desk::open_over(&bed, Clock::manual(START)).await;
+    let of = desk.commit(|tx| hold(tx, &[STOCK.ask("good", 4), STOCK.ask("bad", 4)], MINUTE)).await.id;
+    damage(&bed, "\"key\":\"bad\",\"value\"");
+    let error = desk.commit(move |tx| Ok(settle(tx, of, &[1, 1]).expect_err("a row is damaged"))).await;
+    assert_eq!(error.kind(), Kind::Corrupt);
+    assert_eq!(desk.value(&STOCK, "good").await, 6);
+    let error = desk.commit(move |tx| Ok(release(tx, of).expect_err("a row is damaged"))).await;
+    assert_eq!(error.kind(), Kind::Corrupt);
+    assert_eq!(desk.value(&STOCK, "good").await, 6);
 }

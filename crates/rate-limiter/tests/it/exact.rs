@@ -7,7 +7,7 @@ use loomwork_rate_limiter::{Algorithm, Level, Limit, MAX_AMOUNT, Snapshot};
 use proptest::prelude::*;
 
 /// Any limit that works: small numbers, usual ones, and the largest.
-fn limits() -> impl Strategy<Value = Limit<'static>> {
+pub(crate) fn limits() -> impl Strategy<Value = Limit<'static>> {
     let rate = prop_oneof![1..20_u64, 1..100_000_u64, 1..=MAX_AMOUNT];
     let period = prop_oneof![1..50_u64, 1..10_000_000_u64, 1..=3_155_760_000_000_u64];
     let capacity = prop_oneof![0..50_u64, 0..1_000_000_u64, 0..=MAX_AMOUNT];

@@ -1,5 +1,6 @@
 //! The guard of a process.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use loomwork_core::{Clock, Kind, Time};
@@ -49,6 +50,38 @@ fn a_clock_that_is_set_back_locks_nobody_out() {
 }
 
 #[test]
+fn threads_that_stand_still_in_between_make_no_time() {
+    const MILLIS: u64 = 20_000;
+    let clock = Clock::manual(START);
+    let of = Limit::token_bucket("threads", 1, Duration::from_millis(1)).capacity(MILLIS);
+    let guard = Guard::new(&of, &clock.clock()).expect("the limit works");
+    guard.take(&(), MILLIS).expect("it is full");
+    let over = AtomicBool::new(false);
+    let granted: u64 = std::thread::scope(|scope| {
+        let take = || {
+            let mut granted = 0;
+            // All that there is, and the rest when the clock has come to its end.
+            loop {
+                let last = over.load(Ordering::SeqCst);
+                while guard.take(&(), 1).is_ok() {
+                    granted += 1;
+                }
+                if last {
+                    return granted;
+                }
+            }
+        };
+        let takers: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+        for _ in 0..MILLIS {
+            clock.advance(Duration::from_millis(1));
+        }
+        over.store(true, Ordering::SeqCst);
+        takers.into_iter().map(|taker| taker.join().expect("it only takes")).sum()
+    });
+    assert_eq!(granted, MILLIS, "one came with each millisecond");
+}
+
+#[test]
 fn keys_that_are_full_again_are_forgotten() {
     let clock = Clock::manual(START);
     let guard = Guard::new(&PER_ADDRESS, &clock.clock()).expect("the limit works");
@@ -56,7 +89,29 @@ fn keys_that_are_full_again_are_forgotten() {
         guard.take(&key, 1).expect("each has its own");
         clock.advance(Duration::from_millis(1));
     }
-    assert!(guard.keys() < 9_000, "{} keys are remembered", guard.keys());
+    assert!(guard.keys() < 2_000, "{} keys are remembered", guard.keys());
+    // A share of which some is missing is not among them.
+    guard.take(&0, 20).expect("it is full");
+    clock.advance(SECOND);
+    guard.take(&1, 1).expect("it is full");
+    assert!(guard.keys() < 10, "{} keys are remembered", guard.keys());
+    guard.take(&0, 11).expect_err("ten came in a second");
+    guard.take(&0, 10).expect("ten came in a second");
+}
+
+#[test]
+fn a_flood_of_addresses_is_forgotten() {
+    let clock = Clock::manual(START);
+    let guard = Guard::new(&PER_ADDRESS, &clock.clock()).expect("the limit works");
+    for key in 0..70_000_u64 {
+        guard.take(&key, 20).expect("each has its own");
+    }
+    guard.take(&0, 1).expect_err("it is used up");
+    assert_eq!(guard.keys(), 70_000);
+    clock.advance(Duration::from_secs(3));
+    guard.take(&0, 20).expect("it is full again");
+    assert_eq!(guard.keys(), 1);
+    guard.take(&0, 1).expect_err("and used up again");
 }
 
 #[test]

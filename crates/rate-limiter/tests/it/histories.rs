@@ -1,11 +1,16 @@
-//! Random histories through the store, against a model that counts milliseconds.
+//! Random histories through the store: against a model that counts milliseconds, and the promise about waiting.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use loomwork_core::{Kind, Time};
-use loomwork_rate_limiter::{Algorithm, Limit, LimitError, credit, limit, reserve};
-use loomwork_store::Result;
+use loomwork_rate_limiter::{
+    Algorithm, Limit, LimitError, MAX_AMOUNT, check, check_all, credit, limit, limit_all, reserve,
+};
+use loomwork_store::{Result, Tx};
 use proptest::prelude::*;
+
+use crate::exact::limits;
 
 use crate::memory::desk::{Desk, START};
 
@@ -198,4 +203,79 @@ async fn run(plan: Plan) {
             }
         }
     }
+}
+
+/// One request for a share that may be in debt, and perhaps ahead of the clock.
+#[derive(Clone, Debug)]
+struct Request {
+    of: Limit<'static>,
+    key: u64,
+    /// What was reserved, where that was possible.
+    before: u64,
+    /// How far the clock was set from there, in milliseconds.
+    set: i64,
+    amount: u64,
+    may_owe: bool,
+}
+
+/// What the store says of a request at a time, taking nothing.
+async fn asked(desk: &Desk, Request { of, key, amount, may_owe, .. }: Request, at: Time) -> Result<Duration> {
+    desk.clock.set(at);
+    let looks = move |tx: &Tx| {
+        let ask = of.ask(&key, amount);
+        Ok(check_all(tx, &[if may_owe { ask.or_owe() } else { ask }])?[0].wait)
+    };
+    desk.store.query(looks).await
+}
+
+/// Returns whether there was a wait to look at.
+async fn waits_exactly(desk: &Desk, request: Request) -> bool {
+    let Request { of, key, before, set, amount, may_owe } = request;
+    desk.clock.set(START);
+    let _ = desk.store.mutate(move |tx| reserve(tx, &of, &key, before)).await;
+    let now = Time::from_millis(START.millis() + set);
+    let (earlier, later) = (Duration::from_millis(1), |wait| now + wait);
+    match asked(desk, request.clone(), now).await {
+        Err(error) => match error.kind() {
+            Kind::Limited { wait } => {
+                assert!(asked(desk, request.clone(), later(wait)).await.is_ok(), "{request:?}");
+                assert!(asked(desk, request.clone(), later(wait) - earlier).await.is_err(), "{request:?}");
+                return true;
+            }
+            // Never: not even at the end of time.
+            Kind::Denied => assert!(asked(desk, request.clone(), Time::MAX).await.is_err(), "{request:?}"),
+            kind => assert_eq!(kind, Kind::Invalid),
+        },
+        Ok(wait) if !wait.is_zero() => {
+            // It is paid for when it may be used: then nothing is owed any more, and a millisecond earlier there is.
+            assert!(may_owe);
+            desk.clock.set(now);
+            desk.commit(move |tx| limit_all(tx, &[of.ask(&key, amount).or_owe()]).map(drop)).await;
+            let owes_nothing = move |tx: &Tx| check(tx, &of, &key, 0).map(drop);
+            desk.clock.set(later(wait));
+            desk.read(owes_nothing).await;
+            desk.clock.set(later(wait) - earlier);
+            assert!(desk.store.query(owes_nothing).await.is_err(), "{request:?}");
+            return true;
+        }
+        Ok(_) => {}
+    }
+    false
+}
+
+#[test]
+fn the_wait_that_the_store_names_is_exact_under_debts_and_clocks_that_are_set() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let desk = runtime.block_on(Desk::open());
+    let (keys, waits) = (Cell::new(0), Cell::new(0));
+    let amounts = || prop_oneof![0..60_u64, 0..1_000_000_u64, 0..=MAX_AMOUNT];
+    let debts = prop::option::of(amounts());
+    let requests = (limits(), debts, amounts(), -3_000_000..3_000_000_i64, amounts(), any::<bool>());
+    proptest!(ProptestConfig::with_cases(1_500), |((of, debt, before, set, amount, may_owe) in requests)| {
+        let of = debt.map_or(of, |debt| of.max_debt(debt));
+        keys.set(keys.get() + 1);
+        let request = Request { of, key: keys.get(), before, set, amount, may_owe };
+        waits.set(waits.get() + u32::from(runtime.block_on(waits_exactly(&desk, request))));
+    });
+    assert!(waits.get() > 300, "only {} of 1,500 had to wait", waits.get());
 }

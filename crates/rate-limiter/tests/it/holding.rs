@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use loomwork_core::{Clock, Kind};
 use loomwork_rate_limiter::{
-    HoldRow, HoldState, Limit, LimitError, MAX_AMOUNT, MAX_TERM, MINUTE, SECOND, Settlement, extend, held,
-    hold, hold_accounts, release, settle,
+    HoldRow, HoldState, Limit, LimitError, HoldLine, MAX_AMOUNT, MAX_TERM, MINUTE, SECOND, Settlement, credit,
+    extend, held, hold, hold_accounts, release, reset, settle,
 };
 use loomwork_store::{Error, Result, Table as _, Tx};
 use loomwork_testkit::GUARD;
@@ -52,6 +52,65 @@ async fn a_hold_of_several_takes_all_or_none_and_is_settled_line_by_line() {
     let of = desk.commit(|tx| hold(tx, &[TOKENS.ask("ada", 50), STOCK.ask(&(), 5)], TERM)).await.id;
     desk.commit(move |tx| settle(tx, of, &[60, 1])).await;
     assert_eq!((desk.value(&TOKENS, "ada").await, desk.value(&STOCK, ()).await), (40, 4));
+}
+
+#[tokio::test]
+async fn a_hold_tells_on_what_it_is() {
+    let desk = Desk::open().await;
+    let (of, accounts) = desk
+        .commit(|tx| {
+            let of = hold(tx, &[TOKENS.ask("ada", 50), STOCK.ask(&(), 5)], TERM)?.id;
+            Ok((of, hold_accounts(tx, &[("budget", 7)], TERM)?))
+        })
+        .await;
+    let rules = TOKENS.rules("ada").expect("the limit works");
+    let tokens = HoldLine::Limit { name: "tokens".into(), key: Some("ada".into()), rules, amount: 50 };
+    let rules = STOCK.rules(&()).expect("the limit works");
+    let stock = HoldLine::Limit { name: "stock".into(), key: None, rules, amount: 5 };
+    assert_eq!(desk.read(move |tx| tx.require(of)).await.lines(), [tokens, stock]);
+    let budget = HoldLine::Account { account: "budget".into(), amount: 7 };
+    assert_eq!(desk.read(move |tx| tx.require(accounts)).await.lines(), [budget]);
+}
+
+#[tokio::test]
+async fn a_hold_that_ends_under_changed_rules_goes_by_those() {
+    let desk = Desk::open().await;
+    let placed = desk.commit(|tx| {
+        Ok((hold(tx, &[TOKENS.ask("ada", 10)], TERM)?.id, hold(tx, &[TOKENS.ask("ada", 10)], TERM)?.id))
+    });
+    let (less, more) = placed.await;
+    let raised = Limit::token_bucket("tokens", 10, SECOND).capacity(1_000);
+    desk.commit(move |tx| credit(tx, &raised, "ada", 500)).await;
+    assert_eq!(desk.value(&raised, "ada").await, 580);
+    desk.commit(move |tx| settle(tx, less, &[4])).await;
+    assert_eq!(desk.value(&raised, "ada").await, 586, "not cut to what the hold knew as the capacity");
+    desk.pass(2 * SECOND);
+    desk.commit(move |tx| settle(tx, more, &[15])).await;
+    assert_eq!(desk.value(&raised, "ada").await, 586 + 20 - 5, "and it grew as it does now");
+}
+
+#[tokio::test]
+async fn a_hold_outlives_the_reset_of_its_limit() {
+    let desk = Desk::open().await;
+    let of = desk.commit(|tx| hold(tx, &[STOCK.ask("ada", 10)], TERM)).await.id;
+    desk.commit(|tx| reset(tx, &STOCK, "ada")).await;
+    assert_eq!(desk.value(&STOCK, "ada").await, 100);
+    desk.take(&STOCK, "ada", 4).await;
+    desk.commit(move |tx| settle(tx, of, &[3])).await;
+    assert_eq!(desk.value(&STOCK, "ada").await, 100, "never beyond the capacity");
+}
+
+#[tokio::test]
+async fn a_hold_that_cannot_be_placed_takes_nothing_though_the_mutation_goes_on() {
+    let desk = Desk::open().await;
+    let error = desk.commit(|tx| {
+        // Each line is more than a kilobyte of text, and a record has its bounds.
+        let (of, key) = (STOCK.capacity(4_000), "\0".repeat(200));
+        let asks: Vec<_> = (0..4_000).map(|_| of.ask(&key, 1)).collect();
+        Ok(hold(tx, &asks, TERM).expect_err("it is too large"))
+    });
+    assert_eq!(error.await.kind(), Kind::Invalid);
+    assert_eq!(desk.rows(&STOCK).await, []);
 }
 
 #[tokio::test]
@@ -128,10 +187,7 @@ async fn an_extended_hold_lasts_for_another_term() {
     desk.pass(TERM / 2);
     desk.commit(move |tx| extend(tx, of, TERM)).await;
     let row = desk.read(move |tx| tx.require(of)).await;
-    assert_eq!(
-        (row.state(), row.expires(), row.amounts()),
-        (HoldState::Open, START + TERM / 2 + TERM, vec![10])
-    );
+    assert_eq!((row.state(), row.expires()), (HoldState::Open, START + TERM / 2 + TERM));
     desk.commit(move |tx| release(tx, of)).await;
     let error = desk.fail(move |tx| extend(tx, of, TERM)).await;
     assert_eq!((fault(&error), error.kind()), (LimitError::HoldEnded { hold: of }, Kind::NotFound));
@@ -284,7 +340,8 @@ async fn balances(acts: Vec<Act>) {
             }
         }
         let rows = desk.read(|tx| tx.scan(HoldRow::all())).await;
-        let open = rows.iter().filter(|row| row.state() == HoldState::Open).map(|row| row.amounts());
+        let amounts = |row: &HoldRow| row.lines().iter().map(HoldLine::amount).collect::<Vec<_>>();
+        let open = rows.iter().filter(|row| row.state() == HoldState::Open).map(|row| amounts(row));
         // Those of the limit have one line, those of the account two.
         let (limits, accounts): (Vec<_>, Vec<_>) = open.partition(|amounts| amounts.len() == 1);
         let sum = |holds: Vec<Vec<u64>>| holds.iter().flatten().sum::<u64>();

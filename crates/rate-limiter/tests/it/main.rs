@@ -32,6 +32,7 @@ macro_rules! behaviour {
 mod counting;
 mod damage;
 mod exact;
+mod faults;
 mod guarding;
 mod histories;
 mod memory;

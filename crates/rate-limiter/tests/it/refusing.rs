@@ -152,4 +152,9 @@ fn errors_say_what_is_wrong_and_what_would_be_right() {
         error.to_string(),
         "limit \"mail\" can grant 10 at most, and 12 were asked for; ask for less at once"
     );
+    assert_eq!(
+        LimitError::AskedTwice { limit: "mail".into() }.to_string(),
+        "one call asks for the same share of limit \"mail\" in two ways: by other rules, or only once with the right \
+         to owe; ask once, for the sum"
+    );
 }
