@@ -50,6 +50,8 @@ fn space(kind: u8, number: u32, key: &[u8]) -> EntryKey {
 pub(super) struct Batch {
     removed: Vec<EntryKey>,
     added: Vec<(EntryKey, Held)>,
+    /// Entries that stay as they are, of rows that change: whoever read those through them read another row.
+    kept: Vec<EntryKey>,
     pub(super) rows: Vec<EntryKey>,
     log: Vec<LogEntry>,
     log_floor: Seq,
@@ -58,7 +60,8 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn touched(&self) -> impl Iterator<Item = EntryKey> {
-        let entries = self.removed.iter().chain(self.added.iter().map(|(key, _)| key)).cloned();
+        let added = self.added.iter().map(|(key, _)| key);
+        let entries = self.removed.iter().chain(&self.kept).chain(added).cloned();
         let grown = (!self.log.is_empty()).then(State::log_end_key);
         let trimmed = self.trim.map(|_| State::log_start_key());
         entries.chain(grown).chain(trimmed)
@@ -147,6 +150,7 @@ impl State {
         let mut batch = Batch {
             removed: Vec::new(),
             added: Vec::new(),
+            kept: Vec::new(),
             rows: Vec::new(),
             log: changes.log.to_vec(),
             log_floor: changes.log_floor,
@@ -155,20 +159,22 @@ impl State {
         for write in changes.writes {
             let row = Self::row_key(write.table, write.id);
             batch.rows.push(row.clone());
-            let old = write.old.unwrap_or_default().iter().enumerate();
-            let gone = old.filter_map(|(index, key)| self.entry_key(write.table, index, key.as_ref()?));
-            batch.removed.extend(gone);
+            let old = write.old.unwrap_or_default();
+            let new = write.new.map_or(&[][..], |stored| &stored.keys);
+            for index in 0..old.len().max(new.len()) {
+                let key_in = |keys: &[Option<EntryKey>]| keys.get(index)?.clone();
+                let place = |key: EntryKey| self.entry_key(write.table, index, &key);
+                match (key_in(old), key_in(new)) {
+                    (Some(old), Some(new)) if old == new => batch.kept.extend(place(new)),
+                    (old, new) => {
+                        batch.removed.extend(old.and_then(place));
+                        batch.added.extend(new.and_then(place).map(|key| (key, Held::Entry(write.id))));
+                    }
+                }
+            }
             match write.new {
                 None => batch.removed.push(row),
-                Some(stored) => {
-                    let new = stored.keys.iter().enumerate();
-                    let entries = new.filter_map(|(index, key)| {
-                        let place = self.entry_key(write.table, index, key.as_ref()?)?;
-                        Some((place, Held::Entry(write.id)))
-                    });
-                    batch.added.extend(entries);
-                    batch.added.push((row, Held::Row(Arc::new(stored.clone()))));
-                }
+                Some(stored) => batch.added.push((row, Held::Row(Arc::new(stored.clone())))),
             }
         }
         batch
