@@ -54,12 +54,16 @@ pub async fn offload(files: &Files, message: &mut Message) -> Result<()> {
     Ok(())
 }
 
-/// As [`offload`], of the result of one tool, before it is streamed.
+/// As [`offload`], of the result of one tool.
 ///
 /// # Errors
 /// As [`offload`].
 pub async fn offload_result(files: &Files, result: &mut ToolResult) -> Result<()> {
     let ToolOutput::Content(items) = &mut result.output else { return Ok(()) };
+    offload_items(files, items).await
+}
+
+pub(crate) async fn offload_items(files: &Files, items: &mut [OutputItem]) -> Result<()> {
     for item in items {
         if let OutputItem::File { data, media_type, filename, .. } = item {
             offload_data(files, data, Some(media_type), filename.as_deref()).await?;
@@ -68,7 +72,7 @@ pub async fn offload_result(files: &Files, result: &mut ToolResult) -> Result<()
     Ok(())
 }
 
-async fn offload_data(
+pub(crate) async fn offload_data(
     files: &Files,
     data: &mut Data,
     media_type: Option<&str>,

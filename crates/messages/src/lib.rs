@@ -108,7 +108,7 @@ pub use change::{
 };
 pub use chunk::{DATA_PREFIX, DataChunk, RESTART_STEP, UiChunk, UnreadChunk};
 pub use content::INLINE_BYTES;
-pub use list::{List, ListError, MAX_TURN_REST, MessagePage, PAGE, get_all, last, list};
+pub use list::{List, ListError, MAX_PASSED_OVER, MAX_TURN_REST, MessagePage, PAGE, get_all, last, list};
 pub use metadata::{BadMetadata, MAX_METADATA_BYTES, metadata};
 pub use project::{StepMessages, file_urls};
 pub use reduce::{ChunkProblem, ChunksEnd, ReduceError, Reducer};
