@@ -1,9 +1,11 @@
 //! Files of messages: who owns them, and how large parts get out of the row.
 
 use bytes::Bytes;
-use loomwork_files::{About, FileId, Files, MAX_MEDIA_TYPE_BYTES, detach_all, set_owned};
-use loomwork_models::{Data, Message, OutputItem, Part, ToolOutput, ToolResult};
-use loomwork_store::{Result, Tx};
+use loomwork_files::{About, File, FileId, Files, MAX_MEDIA_TYPE_BYTES, detach_all, set_owned};
+use loomwork_models::{
+    self as models, Data, Extras, Image, Message, OutputItem, Part, ToolOutput, ToolResult,
+};
+use loomwork_store::{Result, Row, Tx};
 
 use crate::content::{INLINE_BYTES, data_bytes};
 use crate::project::file_urls;
@@ -24,6 +26,25 @@ pub fn file_url(file: FileId) -> String {
 pub fn file_of_url(url: &str) -> Option<FileId> {
     url.strip_prefix(FILE_SCHEME)?.parse().ok()
 }
+
+/// Returns the part of a message that is a stored file: an image if it is one.
+pub fn file_part(file: &Row<File>) -> Part {
+    let data = Data::Url(file_url(file.id));
+    match &file.media_type {
+        Some(kind) if kind.starts_with("image/") => {
+            Part::Image(Image { data, media_type: Some(kind.clone()), extras: Extras::default() })
+        }
+        kind => Part::File(models::File {
+            data,
+            media_type: kind.clone().unwrap_or_else(|| UNKNOWN_MEDIA_TYPE.to_owned()),
+            filename: file.name.clone(),
+            extras: Extras::default(),
+        }),
+    }
+}
+
+/// What a part says of bytes of which nothing is known.
+const UNKNOWN_MEDIA_TYPE: &str = "application/octet-stream";
 
 /// Puts what is too large for a row into the file store, and addresses in its place: images, files, thoughts,
 /// and files in the results of tools that hold more than [`INLINE_BYTES`] themselves.

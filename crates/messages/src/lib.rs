@@ -102,7 +102,7 @@ mod translate;
 mod ui;
 mod view;
 
-pub use attachments::{FILE_SCHEME, file_of_url, file_url, offload, offload_result};
+pub use attachments::{FILE_SCHEME, file_of_url, file_part, file_url, offload, offload_result};
 pub use change::{
     ChangeError, DELETE_STEP, MessagePatch, RangeDeleted, delete, delete_range, settle, truncate, update,
 };

@@ -115,7 +115,7 @@ pub(crate) fn part(tx: &Tx, thread: ThreadId, list: &List) -> Result<(MessagePag
         let is_in_turn =
             list.whole_turns && page.messages.last().is_some_and(|before| before.order == row.order);
         let (rows, others) = if is_in_turn {
-            (list.size + MAX_TURN_REST, 2 * MAX_PASSED_OVER)
+            (list.size.saturating_add(MAX_TURN_REST), 2 * MAX_PASSED_OVER)
         } else {
             (list.size, MAX_PASSED_OVER)
         };

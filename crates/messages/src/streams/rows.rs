@@ -57,13 +57,15 @@ impl NewStream {
 /// Opens a stream for a message. A run that has one goes on with it.
 ///
 /// # Errors
-/// [`StreamError::NoMessage`]; [`RunError::Lost`](crate::runs::RunError::Lost) when the run is no longer held.
+/// [`StreamError::NoMessage`]; [`threads::Error::NotFound`] when the thread is being deleted;
+/// [`RunError::Lost`](crate::runs::RunError::Lost) when the run is no longer held.
 pub fn open(tx: &mut Tx, new: NewStream) -> Result<Row<StreamRow>> {
     let run = new.hold.map(|hold| runs::held(tx, hold)).transpose()?;
     if let Some(open) = run.as_ref().and_then(|run| run.stream) {
         return tx.require(open);
     }
     let message = tx.get(new.message)?.ok_or(StreamError::NoMessage { message: new.message })?;
+    threads::require(tx, message.thread)?;
     let expires = tx.now() + STREAM_TIMEOUT;
     let MessageRow { thread, order, step, .. } = message.record;
     let stream = tx.insert(StreamRow {

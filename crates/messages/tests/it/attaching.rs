@@ -3,9 +3,9 @@ use std::time::Duration;
 use loomwork_core::Tasks;
 use loomwork_files::{Blobs, FileId, Files, Options, files_of};
 use loomwork_messages::runs::{Hold, NewRun, Step, Then, abort, step};
-use loomwork_messages::streams::{Live, NewStream, StreamWriter};
+use loomwork_messages::streams::{self, Live, NewStream, StreamWriter};
 use loomwork_messages::{
-    Failure, INLINE_BYTES, MessageId, MessagePatch, NewMessage, Place, Save, UiChunk, delete, file_of_url, file_url,
+    Failure, INLINE_BYTES, MessageId, MessagePatch, MessageStatus, NewMessage, Place, Save, UiChunk, delete, file_of_url, file_part, file_url,
     fork, offload, threads, update,
 };
 use loomwork_models::{Data, Extras, Message, OutputItem, Part, ReasoningFile, Role, ToolCall, ToolOutput, ToolResult};
@@ -85,6 +85,25 @@ async fn a_message_owns_what_it_names_and_what_it_addresses() {
     let row = house.save(new).await.remove(0);
     assert_eq!(row.files, [named, addressed]);
     assert_eq!(owned(&house, row.id).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_stored_file_is_a_part_of_a_message() {
+    let house = House::open().await;
+    let files = files_over(&house);
+    let note = files.put("a note", "note.txt").await.expect("it is stored");
+    let png: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
+    let picture = files.put(png, ()).await.expect("it is stored");
+    let unknown = files.put(&[0xff, 0xfe, 0x00][..], ()).await.expect("it is stored");
+    let parts = [file_part(&note), file_part(&picture), file_part(&unknown)];
+    let row = house.save(NewMessage::new(Message::new(Role::User, parts))).await.remove(0);
+    assert_eq!(row.files, [note.id, picture.id, unknown.id]);
+    let Part::File(part) = &row.message.parts[0] else { panic!("it is a file: {row:?}") };
+    assert_eq!((part.media_type.as_str(), part.filename.as_deref()), ("text/plain", Some("note.txt")));
+    let Part::Image(part) = &row.message.parts[1] else { panic!("it is an image: {row:?}") };
+    assert_eq!(part.media_type.as_deref(), Some("image/png"));
+    let Part::File(part) = &row.message.parts[2] else { panic!("it is a file: {row:?}") };
+    assert_eq!(part.media_type, "application/octet-stream");
 }
 
 #[tokio::test]
@@ -313,4 +332,25 @@ async fn an_address_says_nothing_to_a_program_without_files() {
     writer.flush().await.expect("stored");
     drop(writer);
     tasks.shutdown(GUARD).await.expect("the tasks end");
+}
+
+#[tokio::test]
+async fn a_stream_that_times_out_lets_go_of_its_files() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let files = files_over(&house);
+    let (kept, passing) = (file(&files, "kept").await, file(&files, "passing").await);
+    let message = house.save(NewMessage::pending()).await[0].id;
+    let writer = driver.live.write(NewStream::of(message));
+    for chunk in [UiChunk::StartStep, sent(file_url(kept)), so_far(passing)] {
+        writer.push(chunk).await.expect("it takes chunks");
+    }
+    writer.flush().await.expect("stored");
+    assert_eq!(owners_of(&house, passing).await, ["streams"]);
+    house.start(streams::upkeep());
+    house.pass(streams::STREAM_TIMEOUT);
+    house.until(move |tx| Ok(tx.require(message)?.status == MessageStatus::Aborted)).await;
+    assert!(owners_of(&house, passing).await.is_empty());
+    house.rest().await;
+    driver.stop().await;
 }

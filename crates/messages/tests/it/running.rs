@@ -3,7 +3,7 @@ use loomwork_messages::runs::{
 };
 use loomwork_messages::streams::NewStream;
 use loomwork_messages::{
-    Failure, MessageStatus, NewMessage, Place, Run, RunStatus, Save, StreamStatus, UiChunk,
+    Failure, MessageStatus, NewMessage, Place, Run, RunStatus, Save, SaveError, StreamStatus, UiChunk, delete,
 };
 use loomwork_store::{Result, Row};
 use loomwork_testkit::soon;
@@ -541,4 +541,28 @@ async fn a_restart_ends_the_run_whose_answer_it_gives_up() {
     let late: RunError = fault(did(&house, hold, vec![assistant("late")], Then::End).await);
     assert!(matches!(late, RunError::Lost { .. }), "{late}");
     driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_whose_answer_was_deleted_ends_like_any_other() {
+    for is_stopped in [true, false] {
+        let house = House::open().await;
+        let driver = Driver::start(&house).await;
+        let hold = driver.run(&house, NewRun::answering("hi")).await;
+        let writer = stream(&driver, &house, hold, "half").await;
+        let first = run_of(&house, hold).await.first;
+        house.commit(move |tx| delete(tx, &[first])).await;
+        let error: SaveError = fault(did(&house, hold, vec![assistant("whole")], Then::End).await);
+        assert_eq!(error, SaveError::NoMessage { message: first });
+        let failure = Failure::new("deleted", "nobody wants the answer");
+        if is_stopped {
+            house.commit(move |tx| abort(tx, hold.run, failure)).await;
+        } else {
+            house.commit(move |tx| fail(tx, hold, MessageStatus::Failed, failure)).await;
+        }
+        assert!(run_of(&house, hold).await.status.has_ended());
+        assert!(writer.flush().await.is_err(), "its stream has ended too");
+        assert_eq!(house.all().await.len(), 1, "the question");
+        driver.stop().await;
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 
 use loomwork_messages::streams::{self, Chunking, NewStream, StreamError};
-use loomwork_messages::{Failure, MessageStatus, NewMessage, Place, Save, UiChunk, settle};
+use loomwork_messages::{Failure, MessageStatus, NewMessage, Place, Save, UiChunk, settle, threads};
 use loomwork_store::{Problem, Result};
 use loomwork_testkit::soon;
 use serde_json::json;
@@ -306,4 +306,16 @@ async fn a_reader_is_told_of_a_store_that_closes_before_the_end() {
     house.store.close().await;
     let error: Problem = fault(soon(reader.next()).await.expect("it is not the end"));
     assert!(matches!(error, Problem::Closed), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_is_streamed_to_a_thread_that_is_being_deleted() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let writer = writer(&house, &driver).await;
+    let thread = house.thread;
+    house.commit(move |tx| threads::delete(tx, thread)).await;
+    let error: threads::Error = fault(writer.push(text("late")).await);
+    assert_eq!(error, threads::Error::NotFound { thread });
+    driver.stop().await;
 }
