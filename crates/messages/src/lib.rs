@@ -66,6 +66,8 @@
 //!   their chunks from a model's.
 //! - [`view`] is what a page shows, [`Live::follow`](streams::Live::follow) what happens on it. A [`Reducer`]
 //!   makes parts from chunks, [`UiMessage`] groups rows and merges what is stored with what grows.
+//! - [`offload`] puts large parts into a file store, [`Live::with_files`](streams::Live::with_files) those of
+//!   streams; [`file_part`] is a part that addresses a stored file.
 //! - [`find`] declares what is searched.
 //!
 //! # Guarantees

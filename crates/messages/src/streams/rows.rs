@@ -450,7 +450,7 @@ pub enum StreamError {
     },
     /// A chunk above [`MAX_CHUNK_BYTES`](super::MAX_CHUNK_BYTES).
     #[error(
-        "a chunk of {bytes} bytes; the most is {}, and large outputs belong in the file store: call `offload`",
+        "a chunk of {bytes} bytes; the most is {}, and large outputs belong in the file store: give it to `Live::with_files`",
         super::MAX_CHUNK_BYTES
     )]
     ChunkTooLarge {

@@ -49,6 +49,8 @@ async fn a_fork_has_all_up_to_the_end_of_a_messages_turn() {
     assert_eq!(positions(&house, whole.id).await.len(), 6);
     let forks = house.read(move |tx| fork::list(tx, source, Page::first(9))).await;
     assert_eq!(forks.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [copy.id, before.id, whole.id]);
+    let beyond = forked(&house, source, Position::end_of(u64::MAX), Options::default()).await;
+    assert_eq!(positions(&house, beyond.id).await.len(), 6);
 }
 
 #[tokio::test]
