@@ -74,7 +74,8 @@ impl Runtime {
     /// Gives agents files: large parts go there, and come back when a model is asked.
     #[must_use]
     pub fn with_files(self, files: Files) -> Self {
-        Self { files: Some(files), ..self }
+        let live = self.live.with_files(files.clone());
+        Self { files: Some(files), live, ..self }
     }
 
     /// Returns the store.

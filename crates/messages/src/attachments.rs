@@ -1,9 +1,11 @@
 //! Files of messages: who owns them, and how large parts get out of the row.
 
 use bytes::Bytes;
-use loomwork_files::{About, FileId, Files, MAX_MEDIA_TYPE_BYTES, detach_all, set_owned};
-use loomwork_models::{Data, Message, OutputItem, Part, ToolOutput, ToolResult};
-use loomwork_store::{Result, Tx};
+use loomwork_files::{About, File, FileId, Files, MAX_MEDIA_TYPE_BYTES, detach_all, set_owned};
+use loomwork_models::{
+    self as models, Data, Extras, Image, Message, OutputItem, Part, ToolOutput, ToolResult,
+};
+use loomwork_store::{Result, Row, Tx};
 
 use crate::content::{INLINE_BYTES, data_bytes};
 use crate::project::file_urls;
@@ -24,6 +26,25 @@ pub fn file_url(file: FileId) -> String {
 pub fn file_of_url(url: &str) -> Option<FileId> {
     url.strip_prefix(FILE_SCHEME)?.parse().ok()
 }
+
+/// Returns the part of a message that is a stored file: an image if it is one.
+pub fn file_part(file: &Row<File>) -> Part {
+    let data = Data::Url(file_url(file.id));
+    match &file.media_type {
+        Some(kind) if kind.starts_with("image/") => {
+            Part::Image(Image { data, media_type: Some(kind.clone()), extras: Extras::default() })
+        }
+        kind => Part::File(models::File {
+            data,
+            media_type: kind.clone().unwrap_or_else(|| UNKNOWN_MEDIA_TYPE.to_owned()),
+            filename: file.name.clone(),
+            extras: Extras::default(),
+        }),
+    }
+}
+
+/// What a part says of bytes of which nothing is known.
+const UNKNOWN_MEDIA_TYPE: &str = "application/octet-stream";
 
 /// Puts what is too large for a row into the file store, and addresses in its place: images, files, thoughts,
 /// and files in the results of tools that hold more than [`INLINE_BYTES`] themselves.
@@ -54,12 +75,16 @@ pub async fn offload(files: &Files, message: &mut Message) -> Result<()> {
     Ok(())
 }
 
-/// As [`offload`], of the result of one tool, before it is streamed.
+/// As [`offload`], of the result of one tool.
 ///
 /// # Errors
 /// As [`offload`].
 pub async fn offload_result(files: &Files, result: &mut ToolResult) -> Result<()> {
     let ToolOutput::Content(items) = &mut result.output else { return Ok(()) };
+    offload_items(files, items).await
+}
+
+pub(crate) async fn offload_items(files: &Files, items: &mut [OutputItem]) -> Result<()> {
     for item in items {
         if let OutputItem::File { data, media_type, filename, .. } = item {
             offload_data(files, data, Some(media_type), filename.as_deref()).await?;
@@ -68,7 +93,7 @@ pub async fn offload_result(files: &Files, result: &mut ToolResult) -> Result<()
     Ok(())
 }
 
-async fn offload_data(
+pub(crate) async fn offload_data(
     files: &Files,
     data: &mut Data,
     media_type: Option<&str>,

@@ -9,12 +9,11 @@ use std::time::Duration;
 use loomwork_core::Time;
 use loomwork_store::{Next, Result, Row, Table, Tx, Upkeep};
 
-use crate::fork;
 use crate::tables::{
     Deletion, DeltaRow, Failure, Fork, Member, Run, RunStatus, StreamRow, StreamStatus, Thread, ThreadId,
     ThreadStatus, UserDeletion,
 };
-use crate::threads;
+use crate::{fork, streams, threads};
 
 pub use sweep::{STEP_BYTES, STEP_ROWS};
 
@@ -107,11 +106,13 @@ fn abort_all(tx: &mut Tx, thread: ThreadId) -> Result<()> {
         })?;
     }
     for stream in tx.scan(StreamRow::by_thread.eq(thread).eq(StreamStatus::Streaming))? {
+        streams::release(tx, stream.id, stream.owns_files)?;
         let last = tx.first(DeltaRow::by_stream.eq(stream.id).desc())?;
         tx.update(stream.id, |stream| {
             (stream.status, stream.ended, stream.expires) = (StreamStatus::Aborted, Some(now), now);
             stream.length = Some(last.map_or(0, |last| last.end));
             stream.error = Some(failure.clone());
+            stream.owns_files = false;
         })?;
     }
     Ok(())

@@ -201,15 +201,16 @@ pub fn start(tx: &mut Tx, source: ThreadId, at: impl Into<At>, options: Options)
     }
     let until = until(tx, source, at.into())?;
     let first = first(tx, source, until, &options)?;
-    if until.order.checked_add(options.insert_at_order).is_none_or(|order| order > MAX_NUMBER)
-        && first.is_some()
-    {
+    let messages = MessageRow::by_position.eq(source);
+    let last = tx.first(messages.clone().le(until).desc())?.map(|last| last.position());
+    let is_beyond = |last: Position| {
+        last.order.checked_add(options.insert_at_order).is_none_or(|order| order > MAX_NUMBER)
+    };
+    if first.is_some() && last.is_some_and(is_beyond) {
         let found = options.insert_at_order;
         let right = "so small that no turn is beyond 2^53 - 2";
         return Err(Error::BadOption { what: "insert_at_order", found, right }.into());
     }
-    let messages = MessageRow::by_position.eq(source);
-    let last = tx.first(messages.clone().le(until).desc())?.map(|last| last.position());
     let target = match options.target {
         Target::Alike => new_target(tx, (source, last), alike(thread.record))?,
         Target::New(new) => new_target(tx, (source, last), new)?,

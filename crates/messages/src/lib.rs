@@ -66,6 +66,8 @@
 //!   their chunks from a model's.
 //! - [`view`] is what a page shows, [`Live::follow`](streams::Live::follow) what happens on it. A [`Reducer`]
 //!   makes parts from chunks, [`UiMessage`] groups rows and merges what is stored with what grows.
+//! - [`offload`] puts large parts into a file store, [`Live::with_files`](streams::Live::with_files) those of
+//!   streams; [`file_part`] is a part that addresses a stored file.
 //! - [`find`] declares what is searched.
 //!
 //! # Guarantees
@@ -102,13 +104,13 @@ mod translate;
 mod ui;
 mod view;
 
-pub use attachments::{FILE_SCHEME, file_of_url, file_url, offload, offload_result};
+pub use attachments::{FILE_SCHEME, file_of_url, file_part, file_url, offload, offload_result};
 pub use change::{
     ChangeError, DELETE_STEP, MessagePatch, RangeDeleted, delete, delete_range, settle, truncate, update,
 };
 pub use chunk::{DATA_PREFIX, DataChunk, RESTART_STEP, UiChunk, UnreadChunk};
 pub use content::INLINE_BYTES;
-pub use list::{List, ListError, MAX_TURN_REST, MessagePage, PAGE, get_all, last, list};
+pub use list::{List, ListError, MAX_PASSED_OVER, MAX_TURN_REST, MessagePage, PAGE, get_all, last, list};
 pub use metadata::{BadMetadata, MAX_METADATA_BYTES, metadata};
 pub use project::{StepMessages, file_urls};
 pub use reduce::{ChunkProblem, ChunksEnd, ReduceError, Reducer};

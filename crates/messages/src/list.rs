@@ -1,6 +1,6 @@
 //! Reading messages.
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use loomwork_core::{Fault, Kind};
 use loomwork_store::{Result, Row, Tx};
@@ -13,6 +13,10 @@ pub const PAGE: usize = 100;
 
 /// How many messages a page may have beyond its size to end with a whole turn.
 pub const MAX_TURN_REST: usize = 1_000;
+
+/// How many messages that are not asked for a page passes over, and as many more within a turn that it has
+/// begun. Such a page may hold fewer messages than it could, or none, and still be followed by others.
+pub const MAX_PASSED_OVER: usize = 1_000;
 
 /// Which messages of a thread, and in which order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,9 +81,13 @@ impl List {
 pub struct MessagePage {
     /// The messages, in the order that was asked for.
     pub messages: Vec<Row<MessageRow>>,
-    /// Behind which position the next page begins; none where there is nothing left.
+    /// Behind which position the next page begins; none where there is nothing left. A page may be short, or
+    /// empty, and still say so: see [`MAX_PASSED_OVER`].
     pub next: Option<Position>,
 }
+
+/// The positions that a page shows.
+pub(crate) type Part = (Bound<Position>, Bound<Position>);
 
 /// Returns a page of a thread's messages. A thread that is not there has none.
 ///
@@ -88,28 +96,41 @@ pub struct MessagePage {
 /// # Errors
 /// [`ListError`] for a page of no messages, and an end that is no message of the thread.
 pub fn list(tx: &Tx, thread: ThreadId, list: &List) -> Result<MessagePage> {
+    part(tx, thread, list).map(|(page, _)| page)
+}
+
+/// As [`list`], with the positions that the page shows. Those of one page begin where those of the page before
+/// it end.
+pub(crate) fn part(tx: &Tx, thread: ThreadId, list: &List) -> Result<(MessagePage, Part)> {
     if list.size == 0 {
         return Err(ListError::EmptyPage.into());
     }
+    let mut page = MessagePage { messages: Vec::new(), next: None };
     if threads::get(tx, thread)?.is_none() {
-        return Ok(MessagePage { messages: Vec::new(), next: None });
+        return Ok((page, (Bound::Unbounded, Bound::Unbounded)));
     }
     let last_order = list.up_to.map(|id| order_of(tx, thread, id)).transpose()?;
-    let mut page = MessagePage { messages: Vec::new(), next: None };
-    let mut visit = |row: Row<MessageRow>| {
-        if !list.wants(&row) {
-            return Ok(ControlFlow::Continue(()));
+    let (mut passed_over, mut last) = (0, None);
+    let visit = |row: Row<MessageRow>| {
+        let is_in_turn =
+            list.whole_turns && page.messages.last().is_some_and(|before| before.order == row.order);
+        let (rows, others) = if is_in_turn {
+            (list.size.saturating_add(MAX_TURN_REST), 2 * MAX_PASSED_OVER)
+        } else {
+            (list.size, MAX_PASSED_OVER)
+        };
+        let is_wanted = list.wants(&row);
+        let is_full = if is_wanted { page.messages.len() >= rows } else { passed_over >= others };
+        if is_full {
+            page.next = last;
+            return Ok(ControlFlow::Break(()));
         }
-        if let Some(last) = page.messages.last().filter(|_| page.messages.len() >= list.size) {
-            let goes_on = list.whole_turns
-                && last.order == row.order
-                && page.messages.len() < list.size + MAX_TURN_REST;
-            if !goes_on {
-                page.next = Some(last.position());
-                return Ok(ControlFlow::Break(()));
-            }
+        last = Some(row.position());
+        if is_wanted {
+            page.messages.push(row);
+        } else {
+            passed_over += 1;
         }
-        page.messages.push(row);
         Ok(ControlFlow::Continue(()))
     };
     let index = if list.is_visible_only() {
@@ -130,8 +151,15 @@ pub fn list(tx: &Tx, thread: ThreadId, list: &List) -> Result<MessagePage> {
         Some(order) => span.le(Position::end_of(order)),
         None => span,
     };
-    tx.each(span, &mut visit)?;
-    Ok(page)
+    tx.each(span, visit)?;
+    let begins = list.after.map_or(Bound::Unbounded, Bound::Excluded);
+    let ends = page.next.map_or(Bound::Unbounded, Bound::Included);
+    let (low, high) = if list.newest_first { (ends, begins) } else { (begins, ends) };
+    let high = match (high, last_order) {
+        (Bound::Unbounded, Some(order)) => Bound::Included(Position::end_of(order)),
+        (high, _) => high,
+    };
+    Ok((page, (low, high)))
 }
 
 fn order_of(tx: &Tx, thread: ThreadId, id: MessageId) -> Result<u64> {

@@ -3,14 +3,14 @@
 use loomwork_models::Message;
 use loomwork_store::{Result, Row, Tx};
 
-use crate::change::settle;
+use crate::change::{MessagePatch, delete, settle, update};
 use crate::chunk::UiChunk;
 use crate::content::oversized_part;
 use crate::project::StepMessages;
 use crate::reduce::Reducer;
 use crate::save::{NewMessage, Place, Save, save_in};
 use crate::streams::{self, READ_BYTES};
-use crate::tables::{Failure, MessageId, MessageStatus, RunId, StreamId, StreamRow};
+use crate::tables::{Failure, MessageId, MessageRow, MessageStatus, Position, RunId, StreamId, StreamRow};
 use crate::threads;
 
 /// How a message ends that was never completed.
@@ -44,7 +44,8 @@ pub(crate) fn end_unfinished(
             let said = said_so_far(tx, ends, stream, from)?;
             let is_something = !said.is_empty();
             if is_something {
-                save_in(tx, &home, Save { run: ends.run, ..Save::all(said).at(Place::Fill(row.id)) })?;
+                let said = Save { run: ends.run, ..Save::all(said).at(Place::Fill(row.id)) };
+                save_in(tx, &home, said, row.prompt)?;
             }
             Ok(is_something)
         });
@@ -59,13 +60,40 @@ pub(crate) fn end_unfinished(
     settle(tx, row.id, ends.status, ends.error.clone()).map(drop)
 }
 
+/// Writes a message anew that ended with what its stream had, when its writer has stored the rest of it.
+pub(crate) fn amend(tx: &mut Tx, ends: &Unfinished, stream: &Row<StreamRow>, from: u64) -> Result<()> {
+    let was_ended_so = |row: &Row<MessageRow>| row.status == ends.status && row.error == ends.error;
+    let Some(row) = tx.get(ends.message)?.filter(was_ended_so) else { return Ok(()) };
+    let Some(home) = threads::get(tx, row.thread)? else { return Ok(()) };
+    let mut said = said_so_far(tx, ends, stream, from)?.into_iter().peekable();
+    if said.peek().is_none() {
+        return Ok(());
+    }
+    let behind = MessageRow::by_position.eq(row.thread).gt(row.position()).le(Position::end_of(row.order));
+    let behind = tx.scan(behind)?;
+    // What the end of the message wrote, each in its place: another run may have begun behind it.
+    let is_of_it = |behind: &Row<MessageRow>| match ends.run {
+        Some(run) => behind.run == Some(run),
+        None => behind.run.is_none() && Some(behind.created) == stream.ended && was_ended_so(behind),
+    };
+    let written = behind.iter().filter(|behind| is_of_it(behind)).map(|behind| behind.id);
+    for id in std::iter::once(row.id).chain(written) {
+        match said.next() {
+            Some(new) => {
+                update(tx, id, MessagePatch { message: Some(new.message), ..MessagePatch::default() })?;
+            }
+            None => drop(delete(tx, &[id])?),
+        }
+    }
+    if behind.iter().all(is_of_it) {
+        let rest = Save { run: ends.run, ..Save::all(said).at(Place::Turn(row.order)) };
+        save_in(tx, &home, rest, row.prompt)?;
+    }
+    Ok(())
+}
+
 /// Returns what a stream has from a chunk on, as messages that have ended so.
-pub(crate) fn said_so_far(
-    tx: &Tx,
-    ends: &Unfinished,
-    stream: &Row<StreamRow>,
-    from: u64,
-) -> Result<Vec<NewMessage>> {
+fn said_so_far(tx: &Tx, ends: &Unfinished, stream: &Row<StreamRow>, from: u64) -> Result<Vec<NewMessage>> {
     let said = recover(tx, stream.id, from)?.into_iter().map(without_large_parts).map(|message| NewMessage {
         status: ends.status,
         error: ends.error.clone(),

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use begin::{Begun, NewRun, Prompt, begin};
 pub use end::{ORPHAN_STEP, abort, abort_all, fail};
-pub(crate) use end::{amend, end};
+pub(crate) use end::{amend, end, restarted};
 pub use host::{HEARTBEAT, Host, LEASE};
 pub use step::{Step, StepDone, Then, restart_step, step};
 

@@ -12,11 +12,12 @@ pub use place::{MAX_NUMBER, Place};
 use place::{Places, prompt_of};
 
 use crate::attachments::own;
+use crate::change::settle;
 use crate::content::{INLINE_BYTES, is_of_tools, oversized_part, searchable_text};
 use crate::tables::{
     Failure, MessageId, MessageRow, MessageStatus, Metadata, Position, RunId, Thread, ThreadId,
 };
-use crate::threads;
+use crate::{runs, streams, threads};
 
 /// A message that is to be saved. A [`Message`] is one, and so is a user's text.
 #[derive(Clone, Debug)]
@@ -111,7 +112,7 @@ pub struct Save {
     /// Where they land.
     pub place: Place,
     /// Whether messages that are still pending are given up first: those of the prompt's turn, or of the
-    /// whole thread where there is no prompt.
+    /// whole thread where there is no prompt. The runs and streams that make them end with them.
     pub restart: bool,
     /// The run that makes them.
     pub run: Option<RunId>,
@@ -151,11 +152,17 @@ pub fn save(tx: &mut Tx, thread: ThreadId, save: impl Into<Save>) -> Result<Vec<
         Place::Fill(_) => threads::require(tx, thread)?,
         _ => threads::require_open(tx, thread)?,
     };
-    save_in(tx, &home, save)
+    save_in(tx, &home, save, None)
 }
 
-/// As [`save`], in a thread that may take no new messages.
-pub(crate) fn save_in(tx: &mut Tx, home: &Row<Thread>, save: Save) -> Result<Vec<Row<MessageRow>>> {
+/// As [`save`], in a thread that may take no new messages. `prompt` is what they answer, where the place names
+/// no message that does or is answered.
+pub(crate) fn save_in(
+    tx: &mut Tx,
+    home: &Row<Thread>,
+    save: Save,
+    prompt: Option<MessageId>,
+) -> Result<Vec<Row<MessageRow>>> {
     let Save { messages, place, restart, run } = save;
     let thread = home.id;
     for (number, new) in messages.iter().enumerate() {
@@ -174,12 +181,12 @@ pub(crate) fn save_in(tx: &mut Tx, home: &Row<Thread>, save: Save) -> Result<Vec
         _ => (None, None),
     };
     if restart {
-        give_up(tx, thread, place, filled.as_ref())?;
+        give_up(tx, thread, place, filled.as_ref(), run)?;
     }
     let mut places = Places::begin(tx, thread, place, filled.as_ref())?;
     let prompt = match place {
         Place::Reply(prompt) => Some(prompt),
-        _ => filled.as_ref().and_then(|filled| filled.prompt),
+        _ => filled.as_ref().and_then(|filled| filled.prompt).or(prompt),
     };
     let mut filled = filled;
     let mut turns = false;
@@ -302,8 +309,15 @@ fn failure_of_prompt(tx: &Tx, thread: ThreadId, id: MessageId) -> Result<Option<
     })
 }
 
-/// Fails the messages that are pending, but for the one that is being filled.
-fn give_up(tx: &mut Tx, thread: ThreadId, place: Place, filled: Option<&Row<MessageRow>>) -> Result<()> {
+/// Ends what is pending, but for the message that is being filled: runs and streams end with their messages,
+/// which keep what they have; others fail.
+fn give_up(
+    tx: &mut Tx,
+    thread: ThreadId,
+    place: Place,
+    filled: Option<&Row<MessageRow>>,
+    own: Option<RunId>,
+) -> Result<()> {
     let order = match place {
         Place::Reply(prompt) => Some(prompt_of(tx, thread, prompt)?.order),
         _ => filled.map(|filled| filled.order),
@@ -314,13 +328,17 @@ fn give_up(tx: &mut Tx, thread: ThreadId, place: Place, filled: Option<&Row<Mess
         None => pending,
     };
     for row in tx.scan(pending.desc().take(MAX_RESTARTED))? {
-        if Some(row.id) != filled.map(|filled| filled.id) {
-            tx.update(row.id, |row| {
-                row.status = MessageStatus::Failed;
-                row.error = Some(Failure::new("restarted", "Restarting"));
-            })?;
-            vectors::delete_for(tx, row.id)?;
+        if Some(row.id) == filled.map(|filled| filled.id) {
+            continue;
         }
+        match row.run {
+            Some(run) if Some(run) != own => {
+                runs::abort(tx, run, runs::restarted())?;
+            }
+            Some(_) => {}
+            None => streams::cut_of_message(tx, &row, &runs::restarted())?,
+        }
+        settle(tx, row.id, MessageStatus::Failed, Some(Failure::new("restarted", "Restarting")))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! channel, without a gap and without a repeat. Where the writer is another process, it follows the rows.
 
 mod chunking;
+mod files;
 mod hub;
 mod reader;
 mod rows;
@@ -14,12 +15,13 @@ mod slice;
 mod writer;
 
 pub use chunking::{Chunking, FirstEnd};
+pub(crate) use files::release;
 pub use hub::{FLUSH_EVERY, Live, RING_BYTES, SLICE_BYTES};
 pub use reader::StreamReader;
 pub use rows::{
     DELETE_DELTAS, KEEP_ENDED, LATE, MAX_LISTED, NewStream, READ_BYTES, STREAM_TIMEOUT, StreamError, abort,
     append, delete, deltas, finish, list, of_thread, open, refresh, upkeep,
 };
-pub(crate) use rows::{cut, slices, stored};
+pub(crate) use rows::{cut, cut_of_message, growing, slices, stored};
 pub use slice::{MAX_CHUNK_BYTES, Slice};
 pub use writer::{MAX_UNSTORED, StreamWriter};

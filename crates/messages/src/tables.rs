@@ -511,6 +511,9 @@ pub struct StreamRow {
     /// Why it was cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+    /// Whether it owns files: those whose addresses its chunks hold, until it ends and its messages do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owns_files: bool,
     /// The number behind its last chunk, as soon as it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,

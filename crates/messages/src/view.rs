@@ -1,15 +1,16 @@
 //! What a page shows of a thread: its messages, and those that grow before its reader's eyes.
 
 use std::collections::HashMap;
+use std::ops::{Bound, RangeBounds as _};
 use std::pin::pin;
 
 use futures_util::future::{Either, select, select_all};
-use loomwork_store::{Result, Tx, Watch};
+use loomwork_store::{Error, Problem, Result, Row, Tx, Watch};
 use serde::Serialize;
 
-use crate::list::{List, list};
+use crate::list::{List, Part, part};
 use crate::streams::{self, Live, Slice, StreamReader};
-use crate::tables::{Position, StreamId, StreamRow, StreamStatus, ThreadId};
+use crate::tables::{MessageRow, Position, StreamId, StreamRow, ThreadId};
 use crate::ui::UiMessage;
 
 /// What a page shows of a thread at one moment.
@@ -18,7 +19,7 @@ use crate::ui::UiMessage;
 pub struct View {
     /// The messages, from the first to the last; none of them is cut by the border of the page.
     pub messages: Vec<UiMessage>,
-    /// The streams that grow. Each shows the message of its `message` id, from its first chunk on.
+    /// The streams that grow there. Each shows the message of its `message` id, from its first chunk on.
     pub streams: Vec<LiveStream>,
     /// Behind which position the next page begins; none where there is nothing left.
     pub next: Option<Position>,
@@ -39,19 +40,41 @@ pub struct LiveStream {
 /// message begins or ends, and not while one grows.
 ///
 /// # Errors
-/// As [`list`].
+/// As [`list`](crate::list).
 pub fn view(tx: &Tx, thread: ThreadId, asked: &List) -> Result<View> {
-    let page = list(tx, thread, &List { whole_turns: true, ..asked.clone() })?;
+    let (page, shown) = part(tx, thread, &List { whole_turns: true, ..asked.clone() })?;
     let mut rows = page.messages;
     rows.sort_by_key(|row| row.position());
-    let from = rows.first().map_or(0, |row| row.order);
-    let growing = streams::list(tx, thread, from, &[StreamStatus::Streaming])?;
+    let growing = growing_among(tx, thread, &rows, shown)?;
     let streams = growing.into_iter().map(|row| LiveStream {
         id: row.id,
         // When it is given up is no news to who reads it.
         row: StreamRow { expires: row.created, ..row.record },
     });
     Ok(View { messages: UiMessage::group(&rows), streams: streams.collect(), next: page.next })
+}
+
+/// Returns the streams that grow among the positions of a page, and in the turns that it shows: a turn may be
+/// so long that several pages show it.
+fn growing_among(
+    tx: &Tx,
+    thread: ThreadId,
+    rows: &[Row<MessageRow>],
+    shown: Part,
+) -> Result<Vec<Row<StreamRow>>> {
+    let order = |bound: Bound<Position>, open| match bound {
+        Bound::Included(position) | Bound::Excluded(position) => position.order,
+        Bound::Unbounded => open,
+    };
+    let (low, high) = (order(shown.0, 0), order(shown.1, u64::MAX));
+    let low = rows.first().map_or(low, |row| row.order.min(low));
+    let high = rows.last().map_or(high, |row| row.order.max(high));
+    let mut growing = streams::growing(tx, thread, low..=high)?;
+    growing.retain(|stream| {
+        let position = Position::new(stream.order, stream.step);
+        shown.contains(&position) || rows.iter().any(|row| row.order == stream.order)
+    });
+    Ok(growing)
 }
 
 /// What happens in a thread before its reader's eyes.
@@ -112,6 +135,7 @@ impl ViewFollower {
                     self.cursors.insert(stream, slice.end);
                     return Some(Ok(ViewEvent::Slice { stream, slice }));
                 }
+                Happened::Slice(_, Some(Err(error))) if is_closed(&error) => return None,
                 Happened::Slice(place, Some(Err(error))) => {
                     self.readers.swap_remove(place);
                     return Some(Err(error));
@@ -146,6 +170,10 @@ impl ViewFollower {
             self.readers.push((stream.id, StreamReader::new(&self.live, self.thread, stream.id, cursor)));
         }
     }
+}
+
+fn is_closed(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(Problem::Closed))
 }
 
 enum Happened {

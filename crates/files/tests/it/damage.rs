@@ -92,3 +92,18 @@ async fn an_owner_lets_go_of_a_file_that_cannot_be_read() {
     assert_eq!(desk.commit(move |tx| detach_all(tx, letter)).await, 2);
     assert_eq!(desk.file(good).await.expect("its grace has begun").owners, 0);
 }
+
+#[tokio::test]
+async fn a_reference_that_cannot_be_read_keeps_no_other() {
+    let desk = open().await;
+    let (bad, good) = (desk.put("bad", ()).await.id, desk.put("good", ()).await.id);
+    let letter = desk.letter().await;
+    desk.commit(move |tx| {
+        attach(tx, bad, letter)?;
+        attach(tx, good, letter)
+    })
+    .await;
+    damage(&desk, &format!("\"file\":\"{bad}\""));
+    assert_eq!(desk.commit(move |tx| detach_all(tx, letter)).await, 1);
+    assert_eq!(desk.file(good).await.expect("its grace has begun").owners, 0);
+}

@@ -7,6 +7,7 @@ use loomwork_store::{Id, Result, Span, Table, Tx};
 
 use crate::attachments::release;
 use crate::size::json_bytes;
+use crate::streams;
 use crate::tables::{
     DeltaRow, Edit, EditLog, EditTarget, Fork, Member, MessageRow, Run, StreamRow, Thread, ThreadId,
 };
@@ -87,6 +88,7 @@ impl Sweep<'_> {
             if self.is_full() || !self.delete(DeltaRow::by_stream.eq(stream.id))? {
                 return Ok(false);
             }
+            streams::release(self.tx, stream.id, stream.owns_files)?;
             self.tx.delete(stream.id)?;
             self.rows += 1;
         }

@@ -2,11 +2,9 @@
 
 use loomwork_store::{Result, Row, Tx};
 
-use super::{RunError, end};
+use super::{RunError, end, restarted};
 use crate::save::{NewMessage, Place, Save, save};
-use crate::tables::{
-    Failure, MessageId, MessageRow, MessageStatus, Metadata, Run, RunId, RunStatus, ThreadId,
-};
+use crate::tables::{MessageId, MessageRow, MessageStatus, Metadata, Run, RunId, RunStatus, ThreadId};
 
 /// What a run answers.
 #[derive(Clone, Debug)]
@@ -154,8 +152,7 @@ fn give_up(tx: &mut Tx, thread: ThreadId, prompt: MessageId) -> Result<()> {
     };
     refuse_failed(&row)?;
     for run in tx.scan(Run::live.eq(thread).eq(row.order))? {
-        let failure = Failure::new("restarted", "the turn was begun again");
-        end(tx, run, RunStatus::Aborted, Some(failure))?;
+        end(tx, run, RunStatus::Aborted, Some(restarted()))?;
     }
     // It may itself have been one of the answers that are given up.
     refuse_failed(&tx.require(prompt)?)

@@ -4,13 +4,9 @@ use loomwork_core::Time;
 use loomwork_store::{Id, Next, Result, Row, Table, Tx, Upkeep, lease};
 
 use super::{Hold, RunError, held};
-use crate::change::{MessagePatch, delete, update};
-use crate::recover::{Unfinished, end_unfinished, said_so_far};
-use crate::save::{Place, Save, save_in};
-use crate::tables::{
-    Failure, HostRow, MessageRow, MessageStatus, Position, Run, RunId, RunStatus, StreamRow, ThreadId,
-};
-use crate::{streams, threads};
+use crate::recover::{self, Unfinished, end_unfinished};
+use crate::streams;
+use crate::tables::{Failure, HostRow, MessageStatus, Run, RunId, RunStatus, StreamRow, ThreadId};
 
 /// How many runs of a dead process one step takes from it.
 pub const ORPHAN_STEP: usize = 16;
@@ -60,6 +56,11 @@ pub fn abort_all(tx: &mut Tx, thread: ThreadId, order: Option<u64>, failure: &Fa
     Ok(count)
 }
 
+/// Why what was pending in a turn ends when the turn is begun again.
+pub(crate) fn restarted() -> Failure {
+    Failure::new("restarted", "the turn was begun again")
+}
+
 /// Ends a run together with its message and its stream.
 pub(crate) fn end(tx: &mut Tx, run: Row<Run>, status: RunStatus, error: Option<Failure>) -> Result<Row<Run>> {
     let stream = stream_of(tx, &run)?;
@@ -95,38 +96,10 @@ fn stream_of(tx: &Tx, run: &Run) -> Result<Option<Row<StreamRow>>> {
 /// what it had.
 pub(crate) fn amend(tx: &mut Tx, run: RunId) -> Result<()> {
     let Some(run) = tx.get(run)? else { return Ok(()) };
-    let (Some(pending), Some(stream)) = (run.pending, stream_of(tx, &run)?) else { return Ok(()) };
-    let Some(row) = tx.get(pending)?.filter(|row| row.status != MessageStatus::Success) else {
-        return Ok(());
-    };
-    let Some(home) = threads::get(tx, run.thread)? else { return Ok(()) };
-    let ends = Unfinished {
-        message: pending,
-        run: Some(run.id),
-        status: message_status(run.status),
-        error: run.error.clone(),
-    };
-    let mut said = said_so_far(tx, &ends, &stream, run.step_from)?.into_iter().peekable();
-    if said.peek().is_none() {
-        return Ok(());
-    }
-    let behind = MessageRow::by_position.eq(run.thread).gt(row.position()).le(Position::end_of(row.order));
-    let behind = tx.scan(behind)?;
-    // What the first settlement wrote, each in its place: another run may have begun behind it.
-    let written = behind.iter().filter(|behind| behind.run == Some(run.id)).map(|behind| behind.id);
-    for id in std::iter::once(row.id).chain(written) {
-        match said.next() {
-            Some(new) => {
-                update(tx, id, MessagePatch { message: Some(new.message), ..MessagePatch::default() })?;
-            }
-            None => drop(delete(tx, &[id])?),
-        }
-    }
-    if behind.iter().all(|behind| behind.run == Some(run.id)) {
-        let rest = Save { run: Some(run.id), ..Save::all(said).at(Place::Turn(run.order)) };
-        save_in(tx, &home, rest)?;
-    }
-    Ok(())
+    let (Some(message), Some(stream)) = (run.pending, stream_of(tx, &run)?) else { return Ok(()) };
+    let status = message_status(run.status);
+    let ends = Unfinished { message, run: Some(run.id), status, error: run.error.clone() };
+    recover::amend(tx, &ends, &stream, run.step_from)
 }
 
 const fn message_status(status: RunStatus) -> MessageStatus {

@@ -3,9 +3,9 @@
 use loomwork_store::{Result, Row, Tx};
 
 use super::{Hold, RunError, held};
-use crate::save::{NewMessage, Place, Save, save};
-use crate::streams;
+use crate::save::{NewMessage, Place, Save, save, save_in};
 use crate::tables::{MessageId, MessageRow, Run, RunStatus};
+use crate::{streams, threads};
 
 /// A step that is complete.
 #[derive(Clone, Debug)]
@@ -99,9 +99,10 @@ pub fn restart_step(tx: &mut Tx, hold: Hold) -> Result<u32> {
 pub(super) fn next_pending(tx: &mut Tx, run: &Row<Run>) -> Result<MessageId> {
     let (agent, user) = (run.agent.clone(), run.user.clone());
     let pending = NewMessage { agent, user, ..NewMessage::pending() };
-    // The turn is named, not the prompt, which may have been deleted meanwhile.
+    // The turn is the place, not the prompt, which may have been deleted meanwhile.
     let save_pending = Save { run: Some(run.id), ..Save::all([pending]).at(Place::Turn(run.order)) };
-    let rows = save(tx, run.thread, save_pending)?;
+    let home = threads::require_open(tx, run.thread)?;
+    let rows = save_in(tx, &home, save_pending, run.prompt)?;
     let row = rows.first().ok_or(RunError::NoRun { run: run.id })?;
     Ok(row.id)
 }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use loomwork_core::{Kind, RetryPolicy, Shutdown, Tasks};
+use loomwork_files::Files;
 use loomwork_store::{Result, Store, Tx};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::slice::Gathered;
-use super::{Chunking, Slice, StreamError, append, stored};
+use super::{Chunking, MAX_UNSTORED, Slice, StreamError, append, stored};
 use crate::chunk::UiChunk;
 use crate::runs::Hold;
 use crate::tables::{StreamId, StreamStatus};
@@ -28,6 +29,7 @@ pub const RING_BYTES: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub struct Live {
     pub(super) hub: Arc<Hub>,
+    pub(super) files: Option<Files>,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,14 @@ impl Live {
         let hub = Arc::new(Hub { store: store.clone(), growing: Mutex::default(), dirty: Notify::new() });
         let storing = hub.clone();
         tasks.spawn("storing streams", |shutdown| async move { storing.store_until(shutdown).await });
-        Self { hub }
+        Self { hub, files: None }
+    }
+
+    /// Gives writers a file store: what a chunk holds above [`INLINE_BYTES`](crate::INLINE_BYTES) goes there,
+    /// and its address in its place, as [`offload`](crate::offload) does for a message.
+    #[must_use]
+    pub fn with_files(self, files: Files) -> Self {
+        Self { files: Some(files), ..self }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -77,8 +86,7 @@ impl Hub {
     ) -> Arc<Growing> {
         let growing = Arc::new(Growing::new(id, hold, stored, chunking));
         if let Some(former) = self.lock().insert(id, growing.clone()) {
-            former.state().is_closed = true;
-            former.changed.notify_waiters();
+            former.close();
         }
         growing
     }
@@ -89,7 +97,8 @@ impl Hub {
             map.remove(&growing.id);
         }
         drop(map);
-        growing.changed.notify_waiters();
+        growing.grown.notify_waiters();
+        growing.room.notify_waiters();
     }
 
     pub(super) fn is_dirty(&self) {
@@ -181,22 +190,20 @@ impl Hub {
         if slices.is_empty() {
             return Ok(());
         }
-        let slices: Arc<[_]> = slices.into();
         let stored = self.store.mutate(move |tx| {
-            let each = slices.iter().map(|(stream, hold, slice, is_unsure): &(_, _, Slice, bool)| {
-                let slice = slice.clone();
+            let each = slices.into_iter().map(|(stream, hold, slice, is_unsure)| {
                 let appended = tx.nested(|tx| {
-                    if *is_unsure {
-                        append_rest(tx, *stream, *hold, slice)
+                    if is_unsure {
+                        append_rest(tx, stream, hold, slice)
                     } else {
-                        append(tx, *stream, *hold, slice)
+                        append(tx, stream, hold, slice)
                     }
                 });
                 // That one stream has ended is no reason not to store the others.
                 match appended {
                     Ok(true) => Ok(Outcome::Stored),
-                    Ok(false) => Ok(Outcome::StoredLast(StreamError::ended(&tx.require(*stream)?))),
-                    Err(error) => refused(*stream, error),
+                    Ok(false) => Ok(Outcome::StoredLast(StreamError::ended(&tx.require(stream)?))),
+                    Err(error) => refused(stream, error),
                 }
             });
             each.collect::<Result<Vec<_>>>()
@@ -308,12 +315,14 @@ pub(super) struct Growing {
     state: Mutex<State>,
     /// Whose turn it is to store it.
     storing: Arc<tokio::sync::Mutex<()>>,
-    /// It has grown, was stored, or is over.
-    pub(super) changed: Notify,
+    /// It has grown, or is over: for readers, of whom there are many.
+    grown: Notify,
+    /// It was stored, or is over: for a writer who waits for room.
+    room: Notify,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+struct State {
     /// How many chunks there are.
     end: u64,
     /// What waits to be stored.
@@ -321,17 +330,17 @@ pub(super) struct State {
     /// Whether the first of it may be stored already.
     is_unsure: bool,
     /// How many bytes are not stored yet.
-    pub(super) unstored: usize,
+    unstored: usize,
     /// Up to where it is stored.
     stored: u64,
     /// The newest chunks, as JSON, with the number of the first one. All that is not stored is here.
-    ring: VecDeque<Arc<str>>,
+    ring: VecDeque<Box<str>>,
     ring_start: u64,
     ring_bytes: usize,
     /// Texts whose last chunk has no end yet.
     held: Vec<UiChunk>,
     /// Its writer is gone.
-    pub(super) is_closed: bool,
+    is_closed: bool,
     /// Why it takes no more.
     lost: Option<StreamError>,
 }
@@ -366,10 +375,11 @@ impl Growing {
             lost: None,
         };
         let storing = Arc::default();
-        Self { id, hold, chunking, state: Mutex::new(state), storing, changed: Notify::new() }
+        let (grown, room) = (Notify::new(), Notify::new());
+        Self { id, hold, chunking, state: Mutex::new(state), storing, grown, room }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Only a chunking of the application's own panics while it is held: then its chunk is lost, and no other.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -379,14 +389,48 @@ impl Growing {
         self.state().lost.clone().map_or(Ok(()), |lost| Err(lost.into()))
     }
 
+    /// Whether its writer is there, and has not heard that it takes no more.
+    pub(super) fn is_written(&self) -> bool {
+        let state = self.state();
+        !state.is_closed && state.lost.is_none()
+    }
+
+    /// Says that its writer is gone.
+    pub(super) fn close(&self) {
+        self.state().is_closed = true;
+        self.grown.notify_waiters();
+        self.room.notify_waiters();
+    }
+
+    /// Waits while too much is still to be stored.
+    pub(super) async fn has_room(&self) {
+        let look = || {
+            let state = self.state();
+            (state.unstored < MAX_UNSTORED || state.lost.is_some()).then_some(())
+        };
+        seen(&self.room, look).await;
+    }
+
     /// Adds a chunk, and returns how many bytes wait to be stored.
     pub(super) fn push(&self, chunk: UiChunk) -> Result<usize, StreamError> {
         let mut state = self.state();
+        if let Some(lost) = &state.lost {
+            return Err(lost.clone());
+        }
         state.push_in_chunks(chunk, &self.chunking)?;
         let unstored = state.unstored;
         drop(state);
-        self.changed.notify_waiters();
+        self.grown.notify_waiters();
         Ok(unstored)
+    }
+
+    /// Waits for what there is from a chunk on.
+    pub(super) async fn grows(&self, cursor: u64) -> Found {
+        let look = || match self.from(cursor) {
+            Found::Nothing => None,
+            found => Some(found),
+        };
+        seen(&self.grown, look).await
     }
 
     /// Takes what waits to be stored.
@@ -399,7 +443,7 @@ impl Growing {
         let is_unsure = std::mem::take(&mut state.is_unsure);
         drop(state);
         if held {
-            self.changed.notify_waiters();
+            self.grown.notify_waiters();
         }
         (!gathered.is_empty()).then_some(Batch { gathered, is_unsure })
     }
@@ -414,12 +458,12 @@ impl Growing {
         state.trim();
         let is_done = state.is_closed && state.gathered.is_empty() && state.held.is_empty();
         drop(state);
-        self.changed.notify_waiters();
+        self.room.notify_waiters();
         is_done
     }
 
     /// Returns what there is from a chunk on.
-    pub(super) fn from(&self, cursor: u64) -> Found {
+    fn from(&self, cursor: u64) -> Found {
         let state = self.state();
         if cursor > state.end {
             return Found::Ahead(state.end);
@@ -437,10 +481,6 @@ impl Growing {
 }
 
 impl State {
-    pub(super) fn is_lost(&self) -> bool {
-        self.lost.is_some()
-    }
-
     /// Adds a chunk, its text cut where it should be.
     fn push_in_chunks(&mut self, chunk: UiChunk, chunking: &Chunking) -> Result<(), StreamError> {
         if matches!(chunking, Chunking::AsSent) {
@@ -507,14 +547,18 @@ impl State {
     }
 }
 
-/// Waits for a change of a stream that `look` has not seen yet.
-pub(super) async fn changed<T>(growing: &Growing, mut look: impl FnMut() -> Option<T>) -> T {
+/// Waits until `look` sees something; `changes` tells when it may.
+async fn seen<T>(changes: &Notify, mut look: impl FnMut() -> Option<T>) -> T {
     loop {
-        let mut changed = pin!(growing.changed.notified());
-        changed.as_mut().enable();
-        if let Some(seen) = look() {
-            return seen;
+        if let Some(found) = look() {
+            return found;
         }
-        changed.await;
+        // What changes from here on is told, and what has changed before is found by a second look.
+        let mut told = pin!(changes.notified());
+        told.as_mut().enable();
+        if let Some(found) = look() {
+            return found;
+        }
+        told.await;
     }
 }

@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
-use loomwork_store::{Result, Row, Tx, Watch};
+use loomwork_store::{Problem, Result, Row, Tx, Watch};
 
-use super::hub::{Found, Growing, Live, changed};
+use super::hub::{Found, Growing, Live};
 use super::rows::{of_thread, takes_more};
 use super::{READ_BYTES, Slice, StreamError, slices};
 use crate::tables::{StreamId, StreamRow, StreamStatus, ThreadId};
@@ -64,7 +64,7 @@ impl StreamReader {
     ///
     /// # Errors
     /// [`StreamError::Ahead`] for a cursor behind the end; [`StreamError::NoStream`] when the stream was
-    /// deleted meanwhile.
+    /// deleted meanwhile; [`Problem::Closed`] when the store was closed before the end.
     ///
     /// # Cancel safety
     /// Nothing is skipped when it is dropped.
@@ -99,10 +99,7 @@ impl StreamReader {
     async fn in_memory(&mut self) -> Found {
         let cursor = self.cursor;
         let Some(Joined { growing, writes, is_over }) = self.join() else { return Found::Over };
-        let grows = changed(growing, || match growing.from(cursor) {
-            Found::Nothing => None,
-            found => Some(found),
-        });
+        let grows = growing.grows(cursor);
         let ends = async { while let Some(Ok(true)) = writes.next().await {} };
         match select(pin!(grows), pin!(ends)).await {
             Either::Left((found, _)) => found,
@@ -115,21 +112,21 @@ impl StreamReader {
 
     /// Joins the writer of this process, if there is one that may still write.
     fn join(&mut self) -> Option<&mut Joined> {
-        let growing = self.live.hub.growing(self.stream)?;
-        if !self.joined.as_ref().is_some_and(|joined| Arc::ptr_eq(&joined.growing, &growing)) {
-            let (stream, hold) = (self.stream, growing.hold);
-            let writes = self.live.hub.store.watch(move |tx| takes_more(tx, stream, hold));
-            self.joined = Some(Joined { growing, writes, is_over: false });
+        // While that one writes it is nobody else's turn, so most tokens need not look who does.
+        if !self.joined.as_ref().is_some_and(|joined| joined.growing.is_written()) {
+            let growing = self.live.hub.growing(self.stream)?;
+            if !self.joined.as_ref().is_some_and(|joined| Arc::ptr_eq(&joined.growing, &growing)) {
+                let (stream, hold) = (self.stream, growing.hold);
+                let writes = self.live.hub.store.watch(move |tx| takes_more(tx, stream, hold));
+                self.joined = Some(Joined { growing, writes, is_over: false });
+            }
         }
         self.joined.as_mut().filter(|joined| !joined.is_over)
     }
 
     /// Returns whether there is a writer of this process to be joined.
     fn may_join(&mut self) -> bool {
-        self.join().is_some_and(|joined| {
-            let state = joined.growing.state();
-            !state.is_closed && !state.is_lost()
-        })
+        self.join().is_some_and(|joined| joined.growing.is_written())
     }
 
     /// Reads what is stored at the cursor; without anything there, waits for it.
@@ -141,8 +138,7 @@ impl StreamReader {
                 Some(Ok(Stored::Nothing)) if self.may_join() => return Ok(Stored::Nothing),
                 Some(Ok(Stored::Nothing)) => {}
                 Some(found) => return found,
-                // The store is closed.
-                None => return Ok(Stored::End),
+                None => return Err(Problem::Closed.into()),
             }
         }
     }

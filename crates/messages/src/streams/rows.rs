@@ -1,13 +1,13 @@
 //! Streams and their deltas as rows.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::time::Duration;
 
 use loomwork_core::{Fault, Kind};
 use loomwork_store::{Next, Result, Row, Tx, Upkeep};
 
-use super::Slice;
-use crate::recover::{Unfinished, end_unfinished};
+use super::{Slice, files};
+use crate::recover::{Unfinished, amend, end_unfinished};
 use crate::runs::{self, Hold};
 use crate::tables::{
     DeltaRow, Failure, MessageId, MessageRow, MessageStatus, Run, RunId, RunStatus, StreamId, StreamRow,
@@ -57,13 +57,15 @@ impl NewStream {
 /// Opens a stream for a message. A run that has one goes on with it.
 ///
 /// # Errors
-/// [`StreamError::NoMessage`]; [`RunError::Lost`](crate::runs::RunError::Lost) when the run is no longer held.
+/// [`StreamError::NoMessage`]; [`threads::Error::NotFound`] when the thread is being deleted;
+/// [`RunError::Lost`](crate::runs::RunError::Lost) when the run is no longer held.
 pub fn open(tx: &mut Tx, new: NewStream) -> Result<Row<StreamRow>> {
     let run = new.hold.map(|hold| runs::held(tx, hold)).transpose()?;
     if let Some(open) = run.as_ref().and_then(|run| run.stream) {
         return tx.require(open);
     }
     let message = tx.get(new.message)?.ok_or(StreamError::NoMessage { message: new.message })?;
+    threads::require(tx, message.thread)?;
     let expires = tx.now() + STREAM_TIMEOUT;
     let MessageRow { thread, order, step, .. } = message.record;
     let stream = tx.insert(StreamRow {
@@ -79,6 +81,7 @@ pub fn open(tx: &mut Tx, new: NewStream) -> Result<Row<StreamRow>> {
         status: StreamStatus::Streaming,
         error: None,
         length: None,
+        owns_files: false,
         created: tx.now(),
         ended: None,
         expires,
@@ -107,19 +110,32 @@ pub fn append(tx: &mut Tx, stream: StreamId, hold: Option<Hold>, slice: Slice) -
         return Err(StreamError::Gap { stream, end, start: slice.start }.into());
     }
     let Slice { start, end, chunks, pieces } = slice;
+    // Those of the rest of a stream that was cut are its message's.
+    let owns_files = !late && files::own(tx, stream, &chunks)?;
     tx.insert(DeltaRow { stream, start, end, pieces, chunks })?;
     if late {
-        tx.update(stream, |row| row.length = Some(end))?;
-        if let Some(run) = row.run {
-            // The rest is stored, though the message may have no room for it.
-            if let Err(error) = tx.nested(|tx| runs::amend(tx, run)) {
-                tracing::warn!(%stream, %error, "a message stays without the rest of its stream");
-            }
+        let row = tx.update(stream, |row| row.length = Some(end))?;
+        // The rest is stored, though the message may have no room for it.
+        if let Err(error) = tx.nested(|tx| amend_message(tx, &row)) {
+            tracing::warn!(%stream, %error, "a message stays without the rest of its stream");
         }
-    } else if row.expires < tx.now() + STREAM_TIMEOUT * 3 / 4 {
+        return Ok(false);
+    }
+    if owns_files && !row.owns_files {
+        tx.update(stream, |row| row.owns_files = true)?;
+    }
+    if row.expires < tx.now() + STREAM_TIMEOUT * 3 / 4 {
         refresh(tx, stream)?;
     }
-    Ok(!late)
+    Ok(true)
+}
+
+/// Writes the message of a stream that was cut anew, with the rest that its writer had in hand.
+fn amend_message(tx: &mut Tx, row: &Row<StreamRow>) -> Result<()> {
+    match row.run {
+        Some(run) => runs::amend(tx, run),
+        None => amend(tx, &ends_without_run(row, row.error.clone()), row, 0),
+    }
 }
 
 /// Whether a stream still takes what this writer has.
@@ -202,10 +218,21 @@ pub fn abort(tx: &mut Tx, stream: StreamId, failure: Failure) -> Result<bool> {
 
 /// Cuts a stream that no run writes, and ends its message.
 fn cut_without_run(tx: &mut Tx, row: &Row<StreamRow>, failure: Failure) -> Result<()> {
-    let (message, error) = (row.message, Some(failure.clone()));
-    let ends = Unfinished { message, run: None, status: MessageStatus::Aborted, error };
-    end_unfinished(tx, &ends, Some(row), 0)?;
+    end_unfinished(tx, &ends_without_run(row, Some(failure.clone())), Some(row), 0)?;
     cut(tx, row.id, failure).map(drop)
+}
+
+fn ends_without_run(row: &StreamRow, error: Option<Failure>) -> Unfinished {
+    Unfinished { message: row.message, run: None, status: MessageStatus::Aborted, error }
+}
+
+/// Cuts the stream that grows of a message which no run makes, if there is one, and ends the message.
+pub(crate) fn cut_of_message(tx: &mut Tx, message: &Row<MessageRow>, failure: &Failure) -> Result<()> {
+    let growing = growing(tx, message.thread, message.order..=message.order)?;
+    for row in growing.iter().filter(|row| row.message == message.id && row.run.is_none()) {
+        cut_without_run(tx, row, failure.clone())?;
+    }
+    Ok(())
 }
 
 pub(crate) fn cut(tx: &mut Tx, stream: StreamId, failure: Failure) -> Result<bool> {
@@ -221,9 +248,12 @@ fn end(tx: &mut Tx, stream: StreamId, status: StreamStatus, error: Option<Failur
     // One that is damaged is no reason not to end.
     let last = tx.first(DeltaRow::by_stream.eq(stream).desc().readable())?;
     let length = last.map_or(0, |last| last.end);
+    // What is saved of it owns them by now.
+    files::release(tx, stream, row.owns_files)?;
     tx.update(stream, |row| {
         row.status = status;
         row.error = error;
+        row.owns_files = false;
         row.length = Some(length);
         row.ended = Some(now);
         row.expires = now + KEEP_ENDED;
@@ -249,6 +279,12 @@ pub fn list(
     streams.sort_by_key(|stream| std::cmp::Reverse((stream.order, stream.step, stream.id)));
     streams.truncate(MAX_LISTED);
     Ok(streams)
+}
+
+/// Returns the streams that grow in some turns of a thread, the newest first.
+pub(crate) fn growing(tx: &Tx, thread: ThreadId, turns: RangeInclusive<u64>) -> Result<Vec<Row<StreamRow>>> {
+    let growing = StreamRow::by_thread.eq(thread).eq(StreamStatus::Streaming);
+    tx.scan(growing.ge(*turns.start()).le(*turns.end()).desc().take(MAX_LISTED))
 }
 
 /// Returns a stream, if it is one of this thread: who may read a thread may read its streams, and no others.
@@ -295,8 +331,11 @@ pub(crate) fn slices(tx: &Tx, stream: StreamId, from: u64, bytes: usize) -> Resu
 /// Deletes a stream that has ended, [`DELETE_DELTAS`] deltas a call; says whether it is gone.
 ///
 /// # Errors
-/// When the store cannot be read or written.
+/// [`StreamError::Grows`] for one that has not ended.
 pub fn delete(tx: &mut Tx, stream: StreamId) -> Result<bool> {
+    if tx.get_readable(stream)?.is_some_and(|row| row.status == StreamStatus::Streaming) {
+        return Err(StreamError::Grows { stream }.into());
+    }
     let mut ids = Vec::new();
     let mut left = READ_BYTES;
     // One that cannot be read stays: it must not keep the others.
@@ -367,6 +406,12 @@ pub enum StreamError {
         /// Why.
         why: String,
     },
+    /// A stream that has not ended cannot be deleted.
+    #[error("{stream} still grows, so it cannot be deleted; finish it, or abort it or its run")]
+    Grows {
+        /// The stream.
+        stream: StreamId,
+    },
     /// A stream that is cut with its run.
     #[error("{stream} belongs to {run}; abort the run, which ends its message too")]
     OfRun {
@@ -405,7 +450,7 @@ pub enum StreamError {
     },
     /// A chunk above [`MAX_CHUNK_BYTES`](super::MAX_CHUNK_BYTES).
     #[error(
-        "a chunk of {bytes} bytes; the most is {}, and large outputs belong in the file store: call `offload`",
+        "a chunk of {bytes} bytes; the most is {}, and large outputs belong in the file store: give it to `Live::with_files`",
         super::MAX_CHUNK_BYTES
     )]
     ChunkTooLarge {
@@ -436,7 +481,7 @@ impl Fault for StreamError {
         match self {
             Self::NoStream { .. } | Self::NoMessage { .. } | Self::Elsewhere { .. } => Kind::NotFound,
             Self::Ended { .. } => Kind::Cancelled,
-            Self::Gap { .. } => Kind::Conflict,
+            Self::Gap { .. } | Self::Grows { .. } => Kind::Conflict,
             Self::Damaged { .. } => Kind::Corrupt,
             Self::OfRun { .. } | Self::Ahead { .. } | Self::ChunkTooLarge { .. } | Self::BadChunk { .. } => {
                 Kind::Invalid

@@ -6,6 +6,9 @@ use serde_json::value::RawValue;
 use crate::chunk::UiChunk;
 use crate::tables::DeltaRow;
 
+/// How many deltas of one text a slice has room for before it grows.
+const USUAL_DELTAS: usize = 8;
+
 /// The largest chunk that is stored.
 pub const MAX_CHUNK_BYTES: usize = 1024 * 1024;
 
@@ -30,8 +33,11 @@ impl Slice {
     }
 
     /// Returns a slice of chunks that are JSON already, none of them put together.
-    pub(crate) fn of_texts<'a>(start: u64, texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut list = String::from("[");
+    pub(crate) fn of_texts<'a>(start: u64, texts: impl Iterator<Item = &'a str> + Clone) -> Self {
+        // Each of them is followed by a comma or the end.
+        let length: usize = texts.clone().map(|text| text.len() + 1).sum();
+        let mut list = String::with_capacity(1 + length);
+        list.push('[');
         let mut end = start;
         for text in texts {
             if end > start {
@@ -124,9 +130,18 @@ impl Gathered {
             pieces.push(length);
             return;
         }
-        let is_delta = chunk.delta().is_some();
+        let mut lengths = Vec::new();
+        if chunk.delta().is_some() {
+            lengths.reserve_exact(USUAL_DELTAS);
+            lengths.push(length);
+        }
+        if self.chunks.is_empty() {
+            // Most slices are one text that grows.
+            self.chunks.reserve_exact(1);
+            self.pieces.reserve_exact(1);
+        }
         self.chunks.push(chunk);
-        self.pieces.push(if is_delta { vec![length] } else { Vec::new() });
+        self.pieces.push(lengths);
     }
 
     /// Adds what other chunks have been put together to.
@@ -179,6 +194,9 @@ impl UiChunk {
             ) if id == next => (delta, more),
             _ => return false,
         };
+        if text.capacity() - text.len() < more.len() {
+            text.reserve(more.len() * USUAL_DELTAS);
+        }
         text.push_str(more);
         true
     }

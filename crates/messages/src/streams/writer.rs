@@ -5,7 +5,8 @@ use std::sync::Arc;
 use loomwork_store::{Result, Tx};
 use tokio::sync::OnceCell;
 
-use super::hub::{Growing, Live, SLICE_BYTES, changed};
+use super::files::offload_chunk;
+use super::hub::{Growing, Live, SLICE_BYTES};
 use super::{Chunking, NewStream, Slice, StreamError, append, open, stored};
 use crate::chunk::UiChunk;
 use crate::tables::StreamId;
@@ -66,15 +67,13 @@ impl StreamWriter {
     ///
     /// # Errors
     /// [`StreamError::Ended`](super::StreamError::Ended) when the stream was cut: stop what makes its
-    /// chunks then. As [`open`] for the first chunk.
-    pub async fn push(&self, chunk: UiChunk) -> Result<()> {
+    /// chunks then. As [`open`] for the first chunk. When the file store fails, where there is one.
+    pub async fn push(&self, mut chunk: UiChunk) -> Result<()> {
+        if let Some(files) = &self.live.files {
+            offload_chunk(files, &mut chunk).await?;
+        }
         let growing = self.growing().await?;
-        let ready = || {
-            let state = growing.state();
-            (state.unstored < MAX_UNSTORED || state.is_lost()).then_some(())
-        };
-        changed(growing, ready).await;
-        growing.lost()?;
+        growing.has_room().await;
         let unstored = growing.push(chunk)?;
         if unstored >= SLICE_BYTES {
             self.live.hub.store_one(growing).await
@@ -146,8 +145,7 @@ fn begin(tx: &mut Tx, new: NewStream) -> Result<(StreamId, u64)> {
 impl Drop for StreamWriter {
     fn drop(&mut self) {
         if let Some(growing) = self.growing.get() {
-            growing.state().is_closed = true;
-            growing.changed.notify_waiters();
+            growing.close();
             self.live.hub.is_dirty();
         }
     }

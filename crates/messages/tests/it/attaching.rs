@@ -1,11 +1,18 @@
+use std::time::Duration;
+
+use loomwork_core::Tasks;
 use loomwork_files::{Blobs, FileId, Files, Options, files_of};
+use loomwork_messages::runs::{Hold, NewRun, Step, Then, abort, step};
+use loomwork_messages::streams::{self, Live, NewStream, StreamWriter};
 use loomwork_messages::{
-    INLINE_BYTES, MessageId, MessagePatch, NewMessage, Place, Save, delete, file_of_url, file_url, fork, offload,
-    threads, update,
+    Failure, INLINE_BYTES, MessageId, MessagePatch, MessageStatus, NewMessage, Place, Save, UiChunk, delete, file_of_url, file_part, file_url,
+    fork, offload, threads, update,
 };
 use loomwork_models::{Data, Extras, Message, OutputItem, Part, ReasoningFile, Role, ToolCall, ToolOutput, ToolResult};
+use loomwork_store::{Page, Store, Tx};
+use loomwork_testkit::GUARD;
 
-use super::house::House;
+use super::house::{Driver, House};
 
 fn large(first: u8) -> Vec<u8> {
     vec![first; INLINE_BYTES + 1]
@@ -81,6 +88,25 @@ async fn a_message_owns_what_it_names_and_what_it_addresses() {
 }
 
 #[tokio::test]
+async fn a_stored_file_is_a_part_of_a_message() {
+    let house = House::open().await;
+    let files = files_over(&house);
+    let note = files.put("a note", "note.txt").await.expect("it is stored");
+    let png: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
+    let picture = files.put(png, ()).await.expect("it is stored");
+    let unknown = files.put(&[0xff, 0xfe, 0x00][..], ()).await.expect("it is stored");
+    let parts = [file_part(&note), file_part(&picture), file_part(&unknown)];
+    let row = house.save(NewMessage::new(Message::new(Role::User, parts))).await.remove(0);
+    assert_eq!(row.files, [note.id, picture.id, unknown.id]);
+    let Part::File(part) = &row.message.parts[0] else { panic!("it is a file: {row:?}") };
+    assert_eq!((part.media_type.as_str(), part.filename.as_deref()), ("text/plain", Some("note.txt")));
+    let Part::Image(part) = &row.message.parts[1] else { panic!("it is an image: {row:?}") };
+    assert_eq!(part.media_type.as_deref(), Some("image/png"));
+    let Part::File(part) = &row.message.parts[2] else { panic!("it is a file: {row:?}") };
+    assert_eq!(part.media_type, "application/octet-stream");
+}
+
+#[tokio::test]
 async fn a_named_file_must_be_there_and_an_addressed_one_may_be_gone() {
     let house = House::open().await;
     let files = files_over(&house);
@@ -136,8 +162,8 @@ async fn deleted_messages_and_threads_let_go_of_their_files_and_forks_hold_them(
         .mutate(move |tx| fork::start(tx, thread, fork::At::End, fork::Options::default()))
         .await
         .expect("forked");
-    let owners = move |tx: &loomwork_store::Tx| {
-        Ok(loomwork_files::owners(tx, id, loomwork_store::Page::first(100))?.rows.len())
+    let owners = move |tx: &Tx| {
+        Ok(loomwork_files::owners(tx, id, Page::first(100))?.rows.len())
     };
     assert_eq!(house.store.query(owners).await.expect("counted"), 4);
     let first = rows[0].id;
@@ -147,4 +173,184 @@ async fn deleted_messages_and_threads_let_go_of_their_files_and_forks_hold_them(
     assert_eq!(house.store.query(owners).await.expect("counted"), 2);
     threads::delete_now(&house.store, copy.id).await.expect("deleted");
     assert_eq!(house.store.query(owners).await.expect("counted"), 0);
+}
+
+/// A chunk with a file in it, as a model sends it.
+fn sent(url: String) -> UiChunk {
+    let (media_type, filename) = ("text/plain".into(), Some("note.txt".into()));
+    UiChunk::File { url, media_type, filename, provider_metadata: None }
+}
+
+/// What a tool has returned so far.
+fn so_far(file: FileId) -> UiChunk {
+    let items = vec![OutputItem::File {
+        data: Data::Url(file_url(file)),
+        media_type: "text/plain".into(),
+        filename: None,
+        extras: Extras::default(),
+    }];
+    UiChunk::ToolOutputAvailable {
+        tool_call_id: "c".into(),
+        output: serde_json::to_value(ToolOutput::Content(items)).expect("an output is JSON"),
+        preliminary: true,
+        dynamic: false,
+        provider_executed: false,
+        provider_metadata: None,
+    }
+}
+
+/// A run that streams chunks, all of them stored.
+async fn streaming(house: &House, driver: &Driver, chunks: impl IntoIterator<Item = UiChunk>) -> (Hold, StreamWriter) {
+    let hold = driver.run(house, NewRun::answering("draw me something")).await;
+    let run = house.read(move |tx| tx.require(hold.run)).await;
+    let writer = driver.live.write(NewStream { hold: Some(hold), ..NewStream::of(run.first) });
+    for chunk in std::iter::once(UiChunk::StartStep).chain(chunks) {
+        writer.push(chunk).await.expect("it takes chunks");
+    }
+    writer.flush().await.expect("stored");
+    (hold, writer)
+}
+
+async fn owners_of(house: &House, file: FileId) -> Vec<String> {
+    let owners = house.read(move |tx| loomwork_files::owners(tx, file, Page::first(100))).await;
+    owners.rows.iter().map(|reference| reference.owner().table).collect()
+}
+
+async fn end(house: &House, hold: Hold, message: Message) {
+    let last = Step { messages: vec![NewMessage::new(message)], then: Then::End };
+    house.commit(move |tx| step(tx, hold, last)).await;
+}
+
+/// Longer than a file without owners stays.
+const LONG: Duration = Duration::from_secs(25 * 60 * 60);
+
+#[tokio::test]
+async fn a_stream_owns_the_files_that_it_addresses_until_its_message_does() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let files = files_over(&house);
+    let (kept, passing) = (file(&files, "kept").await, file(&files, "passing").await);
+    let chunks = [sent(file_url(kept)), so_far(passing), so_far(passing)];
+    let (hold, writer) = streaming(&house, &driver, chunks).await;
+    assert_eq!(owners_of(&house, kept).await, ["streams"]);
+    assert_eq!(owners_of(&house, passing).await, ["streams"], "it counts once");
+    house.pass(LONG);
+    assert_eq!(files.vacuum().await.expect("swept").files, 0, "the stream is open");
+    end(&house, hold, addressing(&[kept])).await;
+    drop(writer);
+    assert_eq!(owners_of(&house, kept).await, ["messages"]);
+    assert!(owners_of(&house, passing).await.is_empty(), "no message has it");
+    house.pass(LONG);
+    assert_eq!(files.vacuum().await.expect("swept").files, 1);
+    assert_eq!(files.read(kept).await.expect("it is read"), "kept");
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_kept_of_an_aborted_stream_has_its_files() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let files = files_over(&house);
+    let (first, late) = (file(&files, "first").await, file(&files, "late").await);
+    let (hold, writer) = streaming(&house, &driver, [sent(file_url(first))]).await;
+    writer.push(sent(file_url(late))).await.expect("it takes chunks");
+    house.commit(move |tx| abort(tx, hold.run, Failure::new("stopped", "stop"))).await;
+    let message = house.read(move |tx| tx.require(hold.run)).await.first;
+    assert_eq!(house.message(message).await.files, [first]);
+    assert_eq!(owners_of(&house, first).await, ["messages"]);
+    assert!(writer.flush().await.is_err(), "it was cut before");
+    assert_eq!(house.message(message).await.files, [first, late]);
+    assert_eq!(owners_of(&house, late).await, ["messages"]);
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_deleted_thread_lets_go_of_the_files_of_its_streams() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let files = files_over(&house);
+    let id = file(&files, "a").await;
+    let _streaming = streaming(&house, &driver, [sent(file_url(id))]).await;
+    assert_eq!(owners_of(&house, id).await, ["streams"]);
+    threads::delete_now(&house.store, house.thread).await.expect("deleted");
+    assert!(owners_of(&house, id).await.is_empty());
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn large_parts_go_to_the_file_store_before_they_are_streamed() {
+    let house = House::open().await;
+    let mut driver = Driver::start(&house).await;
+    let files = files_over(&house);
+    driver.live = driver.live.clone().with_files(files.clone());
+    let data = |first| Data::Bytes(large(first).into()).to_url("text/plain").expect("a data URL");
+    let thought = UiChunk::ReasoningFile { url: data(2), media_type: "text/plain".into(), provider_metadata: None };
+    let item = |data: Data| OutputItem::File {
+        data,
+        media_type: "text/plain".into(),
+        filename: None,
+        extras: Extras::default(),
+    };
+    let output = ToolOutput::Content(vec![item(large(3).into()), item(vec![1].into())]);
+    let call = ToolCall { id: "c".into(), name: "draw".into(), ..ToolCall::default() };
+    let called = UiChunk::ToolInputAvailable {
+        tool_call_id: "c".into(),
+        tool_name: "draw".into(),
+        input: serde_json::json!({}),
+        dynamic: false,
+        provider_executed: false,
+        title: None,
+        tool_metadata: None,
+        provider_metadata: None,
+    };
+    let returned = UiChunk::tool_result(&ToolResult::new(&call, output));
+    let (hold, _writer) = streaming(&house, &driver, [sent(data(1)), thought, called, returned]).await;
+    house.commit(move |tx| abort(tx, hold.run, Failure::new("stopped", "stop"))).await;
+    let rows = house.all().await;
+    let Part::File(sent) = &rows[1].message.parts[0] else { panic!("the file is there: {rows:?}") };
+    let Data::Url(url) = &sent.data else { panic!("it is an address") };
+    assert_eq!(files.read(file_of_url(url).expect("of a file")).await.expect("it is read"), large(1));
+    assert_eq!(rows[1].files.len(), 2, "what the model sent, and what it thought");
+    assert_eq!(rows[2].files.len(), 1, "what the tool drew; what is small stays in the row");
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_says_nothing_to_a_program_without_files() {
+    let store = Store::memory().tables(loomwork_messages::tables()).tables(loomwork_search::tables());
+    let store = store.open().await.expect("the store opens");
+    let tasks = Tasks::new();
+    let live = Live::start(&store, &tasks);
+    let pending = |tx: &mut Tx| {
+        let thread = threads::create(tx, threads::NewThread::default())?.id;
+        Ok(loomwork_messages::save(tx, thread, NewMessage::pending())?.remove(0))
+    };
+    let message = store.mutate(pending).await.expect("saved");
+    let writer = live.write(NewStream::of(message.id));
+    let nowhere: FileId = "file_00000000000000000000000000".parse().expect("an id");
+    writer.push(sent(file_url(nowhere))).await.expect("it takes chunks");
+    writer.flush().await.expect("stored");
+    drop(writer);
+    tasks.shutdown(GUARD).await.expect("the tasks end");
+}
+
+#[tokio::test]
+async fn a_stream_that_times_out_lets_go_of_its_files() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let files = files_over(&house);
+    let (kept, passing) = (file(&files, "kept").await, file(&files, "passing").await);
+    let message = house.save(NewMessage::pending()).await[0].id;
+    let writer = driver.live.write(NewStream::of(message));
+    for chunk in [UiChunk::StartStep, sent(file_url(kept)), so_far(passing)] {
+        writer.push(chunk).await.expect("it takes chunks");
+    }
+    writer.flush().await.expect("stored");
+    assert_eq!(owners_of(&house, passing).await, ["streams"]);
+    house.start(streams::upkeep());
+    house.pass(streams::STREAM_TIMEOUT);
+    house.until(move |tx| Ok(tx.require(message)?.status == MessageStatus::Aborted)).await;
+    assert!(owners_of(&house, passing).await.is_empty());
+    house.rest().await;
+    driver.stop().await;
 }

@@ -11,18 +11,18 @@ use loomwork_store::Id;
 use loomwork_testkit::soon;
 use loomwork_workpool::Workpool;
 
-use super::yard::{Yard, message, with_status};
+use super::house::{House, message, with_status};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-async fn titled(yard: &Yard, user: Option<&str>, title: &str) -> ThreadId {
+async fn titled(house: &House, user: Option<&str>, title: &str) -> ThreadId {
     let new = NewThread {
         user: user.map(str::to_owned),
         title: Some(title.to_owned()),
         tags: vec![title.to_lowercase()],
         ..NewThread::default()
     };
-    yard.commit(move |tx| Ok(threads::create(tx, new)?.id)).await
+    house.commit(move |tx| Ok(threads::create(tx, new)?.id)).await
 }
 
 async fn titles(search: &Search, whose: Whose<'_>, which: Which, words: &str) -> Vec<ThreadId> {
@@ -34,16 +34,16 @@ async fn titles(search: &Search, whose: Whose<'_>, which: Which, words: &str) ->
 
 #[tokio::test]
 async fn titles_are_searched_among_those_of_one_user() {
-    let yard = Yard::open().await;
-    let search = Search::builder(&yard.store).in_memory().index(find::titles());
+    let house = House::open().await;
+    let search = Search::builder(&house.store).in_memory().index(find::titles());
     let search = search.start().await.expect("the search starts");
-    let hers = titled(&yard, Some("alice"), "Carpets").await;
-    let his = titled(&yard, Some("bob"), "Carpets").await;
-    let anonymous = titled(&yard, None, "Carpets").await;
-    let away = titled(&yard, Some("alice"), "Carpets").await;
-    yard.commit(move |tx| threads::update(tx, away, ThreadPatch::archive())).await;
-    let gone = titled(&yard, Some("alice"), "Carpets").await;
-    yard.commit(move |tx| threads::delete(tx, gone)).await;
+    let hers = titled(&house, Some("alice"), "Carpets").await;
+    let his = titled(&house, Some("bob"), "Carpets").await;
+    let anonymous = titled(&house, None, "Carpets").await;
+    let away = titled(&house, Some("alice"), "Carpets").await;
+    house.commit(move |tx| threads::update(tx, away, ThreadPatch::archive())).await;
+    let gone = titled(&house, Some("alice"), "Carpets").await;
+    house.commit(move |tx| threads::delete(tx, gone)).await;
     let alice = Whose::User("alice");
     assert_eq!(titles(&search, alice, Which::Active, "carpets").await, [hers]);
     assert_eq!(titles(&search, alice, Which::Archived, "carpets").await, [away]);
@@ -54,7 +54,7 @@ async fn titles_are_searched_among_those_of_one_user() {
     assert_eq!(everyone, [hers, his, anonymous]);
     assert!(titles(&search, alice, Which::Active, "rugs").await.is_empty());
     let renamed = ThreadPatch { title: Some(Some("Rugs".into())), ..ThreadPatch::default() };
-    yard.commit(move |tx| threads::update(tx, hers, renamed)).await;
+    house.commit(move |tx| threads::update(tx, hers, renamed)).await;
     assert_eq!(titles(&search, alice, Which::Active, "rugs").await, [hers]);
     let tagged = Query { filter: Filter::eq("tag", "carpets"), ..Query::text("rugs") };
     let hits = soon(find::search_titles(&search, alice, Which::Active, tagged)).await;
@@ -70,18 +70,18 @@ async fn messages(search: &Search, filter: Filter) -> Vec<Id<MessageRow>> {
 
 #[tokio::test]
 async fn a_hidden_message_is_found_in_its_thread_only() {
-    let yard = Yard::open().await;
-    let search = Search::builder(&yard.store).in_memory().embedder(MockEmbeddings::new(4));
+    let house = House::open().await;
+    let search = Search::builder(&house.store).in_memory().embedder(MockEmbeddings::new(4));
     let search = search.index(find::messages()).start().await.expect("the search starts");
-    let id = yard.thread("alice").await;
-    let hidden = yard
+    let id = house.thread("alice").await;
+    let hidden = house
         .commit(move |tx| {
             let mut row = message(id, 0, 0, "carpets");
             row.hidden = true;
             Ok(tx.insert(row)?.id)
         })
         .await;
-    let shown = yard.say(id, 1, 0, "carpets of winter").await;
+    let shown = house.say(id, 1, 0, "carpets of winter").await;
     assert_eq!(messages(&search, Filter::eq("user", "alice")).await, [shown]);
     let mut in_thread = messages(&search, Filter::eq("thread", id)).await;
     in_thread.sort();
@@ -93,15 +93,15 @@ async fn a_hidden_message_is_found_in_its_thread_only() {
 
 #[tokio::test]
 async fn only_complete_messages_and_snippets_are_embedded() {
-    let yard = Yard::open().await;
+    let house = House::open().await;
     let model = Arc::new(MockEmbeddings::new(4));
-    let search = Search::builder(&yard.store).in_memory().index(find::messages()).index(find::edits());
+    let search = Search::builder(&house.store).in_memory().index(find::messages()).index(find::edits());
     let search = search.embedder_for(find::MESSAGES, model.clone()).embedder_for(find::EDITS, model);
     let search = search.start().await.expect("the search starts");
-    let pool = search.bind(Workpool::builder(&yard.store)).start().await.expect("the pool starts");
-    let id = yard.thread("alice").await;
-    let said = yard.say(id, 0, 0, "carpets").await;
-    let edit = yard
+    let pool = search.bind(Workpool::builder(&house.store)).start().await.expect("the pool starts");
+    let id = house.thread("alice").await;
+    let said = house.say(id, 0, 0, "carpets").await;
+    let edit = house
         .commit(move |tx| {
             for (step, status) in [MessageStatus::Failed, MessageStatus::Pending, MessageStatus::Aborted]
                 .into_iter()
@@ -112,8 +112,8 @@ async fn only_complete_messages_and_snippets_are_embedded() {
             Ok(edits::append(tx, NewEdit::new(id, "a", "replace", "the carpet is red"))?.id)
         })
         .await;
-    soon(search.embedded(yard.store.committed())).await.expect("all is embedded");
-    let vectors = yard.read(|tx| tx.scan(VectorRow::by_space.all())).await;
+    soon(search.embedded(house.store.committed())).await.expect("all is embedded");
+    let vectors = house.read(|tx| tx.scan(VectorRow::by_space.all())).await;
     assert_eq!(vectors.len(), 2);
     assert!(vectors.iter().any(|vector| vector.owner() == Some(said)));
     assert!(vectors.iter().any(|vector| vector.owner() == Some(edit)));
@@ -123,27 +123,27 @@ async fn only_complete_messages_and_snippets_are_embedded() {
 
 #[tokio::test]
 async fn a_copied_vector_is_made_anew_when_the_text_of_the_copy_changes() {
-    let yard = Yard::open().await;
+    let house = House::open().await;
     let model = Arc::new(MockEmbeddings::new(4));
     let space = Space::of(&*model).expect("four is a length").expect("the model knows its length");
-    let search = Search::builder(&yard.store).in_memory().index(find::messages());
+    let search = Search::builder(&house.store).in_memory().index(find::messages());
     let search = search.embedder_for(find::MESSAGES, model).start().await.expect("the search starts");
-    let pool = search.bind(Workpool::builder(&yard.store)).start().await.expect("the pool starts");
-    let id = yard.thread("alice").await;
-    let said = yard.say(id, 0, 0, "carpets").await;
-    soon(search.embedded(yard.store.committed())).await.expect("all is embedded");
-    let copy = yard.commit(move |tx| fork::start(tx, id, fork::At::End, fork::Options::default())).await.id;
-    let copied = yard.read(move |tx| last(tx, copy)).await.expect("it was copied").id;
+    let pool = search.bind(Workpool::builder(&house.store)).start().await.expect("the pool starts");
+    let id = house.thread("alice").await;
+    let said = house.say(id, 0, 0, "carpets").await;
+    soon(search.embedded(house.store.committed())).await.expect("all is embedded");
+    let copy = house.commit(move |tx| fork::start(tx, id, fork::At::End, fork::Options::default())).await.id;
+    let copied = house.read(move |tx| last(tx, copy)).await.expect("it was copied").id;
     let vector = async |of: MessageId| {
         let space = space.clone();
-        let row = yard.read(move |tx| vectors::of(tx, &space, of)).await;
+        let row = house.read(move |tx| vectors::of(tx, &space, of)).await;
         row.expect("it has one").vector().to_vec()
     };
     let before = vector(said).await;
     assert_eq!(vector(copied).await, before);
     let patch = MessagePatch { message: Some(Message::user("rugs")), ..MessagePatch::default() };
-    yard.commit(move |tx| update(tx, copied, patch)).await;
-    soon(search.embedded(yard.store.committed())).await.expect("all is embedded");
+    house.commit(move |tx| update(tx, copied, patch)).await;
+    soon(search.embedded(house.store.committed())).await.expect("all is embedded");
     assert_ne!(vector(copied).await, before);
     assert_eq!(vector(said).await, before);
     pool.shutdown(DEADLINE).await.expect("the pool ends");
@@ -152,18 +152,18 @@ async fn a_copied_vector_is_made_anew_when_the_text_of_the_copy_changes() {
 
 #[tokio::test]
 async fn edits_are_found_in_their_thread_by_words_and_by_meaning() {
-    let yard = Yard::open().await;
+    let house = House::open().await;
     let model = Arc::new(MockEmbeddings::new(4));
-    let search = Search::builder(&yard.store).in_memory().index(find::edits());
+    let search = Search::builder(&house.store).in_memory().index(find::edits());
     let search = search.embedder_for(find::EDITS, model).start().await.expect("the search starts");
-    let pool = search.bind(Workpool::builder(&yard.store)).start().await.expect("the pool starts");
-    let (id, other) = (yard.thread("alice").await, yard.thread("alice").await);
+    let pool = search.bind(Workpool::builder(&house.store)).start().await.expect("the pool starts");
+    let (id, other) = (house.thread("alice").await, house.thread("alice").await);
     let mut edits = Vec::new();
     for (thread, target) in [(id, "headline"), (id, "footer"), (other, "headline")] {
         let edit = NewEdit::new(thread, target, "replace", format!("the {target} tells of carpets"));
-        edits.push(yard.commit(move |tx| Ok(edits::append(tx, edit)?.id)).await);
+        edits.push(house.commit(move |tx| Ok(edits::append(tx, edit)?.id)).await);
     }
-    soon(search.embedded(yard.store.committed())).await.expect("all is embedded");
+    soon(search.embedded(house.store.committed())).await.expect("all is embedded");
     let vector = soon(search.embed(find::EDITS, "the headline tells of carpets")).await;
     let vector = vector.expect("it is embedded");
     for query in [Query::text("carpets"), Query::vector(vector.clone()), Query::hybrid("carpets", vector)] {

@@ -34,12 +34,11 @@ macro_rules! behaviour {
         mod viewing;
         #[path = "writing.rs"]
         mod writing;
-        #[path = "yard.rs"]
-        mod yard;
     };
 }
 
 mod damage;
+mod large;
 mod memory;
 mod project;
 mod reduce;

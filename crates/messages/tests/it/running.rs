@@ -2,7 +2,9 @@ use loomwork_messages::runs::{
     self, Begun, Hold, NewRun, Prompt, RunError, Step, Then, abort, abort_all, begin, fail, held, step,
 };
 use loomwork_messages::streams::NewStream;
-use loomwork_messages::{Failure, MessageStatus, NewMessage, Run, RunStatus, StreamStatus, UiChunk};
+use loomwork_messages::{
+    Failure, MessageStatus, NewMessage, Place, Run, RunStatus, Save, SaveError, StreamStatus, UiChunk, delete,
+};
 use loomwork_store::{Result, Row};
 use loomwork_testkit::soon;
 
@@ -502,4 +504,65 @@ async fn a_process_whose_clock_was_stopped_takes_runs_at_once() {
     house.clock.advance(2 * runs::LEASE);
     assert!(driver.host.take(run).await.expect("it lives").is_some());
     driver.stop().await;
+}
+
+#[tokio::test]
+async fn every_step_answers_the_prompt() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    did(&house, hold, vec![call("1"), result("1")], Then::GoOn).await.expect("a step");
+    did(&house, hold, vec![call("2"), result("2")], Then::Wait).await.expect("a step");
+    let run = run_of(&house, hold).await;
+    let hold = driver.host.take(run.id).await.expect("the host lives").expect("it waits");
+    did(&house, hold, vec![assistant("done")], Then::End).await.expect("the last step");
+    let rows = house.all().await;
+    assert_eq!(rows.len(), 6);
+    assert!(rows[1..].iter().all(|row| row.prompt == run.prompt && row.prompt.is_some()), "{rows:?}");
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_ends_the_run_whose_answer_it_gives_up() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = stream(&driver, &house, hold, "half").await;
+    writer.flush().await.expect("stored");
+    let run = run_of(&house, hold).await;
+    let prompt = run.prompt.expect("it answers something");
+    let again = Save { restart: true, ..Save::from(NewMessage::pending()).at(Place::Reply(prompt)) };
+    let new = house.save(again).await[0].id;
+    let run = run_of(&house, hold).await;
+    assert_eq!((run.status, run.error.clone().expect("it says why").code), (RunStatus::Aborted, "restarted".into()));
+    let old = house.message(run.first).await;
+    assert_eq!((old.status, old.message.text()), (MessageStatus::Aborted, "half".to_owned()));
+    assert_eq!(house.message(new).await.status, MessageStatus::Pending);
+    let late: RunError = fault(did(&house, hold, vec![assistant("late")], Then::End).await);
+    assert!(matches!(late, RunError::Lost { .. }), "{late}");
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_whose_answer_was_deleted_ends_like_any_other() {
+    for is_stopped in [true, false] {
+        let house = House::open().await;
+        let driver = Driver::start(&house).await;
+        let hold = driver.run(&house, NewRun::answering("hi")).await;
+        let writer = stream(&driver, &house, hold, "half").await;
+        let first = run_of(&house, hold).await.first;
+        house.commit(move |tx| delete(tx, &[first])).await;
+        let error: SaveError = fault(did(&house, hold, vec![assistant("whole")], Then::End).await);
+        assert_eq!(error, SaveError::NoMessage { message: first });
+        let failure = Failure::new("deleted", "nobody wants the answer");
+        if is_stopped {
+            house.commit(move |tx| abort(tx, hold.run, failure)).await;
+        } else {
+            house.commit(move |tx| fail(tx, hold, MessageStatus::Failed, failure)).await;
+        }
+        assert!(run_of(&house, hold).await.status.has_ended());
+        assert!(writer.flush().await.is_err(), "its stream has ended too");
+        assert_eq!(house.all().await.len(), 1, "the question");
+        driver.stop().await;
+    }
 }

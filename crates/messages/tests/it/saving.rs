@@ -2,9 +2,10 @@ use loomwork_messages::{
     Failure, MAX_NUMBER, MessageStatus, NewMessage, Place, Position, Save, SaveError, save,
 };
 use loomwork_models::{Message, Part, Role};
+use loomwork_store::Problem;
 use loomwork_search::{Space, vectors};
 
-use super::house::{House, assistant, call, fault, result, system, user};
+use super::house::{House, assistant, call, fault, message, result, system, user};
 
 #[tokio::test]
 async fn a_turn_is_a_user_and_all_that_is_said_in_reply() {
@@ -291,4 +292,15 @@ async fn a_restart_finds_what_is_pending_in_its_turn_behind_any_number_of_others
     let again = Save::from(NewMessage::pending()).at(Place::Reply(first[0].id));
     house.save(Save { restart: true, ..again }).await;
     assert_eq!(house.message(first[1].id).await.status, MessageStatus::Failed);
+}
+
+#[tokio::test]
+async fn the_store_itself_keeps_positions_unique() {
+    let house = House::open().await;
+    let thread = house.thread;
+    house.save(user("a")).await;
+    let twin = message(thread, 0, 0, "b");
+    let refused = house.store.mutate(move |tx| tx.insert(twin)).await;
+    let error: Problem = fault(refused);
+    assert!(matches!(error, Problem::Duplicate { index: "by_position", .. }), "{error}");
 }

@@ -11,7 +11,7 @@ use loomwork_store::{Page, Result, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::yard::{START, Yard};
+use super::house::{START, House};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -27,7 +27,7 @@ fn by_activity(tx: &Tx, user: Option<&str>, listing: &Listing) -> Result<Vec<Thr
 
 #[tokio::test]
 async fn a_new_thread_is_active_and_has_what_it_was_given() {
-    let yard = Yard::open().await;
+    let house = House::open().await;
     let new = NewThread {
         title: Some("Carpets".into()),
         summary: Some("About carpets".into()),
@@ -36,8 +36,8 @@ async fn a_new_thread_is_active_and_has_what_it_was_given() {
         responder: Responder::Human,
         ..NewThread::for_user("alice")
     };
-    let id = yard.commit(move |tx| Ok(threads::create(tx, new)?.id)).await;
-    let thread = yard.read(move |tx| threads::require(tx, id)).await.record;
+    let id = house.commit(move |tx| Ok(threads::create(tx, new)?.id)).await;
+    let thread = house.read(move |tx| threads::require(tx, id)).await.record;
     assert_eq!(thread.status, ThreadStatus::Active);
     assert_eq!(thread.user.as_deref(), Some("alice"));
     assert_eq!(thread.title.as_deref(), Some("Carpets"));
@@ -50,28 +50,28 @@ async fn a_new_thread_is_active_and_has_what_it_was_given() {
 
 #[tokio::test]
 async fn an_unknown_thread_is_nothing_to_get_and_an_error_to_require_or_change() {
-    let yard = Yard::open().await;
-    let unknown = yard.commit(|tx| Ok(tx.new_id())).await;
-    assert_eq!(yard.read(move |tx| threads::get(tx, unknown)).await, None);
+    let house = House::open().await;
+    let unknown = house.commit(|tx| Ok(tx.new_id())).await;
+    assert_eq!(house.read(move |tx| threads::get(tx, unknown)).await, None);
     let missing = Error::NotFound { thread: unknown };
     assert_eq!(missing.kind(), Kind::NotFound);
-    assert_eq!(yard.refused::<_, Error>(move |tx| threads::require(tx, unknown)).await, missing);
-    assert_eq!(yard.refused::<_, Error>(move |tx| threads::require_open(tx, unknown)).await, missing);
+    assert_eq!(house.refused::<_, Error>(move |tx| threads::require(tx, unknown)).await, missing);
+    assert_eq!(house.refused::<_, Error>(move |tx| threads::require_open(tx, unknown)).await, missing);
     let patch = ThreadPatch::default();
-    assert_eq!(yard.refused::<_, Error>(move |tx| threads::update(tx, unknown, patch)).await, missing);
+    assert_eq!(house.refused::<_, Error>(move |tx| threads::update(tx, unknown, patch)).await, missing);
 }
 
 #[tokio::test]
 async fn a_patch_changes_what_it_names_and_nothing_else() {
-    let yard = Yard::open().await;
+    let house = House::open().await;
     let new = NewThread {
         title: Some("Carpets".into()),
         summary: Some("About carpets".into()),
         ..NewThread::for_user("alice")
     };
-    let id = yard.commit(move |tx| Ok(threads::create(tx, new)?.id)).await;
-    yard.pass(SECOND);
-    let nothing = yard.commit(move |tx| threads::update(tx, id, ThreadPatch::default())).await;
+    let id = house.commit(move |tx| Ok(threads::create(tx, new)?.id)).await;
+    house.pass(SECOND);
+    let nothing = house.commit(move |tx| threads::update(tx, id, ThreadPatch::default())).await;
     assert_eq!(nothing.updated, START);
     let patch = ThreadPatch {
         title: Some(None),
@@ -80,7 +80,7 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
         metadata: Some(metadata(&json!({ "a": 1 })).expect("it has names")),
         ..ThreadPatch::default()
     };
-    let after = yard.commit(move |tx| threads::update(tx, id, patch)).await.record;
+    let after = house.commit(move |tx| threads::update(tx, id, patch)).await.record;
     assert_eq!((after.title, after.summary.as_deref()), (None, Some("About carpets")));
     assert_eq!((after.tags, after.responder), (vec!["wool".to_owned()], Responder::None));
     assert_eq!((after.created, after.updated), (START, START + SECOND));
@@ -107,10 +107,10 @@ async fn metadata_is_of_the_applications_own_type() {
     struct Desk {
         room: u32,
     }
-    let yard = Yard::open().await;
+    let house = House::open().await;
     let kept = metadata(&Desk { room: 12 }).expect("it has names");
     let new = NewThread { metadata: kept, ..NewThread::default() };
-    let thread = yard.commit(move |tx| threads::create(tx, new)).await;
+    let thread = house.commit(move |tx| threads::create(tx, new)).await;
     assert_eq!(thread.metadata::<Desk>(), Ok(Desk { room: 12 }));
     let wrong: BadMetadata = thread.metadata::<Vec<u8>>().expect_err("it is no list");
     assert_eq!(wrong.kind(), Kind::Invalid);
@@ -118,7 +118,7 @@ async fn metadata_is_of_the_applications_own_type() {
 
 #[tokio::test]
 async fn what_is_beyond_a_limit_is_refused_by_name() {
-    let yard = Yard::open().await;
+    let house = House::open().await;
     let large = |limit: usize| "x".repeat(limit + 1);
     let too_large = |what: &'static str, limit: usize| Error::TooLarge { what, bytes: limit + 1, limit };
     let none = NewThread::default();
@@ -139,56 +139,56 @@ async fn what_is_beyond_a_limit_is_refused_by_name() {
         (empty, Error::Empty { what: "tag" }),
         (tags, Error::TooManyTags),
     ] {
-        assert_eq!(yard.refused::<_, Error>(move |tx| threads::create(tx, new)).await, expected);
+        assert_eq!(house.refused::<_, Error>(move |tx| threads::create(tx, new)).await, expected);
     }
     let kept = metadata(&json!({ "text": large(MAX_METADATA_BYTES) })).expect("it has names");
     let new = NewThread { metadata: kept.clone(), ..none };
-    let refused: Error = yard.refused(move |tx| threads::create(tx, new)).await;
+    let refused: Error = house.refused(move |tx| threads::create(tx, new)).await;
     assert!(matches!(refused, Error::TooLarge { what: "metadata", .. }), "{refused}");
-    let id = yard.thread("alice").await;
+    let id = house.thread("alice").await;
     let patch = ThreadPatch { metadata: Some(kept), ..ThreadPatch::default() };
-    let refused: Error = yard.refused(move |tx| threads::update(tx, id, patch)).await;
+    let refused: Error = house.refused(move |tx| threads::update(tx, id, patch)).await;
     assert!(matches!(refused, Error::TooLarge { what: "metadata", .. }), "{refused}");
     let patch = ThreadPatch { title: Some(Some(large(MAX_TITLE_BYTES))), ..ThreadPatch::default() };
-    let refused: Error = yard.refused(move |tx| threads::update(tx, id, patch)).await;
+    let refused: Error = house.refused(move |tx| threads::update(tx, id, patch)).await;
     assert_eq!(refused, too_large("title", MAX_TITLE_BYTES));
 }
 
 #[tokio::test]
 async fn threads_are_listed_by_their_user_in_both_orders() {
-    let yard = Yard::open().await;
+    let house = House::open().await;
     let mut hers = Vec::new();
     for _ in 0..5 {
-        hers.push(yard.thread("alice").await);
-        yard.thread("bob").await;
+        hers.push(house.thread("alice").await);
+        house.thread("bob").await;
     }
-    let anonymous = yard.commit(|tx| Ok(threads::create(tx, NewThread::default())?.id)).await;
+    let anonymous = house.commit(|tx| Ok(threads::create(tx, NewThread::default())?.id)).await;
     let oldest = Listing { order: Order::Oldest, ..Listing::default() };
-    assert_eq!(yard.read(move |tx| ids(tx, Some("alice"), &oldest)).await, hers);
+    assert_eq!(house.read(move |tx| ids(tx, Some("alice"), &oldest)).await, hers);
     hers.reverse();
-    assert_eq!(yard.read(|tx| ids(tx, Some("alice"), &Listing::default())).await, hers);
-    assert_eq!(yard.read(|tx| ids(tx, None, &Listing::default())).await, [anonymous]);
-    assert_eq!(yard.read(|tx| by_activity(tx, None, &Listing::default())).await, [anonymous]);
-    assert!(yard.read(|tx| ids(tx, Some("carol"), &Listing::default())).await.is_empty());
+    assert_eq!(house.read(|tx| ids(tx, Some("alice"), &Listing::default())).await, hers);
+    assert_eq!(house.read(|tx| ids(tx, None, &Listing::default())).await, [anonymous]);
+    assert_eq!(house.read(|tx| by_activity(tx, None, &Listing::default())).await, [anonymous]);
+    assert!(house.read(|tx| ids(tx, Some("carol"), &Listing::default())).await.is_empty());
 }
 
 #[tokio::test]
 async fn pages_stay_stable_while_threads_come_and_go() {
-    let yard = Yard::open().await;
+    let house = House::open().await;
     let mut hers = Vec::new();
     for _ in 0..5 {
-        hers.push(yard.thread("alice").await);
+        hers.push(house.thread("alice").await);
     }
     hers.reverse();
     let first = |tx: &Tx| threads::list(tx, "alice", &Listing::default(), Page::first(2));
-    let first = yard.read(first).await;
+    let first = house.read(first).await;
     assert_eq!(first.rows.iter().map(|thread| thread.id).collect::<Vec<_>>(), hers[..2]);
-    yard.thread("alice").await;
+    house.thread("alice").await;
     let gone = hers[1];
-    yard.commit(move |tx| threads::delete(tx, gone)).await;
+    house.commit(move |tx| threads::delete(tx, gone)).await;
     let next = first.next.expect("there are more");
     let second =
-        yard.read(move |tx| threads::list(tx, "alice", &Listing::default(), Page::after(next.clone(), 9)));
+        house.read(move |tx| threads::list(tx, "alice", &Listing::default(), Page::after(next.clone(), 9)));
     let second = second.await;
     assert_eq!(second.rows.iter().map(|thread| thread.id).collect::<Vec<_>>(), hers[2..]);
     assert_eq!(second.next, None);
@@ -196,18 +196,18 @@ async fn pages_stay_stable_while_threads_come_and_go() {
 
 #[tokio::test]
 async fn the_thread_where_a_turn_began_last_comes_first() {
-    let yard = Yard::open().await;
-    let (one, two) = (yard.thread("alice").await, yard.thread("alice").await);
-    yard.pass(SECOND);
-    yard.commit(move |tx| threads::touch(tx, one, tx.now())).await;
-    assert_eq!(yard.read(|tx| by_activity(tx, Some("alice"), &Listing::default())).await, [one, two]);
-    yard.pass(SECOND);
-    yard.commit(move |tx| threads::touch(tx, two, tx.now())).await;
-    yard.commit(move |tx| threads::touch(tx, two, START)).await;
-    assert_eq!(yard.read(|tx| by_activity(tx, Some("alice"), &Listing::default())).await, [two, one]);
+    let house = House::open().await;
+    let (one, two) = (house.thread("alice").await, house.thread("alice").await);
+    house.pass(SECOND);
+    house.commit(move |tx| threads::touch(tx, one, tx.now())).await;
+    assert_eq!(house.read(|tx| by_activity(tx, Some("alice"), &Listing::default())).await, [one, two]);
+    house.pass(SECOND);
+    house.commit(move |tx| threads::touch(tx, two, tx.now())).await;
+    house.commit(move |tx| threads::touch(tx, two, START)).await;
+    assert_eq!(house.read(|tx| by_activity(tx, Some("alice"), &Listing::default())).await, [two, one]);
     let all = Listing { which: Which::All, ..Listing::default() };
-    assert_eq!(yard.read(move |tx| by_activity(tx, Some("alice"), &all)).await, [two, one]);
-    let seats = yard.read(|tx| threads::list_by_activity(tx, "alice", &Listing::default(), Page::first(1)));
+    assert_eq!(house.read(move |tx| by_activity(tx, Some("alice"), &all)).await, [two, one]);
+    let seats = house.read(|tx| threads::list_by_activity(tx, "alice", &Listing::default(), Page::first(1)));
     let seats = seats.await;
     assert_eq!(seats.rows[0].member.activity, START + 2 * SECOND);
     assert!(seats.next.is_some());
@@ -215,63 +215,63 @@ async fn the_thread_where_a_turn_began_last_comes_first() {
 
 #[tokio::test]
 async fn an_archived_thread_takes_nothing_new_and_is_listed_where_it_is_asked_for() {
-    let yard = Yard::open().await;
-    let (kept, away) = (yard.thread("alice").await, yard.thread("alice").await);
-    yard.commit(move |tx| threads::update(tx, away, ThreadPatch::archive())).await;
-    let refused: Error = yard.refused(move |tx| threads::require_open(tx, away)).await;
+    let house = House::open().await;
+    let (kept, away) = (house.thread("alice").await, house.thread("alice").await);
+    house.commit(move |tx| threads::update(tx, away, ThreadPatch::archive())).await;
+    let refused: Error = house.refused(move |tx| threads::require_open(tx, away)).await;
     assert_eq!(refused, Error::Archived { thread: away });
     for (which, expected) in
         [(Which::Active, vec![kept]), (Which::Archived, vec![away]), (Which::All, vec![away, kept])]
     {
         let listing = Listing { which, ..Listing::default() };
         let by_time = listing.clone();
-        assert_eq!(yard.read(move |tx| ids(tx, Some("alice"), &listing)).await, expected, "{which:?}");
-        let mut seats = yard.read(move |tx| by_activity(tx, Some("alice"), &by_time)).await;
+        assert_eq!(house.read(move |tx| ids(tx, Some("alice"), &listing)).await, expected, "{which:?}");
+        let mut seats = house.read(move |tx| by_activity(tx, Some("alice"), &by_time)).await;
         seats.sort();
         let mut expected = expected;
         expected.sort();
         assert_eq!(seats, expected, "{which:?}");
     }
-    yard.commit(move |tx| threads::update(tx, away, ThreadPatch::activate())).await;
-    yard.read(move |tx| threads::require_open(tx, away)).await;
+    house.commit(move |tx| threads::update(tx, away, ThreadPatch::activate())).await;
+    house.read(move |tx| threads::require_open(tx, away)).await;
 }
 
 #[tokio::test]
 async fn an_archived_thread_has_its_runs_aborted() {
-    let yard = Yard::open().await;
-    let id = yard.thread("alice").await;
-    let run = yard.commit(move |tx| Ok(runs::begin(tx, id, NewRun::answering("hello"))?.run)).await;
-    yard.commit(move |tx| threads::update(tx, id, ThreadPatch::archive())).await;
-    let ended = yard.read(move |tx| tx.require(run.id)).await.record;
+    let house = House::open().await;
+    let id = house.thread("alice").await;
+    let run = house.commit(move |tx| Ok(runs::begin(tx, id, NewRun::answering("hello"))?.run)).await;
+    house.commit(move |tx| threads::update(tx, id, ThreadPatch::archive())).await;
+    let ended = house.read(move |tx| tx.require(run.id)).await.record;
     assert_eq!(ended.status, RunStatus::Aborted);
     assert_eq!(ended.error.expect("it says why").code, THREAD_ARCHIVED);
-    let answer = yard.read(move |tx| tx.require(run.first)).await;
+    let answer = house.read(move |tx| tx.require(run.first)).await;
     assert_eq!(answer.status, MessageStatus::Aborted);
-    let refused: Error = yard.refused(move |tx| save(tx, id, "more")).await;
+    let refused: Error = house.refused(move |tx| save(tx, id, "more")).await;
     assert_eq!(refused, Error::Archived { thread: id });
-    yard.commit(move |tx| threads::update(tx, id, ThreadPatch::activate())).await;
-    yard.commit(move |tx| save(tx, id, "more")).await;
+    house.commit(move |tx| threads::update(tx, id, ThreadPatch::activate())).await;
+    house.commit(move |tx| save(tx, id, "more")).await;
 }
 
 #[tokio::test]
 async fn a_status_that_is_not_for_callers_is_refused() {
-    let yard = Yard::open().await;
-    let id = yard.thread("alice").await;
+    let house = House::open().await;
+    let id = house.thread("alice").await;
     for status in [ThreadStatus::Deleting, ThreadStatus::Copying] {
         let patch = ThreadPatch { status: Some(status), ..ThreadPatch::default() };
-        let refused: Error = yard.refused(move |tx| threads::update(tx, id, patch)).await;
+        let refused: Error = house.refused(move |tx| threads::update(tx, id, patch)).await;
         assert_eq!(refused, Error::BadStatus { status: status.as_str() });
     }
 }
 
 #[tokio::test]
 async fn a_tag_leaves_out_the_threads_without_it() {
-    let yard = Yard::open().await;
+    let house = House::open().await;
     let mut tagged = Vec::new();
     for number in 0..12 {
         let tags = if number % 3 == 0 { vec!["wool".to_owned()] } else { Vec::new() };
         let new = NewThread { tags, ..NewThread::for_user("alice") };
-        let id = yard.commit(move |tx| Ok(threads::create(tx, new)?.id)).await;
+        let id = house.commit(move |tx| Ok(threads::create(tx, new)?.id)).await;
         if number % 3 == 0 {
             tagged.push(id);
         }
@@ -281,7 +281,7 @@ async fn a_tag_leaves_out_the_threads_without_it() {
     loop {
         let page = Page { size: 3, after: after.clone() };
         let wool = Listing { tag: Some("wool".into()), ..Listing::default() };
-        let rows = yard.read(move |tx| threads::list(tx, "alice", &wool, page.clone())).await;
+        let rows = house.read(move |tx| threads::list(tx, "alice", &wool, page.clone())).await;
         found.extend(rows.rows.iter().map(|thread| thread.id));
         after = rows.next;
         if after.is_none() {
@@ -290,7 +290,7 @@ async fn a_tag_leaves_out_the_threads_without_it() {
     }
     assert_eq!(found, tagged);
     let wool = Listing { tag: Some("wool".into()), ..Listing::default() };
-    let mut seats = yard.read(move |tx| by_activity(tx, Some("alice"), &wool)).await;
+    let mut seats = house.read(move |tx| by_activity(tx, Some("alice"), &wool)).await;
     seats.sort();
     tagged.sort();
     assert_eq!(seats, tagged);
@@ -298,8 +298,8 @@ async fn a_tag_leaves_out_the_threads_without_it() {
 
 #[tokio::test]
 async fn a_page_of_a_rare_tag_looks_at_a_limited_number_of_threads() {
-    let yard = Yard::open().await;
-    yard.commit(|tx| {
+    let house = House::open().await;
+    house.commit(|tx| {
         for _ in 0..=MAX_LOOKED_AT {
             threads::create(tx, NewThread::for_user("alice"))?;
         }
@@ -307,36 +307,36 @@ async fn a_page_of_a_rare_tag_looks_at_a_limited_number_of_threads() {
     })
     .await;
     let rare = Listing { tag: Some("rare".into()), ..Listing::default() };
-    let page = yard.read(move |tx| threads::list(tx, "alice", &rare, Page::first(MAX_LOOKED_AT))).await;
+    let page = house.read(move |tx| threads::list(tx, "alice", &rare, Page::first(MAX_LOOKED_AT))).await;
     assert!(page.rows.is_empty());
     assert!(page.next.is_some());
 }
 
 #[tokio::test]
 async fn users_with_threads_are_listed_once_each() {
-    let yard = Yard::open().await;
+    let house = House::open().await;
     for user in ["carol", "alice", "bob", "alice", "carol"] {
-        yard.thread(user).await;
+        house.thread(user).await;
     }
-    yard.commit(|tx| threads::create(tx, NewThread::default())).await;
-    let gone = yard.thread("dave").await;
-    yard.commit(move |tx| threads::delete(tx, gone)).await;
-    assert_eq!(yard.read(|tx| threads::users(tx, None, 9)).await, ["alice", "bob", "carol"]);
-    assert_eq!(yard.read(|tx| threads::users(tx, None, 2)).await, ["alice", "bob"]);
-    assert_eq!(yard.read(|tx| threads::users(tx, Some("bob"), 2)).await, ["carol"]);
+    house.commit(|tx| threads::create(tx, NewThread::default())).await;
+    let gone = house.thread("dave").await;
+    house.commit(move |tx| threads::delete(tx, gone)).await;
+    assert_eq!(house.read(|tx| threads::users(tx, None, 9)).await, ["ada", "alice", "bob", "carol"]);
+    assert_eq!(house.read(|tx| threads::users(tx, None, 2)).await, ["ada", "alice"]);
+    assert_eq!(house.read(|tx| threads::users(tx, Some("bob"), 2)).await, ["carol"]);
 }
 
 #[tokio::test]
 async fn a_thread_of_a_new_user_is_theirs_and_what_was_said_stays_its_writers() {
-    let yard = Yard::open().await;
-    let id = yard.thread("alice").await;
-    let said = yard.say(id, 0, 0, "hello").await;
+    let house = House::open().await;
+    let id = house.thread("alice").await;
+    let said = house.say(id, 0, 0, "hello").await;
     let patch = ThreadPatch { user: Some(Some("bob".into())), ..ThreadPatch::default() };
-    let after = yard.commit(move |tx| threads::update(tx, id, patch)).await;
+    let after = house.commit(move |tx| threads::update(tx, id, patch)).await;
     assert_eq!(after.user.as_deref(), Some("bob"));
-    assert_eq!(yard.read(|tx| ids(tx, Some("bob"), &Listing::default())).await, [id]);
-    assert!(yard.read(|tx| ids(tx, Some("alice"), &Listing::default())).await.is_empty());
-    assert_eq!(yard.read(|tx| by_activity(tx, Some("alice"), &Listing::default())).await, [id]);
-    let row = yard.read(move |tx| tx.require(said)).await;
+    assert_eq!(house.read(|tx| ids(tx, Some("bob"), &Listing::default())).await, [id]);
+    assert!(house.read(|tx| ids(tx, Some("alice"), &Listing::default())).await.is_empty());
+    assert_eq!(house.read(|tx| by_activity(tx, Some("alice"), &Listing::default())).await, [id]);
+    let row = house.read(move |tx| tx.require(said)).await;
     assert_eq!(row.user.as_deref(), Some("alice"));
 }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use loomwork_messages::runs::{NewRun, Step, Then, step};
 use loomwork_messages::streams::{NewStream, StreamWriter};
-use loomwork_messages::{List, Save, UiChunk, UiMessage, UiStatus, View, ViewEvent, ViewFollower, view};
+use loomwork_messages::{List, MessageStatus, Save, UiChunk, UiMessage, UiStatus, View, ViewEvent, ViewFollower, view};
 use loomwork_testkit::soon;
 
 use super::house::{Driver, House, assistant, call, look, result, user};
@@ -190,4 +190,54 @@ async fn a_view_is_not_skipped_when_a_call_is_dropped() {
     let ViewEvent::View(view) = first.await.expect("open").expect("no error") else { panic!("a view comes first") };
     assert_eq!(view.streams.len(), 1);
     driver.stop().await;
+}
+
+#[tokio::test]
+async fn an_older_page_shows_no_stream_of_a_later_one() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    house.save(Save::all([user("old"), assistant("done")])).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = writer(&house, &driver, hold).await;
+    let stream = writer.opened().expect("open");
+    let newest = seen(&house, List::newest(2)).await;
+    assert_eq!(newest.streams.iter().map(|live| live.id).collect::<Vec<_>>(), [stream]);
+    let older = seen(&house, List { after: newest.next, ..List::newest(2) }).await;
+    assert_eq!((older.messages.len(), older.streams.len()), (2, 0));
+    let oldest = seen(&house, List::oldest(2)).await;
+    assert_eq!((oldest.messages.len(), oldest.streams.len()), (2, 0));
+    let newer = seen(&house, List { after: oldest.next, ..List::oldest(2) }).await;
+    assert_eq!((newer.messages.len(), newer.streams.len()), (2, 1));
+    let first = house.all().await[0].id;
+    let up_to = seen(&house, List { up_to: Some(first), ..List::newest(2) }).await;
+    assert_eq!((up_to.messages.len(), up_to.streams.len()), (2, 0));
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_is_shown_though_its_message_is_filtered_out() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let _writer = writer(&house, &driver, hold).await;
+    let success = List { statuses: Some(vec![MessageStatus::Success]), ..List::newest(1) };
+    let page = seen(&house, success).await;
+    assert_eq!((page.messages.len(), page.streams.len()), (1, 1));
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_follower_ends_with_its_store() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let hold = driver.run(&house, NewRun::answering("hi")).await;
+    let writer = writer(&house, &driver, hold).await;
+    writer.flush().await.expect("stored");
+    let mut follower = driver.live.follow(house.thread, List::newest(100), HashMap::new());
+    assert!(matches!(next(&mut follower).await, ViewEvent::View(_)));
+    assert!(matches!(next(&mut follower).await, ViewEvent::Slice { .. }));
+    drop(writer);
+    driver.stop().await;
+    house.store.close().await;
+    assert!(soon(follower.next()).await.is_none());
 }

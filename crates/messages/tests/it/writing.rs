@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Barrier};
 
-use loomwork_messages::streams::{self, Chunking, NewStream};
-use loomwork_messages::{Failure, MessageStatus, NewMessage, UiChunk};
-use loomwork_store::Result;
+use loomwork_messages::streams::{self, Chunking, NewStream, StreamError};
+use loomwork_messages::{Failure, MessageStatus, NewMessage, Place, Save, UiChunk, settle, threads};
+use loomwork_store::{Problem, Result};
 use loomwork_testkit::soon;
+use serde_json::json;
 use tokio::sync::Notify;
 
-use super::house::{Driver, House, beside, look};
+use super::house::{Driver, House, beside, fault, look};
 use super::streaming::{begin, finish, push_all, read_all, slice_is_due, text, writer};
 
 /// Keeps the store's writer busy until the test lets it go.
@@ -187,5 +188,134 @@ async fn a_chunking_that_panics_harms_no_other_stream() {
     finish(&house, id).await;
     let reader = driver.live.read(house.thread, id, 0).await.expect("readable");
     assert_eq!(read_all(reader).await, "");
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn the_rest_of_a_stream_without_a_run_is_in_its_message_too() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let prompt = house.save("hi").await[0].id;
+    let pending = Save::from(NewMessage::pending()).at(Place::Reply(prompt));
+    let message = house.save(pending).await[0].id;
+    let writer = driver.live.write(NewStream::of(message));
+    let call = |id: &str| UiChunk::ToolInputAvailable {
+        tool_call_id: id.into(),
+        tool_name: "look".into(),
+        input: json!({}),
+        dynamic: false,
+        provider_executed: false,
+        title: None,
+        tool_metadata: None,
+        provider_metadata: None,
+    };
+    let seen = |id: &str| UiChunk::ToolOutputAvailable {
+        tool_call_id: id.into(),
+        output: json!("seen"),
+        preliminary: false,
+        dynamic: false,
+        provider_executed: false,
+        provider_metadata: None,
+    };
+    for chunk in [UiChunk::StartStep, call("1"), seen("1"), UiChunk::FinishStep, UiChunk::StartStep] {
+        writer.push(chunk).await.expect("it takes chunks");
+    }
+    writer.flush().await.expect("stored");
+    for chunk in [begin(), text("the rest")] {
+        writer.push(chunk).await.expect("it takes chunks");
+    }
+    let (id, failure) = (writer.opened().expect("open"), Failure::new("stopped", "stop"));
+    house.commit(move |tx| streams::abort(tx, id, failure)).await;
+    assert_eq!(house.positions().await, [(0, 0), (0, 1), (0, 2)], "the call and its result");
+    assert!(writer.flush().await.is_err(), "it was cut before");
+    let rows = house.all().await;
+    assert_eq!(house.positions().await, [(0, 0), (0, 1), (0, 2), (0, 3)]);
+    assert_eq!((rows[1].id, rows[3].message.text()), (message, "the rest".to_owned()));
+    for row in &rows[1..] {
+        assert_eq!((row.status, row.prompt), (MessageStatus::Aborted, Some(prompt)));
+    }
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn the_rest_of_a_stream_changes_no_message_that_had_ended_before() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let message = house.save(NewMessage::pending()).await[0].id;
+    let writer = driver.live.write(NewStream::of(message));
+    for chunk in [UiChunk::StartStep, begin(), text("half")] {
+        writer.push(chunk).await.expect("it takes chunks");
+    }
+    let (id, failure) = (writer.id().await.expect("open"), Failure::new("stopped", "stop"));
+    let broken = Failure::new("broken", "the application says so");
+    house.commit(move |tx| settle(tx, message, MessageStatus::Failed, Some(broken))).await;
+    house.commit(move |tx| streams::abort(tx, id, failure)).await;
+    assert!(writer.flush().await.is_err(), "it was cut before");
+    let row = house.message(message).await;
+    assert_eq!((row.status, row.message.text()), (MessageStatus::Failed, String::new()));
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_ends_the_stream_of_an_answer_that_it_gives_up() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let prompt = house.save("hi").await[0].id;
+    let pending = || Save::from(NewMessage::pending()).at(Place::Reply(prompt));
+    let message = house.save(pending()).await[0].id;
+    let writer = driver.live.write(NewStream::of(message));
+    for chunk in [UiChunk::StartStep, begin(), text("half")] {
+        writer.push(chunk).await.expect("it takes chunks");
+    }
+    writer.flush().await.expect("stored");
+    house.save(Save { restart: true, ..pending() }).await;
+    let row = house.message(message).await;
+    assert_eq!((row.status, row.message.text()), (MessageStatus::Aborted, "half".to_owned()));
+    writer.push(text("more")).await.expect("it does not know yet");
+    let error: StreamError = fault(writer.flush().await);
+    assert!(matches!(error, StreamError::Ended { .. }), "{error}");
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_grows_is_not_deleted() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let writer = writer(&house, &driver).await;
+    push_all(&writer, &["a"]).await;
+    let id = writer.opened().expect("open");
+    let refused: StreamError = house.refused(move |tx| streams::delete(tx, id)).await;
+    assert_eq!(refused, StreamError::Grows { stream: id });
+    writer.flush().await.expect("stored");
+    finish(&house, id).await;
+    assert!(house.commit(move |tx| streams::delete(tx, id)).await, "it is gone");
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_is_told_of_a_store_that_closes_before_the_end() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let writer = writer(&house, &driver).await;
+    push_all(&writer, &["a"]).await;
+    let id = writer.opened().expect("open");
+    let mut reader = driver.live.read(house.thread, id, 0).await.expect("readable");
+    soon(reader.next()).await.expect("more").expect("read");
+    drop(writer);
+    driver.stop().await;
+    house.store.close().await;
+    let error: Problem = fault(soon(reader.next()).await.expect("it is not the end"));
+    assert!(matches!(error, Problem::Closed), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_is_streamed_to_a_thread_that_is_being_deleted() {
+    let house = House::open().await;
+    let driver = Driver::start(&house).await;
+    let writer = writer(&house, &driver).await;
+    let thread = house.thread;
+    house.commit(move |tx| threads::delete(tx, thread)).await;
+    let error: threads::Error = fault(writer.push(text("late")).await);
+    assert_eq!(error, threads::Error::NotFound { thread });
     driver.stop().await;
 }
