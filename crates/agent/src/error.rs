@@ -5,6 +5,7 @@ use loomwork_messages::Failure;
 use loomwork_messages::runs::RunError;
 
 use crate::context::ContextError;
+use crate::tool::ToolsError;
 
 /// Why a generation has failed. What it had made is stored by then.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,25 @@ pub enum AgentError {
     NoModel {
         /// The agent.
         agent: String,
+    },
+    /// The tools cannot be offered together, or not be listed; nothing was stored.
+    #[error("the tools of agent {agent:?} cannot be offered: {source}")]
+    Tools {
+        /// The agent.
+        agent: String,
+        /// Why.
+        #[source]
+        source: Box<ToolsError>,
+    },
+    /// Something is asked for without what it needs; nothing was stored.
+    #[error("agent {agent:?} cannot {what}: {lacks}")]
+    Lacks {
+        /// The agent.
+        agent: String,
+        /// What it was to do.
+        what: &'static str,
+        /// What is missing, and where it comes from.
+        lacks: &'static str,
     },
     /// The store refused or failed.
     #[error(transparent)]
@@ -81,7 +101,8 @@ impl Fault for AgentError {
             Self::Model { source, .. } => Fault::kind(source.as_ref()),
             Self::Context { source, .. } => Fault::kind(source.as_ref()),
             Self::Ended(error) => Fault::kind(error.as_ref()),
-            Self::NoModel { .. } => Kind::Invalid,
+            Self::Tools { source, .. } => Fault::kind(source.as_ref()),
+            Self::NoModel { .. } | Self::Lacks { .. } => Kind::Invalid,
             Self::Store(error) => error.kind(),
         }
     }

@@ -1,24 +1,30 @@
 //! The loop over a model: one owner, and a commit behind each step.
 
+mod deny;
 mod files;
+mod prepare;
 mod record;
 mod step;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use loomwork_core::{Random, RawId};
 use loomwork_messages::runs::Prompt;
 use loomwork_messages::{NewMessage, RunId, ThreadId, UiChunk};
-use loomwork_models::{LanguageModel, Message, Usage};
+use loomwork_models::{LanguageModel, Usage};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
-use crate::context::{self, Asked, Given, Shape};
+use crate::agent_tool::Delegated;
+use crate::context::Denial;
 use crate::error::AgentError;
 use crate::options::Options;
 use crate::reply::{AgentReply, StepReply};
 use crate::runtime::Runtime;
+use crate::tool::ParentRun;
+pub(crate) use files::inline;
 pub(crate) use record::Record;
 use step::Made;
 
@@ -42,6 +48,12 @@ pub(crate) struct Generation<S> {
     pub(crate) cancel: CancellationToken,
     /// Stands for the run of an answer that nothing stores: what its tools do is told apart by it.
     pub(crate) unstored: RunId,
+    /// The run whose tool this agent is.
+    pub(crate) parent: Option<ParentRun>,
+    /// What agents use that this one calls as tools.
+    pub(crate) delegated: Delegated,
+    /// What the context denies, to be stored with the prompt.
+    pub(crate) denials: Vec<Denial>,
 }
 
 /// Where the chunks of an answer go besides its stream.
@@ -60,13 +72,24 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let random = Random::system();
         let unstored = (u128::from(random.u64()) << 64) | u128::from(random.u64());
         let unstored = RunId::from_raw(RawId::from_bytes(unstored.to_be_bytes()));
-        Self { agent, runtime, target, prompt, options, cancel: CancellationToken::new(), unstored }
+        Self {
+            agent,
+            runtime,
+            target,
+            prompt,
+            options,
+            cancel: CancellationToken::new(),
+            unstored,
+            parent: None,
+            delegated: Delegated::default(),
+            denials: Vec::new(),
+        }
     }
 
     /// Makes the answer.
-    pub(crate) async fn run(self, out: Out) -> Result<AgentReply, AgentError> {
+    pub(crate) async fn run(mut self, out: Out) -> Result<AgentReply, AgentError> {
         let model = self.model()?;
-        let mut messages = self.context().await?;
+        let mut messages = self.prepare().await?;
         let mut record = Record::begin(&self).await?;
         let mut steps: Vec<StepReply> = Vec::new();
         let mut usage = Usage::default();
@@ -76,6 +99,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 Err(error) => return Err(record.fail(error).await),
             };
             usage += &made.reply.usage;
+            self.delegated.report(&made.reply.usage);
             let Made { reply, assistant, tool } = made;
             steps.push(reply);
             let goes_on = self.goes_on(&steps);
@@ -86,35 +110,14 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 break;
             }
         }
+        self.tell_unread(&steps);
         let text = steps.last().map(StepReply::text).unwrap_or_default();
-        Ok(AgentReply { text, steps, usage, stored: record.stored() })
+        Ok(AgentReply { text, steps, usage, delegated: self.delegated.usage(), stored: record.stored() })
     }
 
     pub(crate) fn model(&self) -> Result<Arc<dyn LanguageModel>, AgentError> {
         let none = || AgentError::NoModel { agent: self.agent.name().to_owned() };
         self.options.model.clone().ok_or_else(none)
-    }
-
-    /// Builds what the model is asked. A failure here has stored nothing.
-    pub(crate) async fn context(&self) -> Result<Vec<Message>, AgentError> {
-        let failed =
-            |error| AgentError::Context { agent: self.agent.name().to_owned(), source: Box::new(error) };
-        let values = self.options.context.clone().resolve().map_err(failed)?;
-        let (prompt, said) = match &self.prompt {
-            Prompt::Message(prompt) => (Some(*prompt), Vec::new()),
-            Prompt::New(messages) => (None, messages.iter().map(|new| new.message.clone()).collect()),
-        };
-        let asked =
-            Asked { thread: self.target.thread, user: self.target.user.clone(), prompt, query: None, values };
-        let instructions = self.options.instructions.iter().map(Message::system).collect();
-        let given = Given { instructions, messages: Vec::new(), prompt: said };
-        let Runtime { store, search, files, .. } = &self.runtime;
-        let built = context::build(store, search.as_ref(), &asked, given, &Shape::default()).await;
-        let mut messages = built.map_err(failed)?.into_messages();
-        if let Some(files) = files {
-            files::inline(files, &mut messages).await?;
-        }
-        Ok(messages)
     }
 
     /// Whether the model is called again: it has called tools, all of them have answered, and no condition
@@ -125,5 +128,22 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let has_called = !last.calls.is_empty();
         let have_answered = last.calls.iter().all(|call| call.result.is_some());
         has_called && have_answered && !stop_when.is_met(steps)
+    }
+
+    /// Says, once for an agent, that nobody reads what its tools returned: that is seldom meant.
+    fn tell_unread(&self, steps: &[StepReply]) {
+        let has_results =
+            steps.last().is_some_and(|step| step.calls.iter().any(|call| call.result.is_some()));
+        if self.options.stop_when.is_some()
+            || !has_results
+            || self.agent.is_told.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        tracing::warn!(
+            agent = self.agent.name(),
+            "an answer ends behind its first step, with results of tools that the model has not read; give the \
+             agent a stop condition, such as `step_count(5)`, so that it goes on"
+        );
     }
 }

@@ -63,9 +63,13 @@
 //! say that they are idempotent; tools are part of the context.
 
 mod agent;
+mod agent_tool;
 pub mod context;
+mod dry_run;
+mod edit_tools;
 mod error;
 mod generate;
+mod image;
 mod object;
 mod options;
 mod reply;
@@ -77,19 +81,24 @@ mod thread;
 mod tool;
 
 pub use agent::Agent;
+pub use agent_tool::{AgentTool, Delegated, Home, MAX_AGENT_DEPTH, PARENT, Task};
+pub use dry_run::DryRun;
+pub use edit_tools::{RECALLED, recall_edits, record_edit};
 pub use error::AgentError;
-
+pub use image::{ImageOptions, ImageReply};
 pub use loomwork_macros::tool;
-pub use options::Options;
+pub use object::{ObjectReply, ObjectSpec, ObjectStream};
+pub use options::{Field, Options};
 pub use reply::{AgentReply, StepReply, Stored};
 pub use runtime::{Runtime, tables};
 pub use stop::{StopWhen, has_successful_tool_call, step_count};
 pub use stream::{TextStream, UNREAD_CHUNKS};
-pub use thread::AgentThread;
+pub use thread::{AgentHandle, AgentOutside, AgentThread, Outside};
 pub use tool::{
     Approval, BoxError, CANCEL_GRACE, CallEnd, Calls, DEFAULT_TIMEOUT, IntoTool, IntoToolOutput, Json,
-    MAX_TOOL_NAME, Outcome, ParentRun, RequestedCall, Tool, ToolContext, ToolError, ToolEvent, ToolInfo,
-    ToolLayer, ToolPolicy, ToolScope, ToolSource, Tools, ToolsError, UNREAD_EVENTS, run_calls,
+    LIST_TIMEOUT, MAX_TOOL_NAME, Outcome, ParentRun, RequestedCall, Tool, ToolChanges, ToolContext,
+    ToolError, ToolEvent, ToolInfo, ToolLayer, ToolMount, ToolPolicy, ToolScope, ToolSource, Tools,
+    ToolsError, UNREAD_EVENTS, run_calls,
 };
 
 /// What the expansion of [`#[tool]`](macro@tool) stands on.

@@ -4,12 +4,13 @@ use loomwork_core::Tasks;
 use loomwork_messages::runs::{self, Begun, Hold, NewRun, RunError, Step, Then};
 use loomwork_messages::streams::{NewStream, StreamWriter};
 use loomwork_messages::{Failure, MessageId, MessageStatus, NewMessage, RunStatus, UiChunk};
-use loomwork_store::{Row, Store};
+use loomwork_store::{Row, Store, Tx};
 use tokio::runtime::Handle;
 
-use super::Generation;
+use super::{Generation, deny};
 use crate::error::AgentError;
 use crate::reply::Stored;
+use crate::tool::ParentRun;
 
 /// The record of an answer; of one outside of threads, nothing.
 pub(crate) struct Record(Option<Kept>);
@@ -52,9 +53,15 @@ impl Record {
         let new = NewRun {
             agent: Some(generation.agent.name().to_owned()),
             user: generation.target.user.clone(),
+            values: generation.parent.map(ParentRun::values).unwrap_or_default(),
             ..NewRun::answering(generation.prompt.clone())
         };
-        let begun = runtime.store.mutate(move |tx| runs::begin(tx, thread, new)).await?;
+        let denials = generation.denials.clone();
+        let begin = move |tx: &mut Tx| {
+            deny::store(tx, thread, &denials)?;
+            runs::begin(tx, thread, new)
+        };
+        let begun = runtime.store.mutate(begin).await?;
         let Begun { run, inputs, .. } = begun;
         let taken = runtime.host.take(run.id).await?;
         let lost = || RunError::Lost { run: run.id, status: RunStatus::Running, error: None };

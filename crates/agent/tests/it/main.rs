@@ -2,5 +2,14 @@
 
 mod answering;
 mod context;
+mod delegating;
+mod denying;
 mod desk;
+mod dry_run;
+mod editing;
+mod images;
+mod levels;
+mod logs;
+mod objects;
+mod outside;
 mod tools;
