@@ -1,7 +1,13 @@
 //! The loop over a model: one owner, and a commit behind each step.
 
+mod attempt;
+mod cut;
+mod ending;
 mod files;
+mod opening;
 mod record;
+mod report;
+mod resume;
 mod step;
 
 use std::sync::Arc;
@@ -9,17 +15,23 @@ use std::sync::Arc;
 use loomwork_core::{Random, RawId};
 use loomwork_messages::runs::Prompt;
 use loomwork_messages::{NewMessage, RunId, ThreadId, UiChunk};
-use loomwork_models::{LanguageModel, Message, Usage};
+use loomwork_models::{LanguageModel, Message, ModelName, Usage};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::agent::Agent;
-use crate::context::{self, Asked, Given, Shape};
+use crate::context::{self, Asked, Given};
 use crate::error::AgentError;
 use crate::options::Options;
 use crate::reply::{AgentReply, StepReply};
 use crate::runtime::Runtime;
+use crate::spans;
+pub(crate) use attempt::Plan;
+pub(crate) use cut::settle_cut;
 pub(crate) use record::Record;
+use report::Reporter;
+use resume::Known;
 use step::Made;
 
 /// Where an answer goes.
@@ -65,13 +77,46 @@ impl<S: Send + Sync + 'static> Generation<S> {
 
     /// Makes the answer.
     pub(crate) async fn run(self, out: Out) -> Result<AgentReply, AgentError> {
-        let model = self.model()?;
-        let mut messages = self.context().await?;
-        let mut record = Record::begin(&self).await?;
-        let mut steps: Vec<StepReply> = Vec::new();
+        let span = spans::invoke_agent(&self);
+        let answered = async {
+            let (mut messages, embedded) = self.context().await?;
+            let begun = async {
+                let first = self.prepare(&mut messages, 0, &[]).await?;
+                let record = Record::begin(&self, &first.plan, embedded.clone()).await?;
+                Ok((first, record))
+            };
+            let (first, record) = match begun.await {
+                Ok(begun) => begun,
+                Err(error) => {
+                    self.tell_embedded(embedded, &error).await;
+                    return Err(error);
+                }
+            };
+            self.go_on(record, messages, Known::default(), first, &out).await
+        };
+        let answered = answered.instrument(span.clone()).await;
+        spans::agent_ended(&span, &answered);
+        answered
+    }
+
+    /// Makes step by step, from the one that is prepared on.
+    async fn go_on(
+        &self,
+        mut record: Record,
+        mut messages: Vec<Message>,
+        known: Known,
+        first: step::Prepared<S>,
+        out: &Out,
+    ) -> Result<AgentReply, AgentError> {
+        let Known { mut steps, mut begun } = known;
         let mut usage = Usage::default();
+        for step in &steps {
+            usage += &step.usage;
+        }
+        let mut prepared = first;
         loop {
-            let made = match self.step(&*model, &messages, &record, steps.len(), &out).await {
+            let checked = messages.len();
+            let made = match self.step(prepared, &record, steps.len(), begun.take(), out).await {
                 Ok(made) => made,
                 Err(error) => return Err(record.fail(error).await),
             };
@@ -85,6 +130,15 @@ impl<S: Send + Sync + 'static> Generation<S> {
             if !goes_on {
                 break;
             }
+            let next = async {
+                let next = self.prepare(&mut messages, checked, &steps).await?;
+                record.admit(&next.plan).await?;
+                Ok(next)
+            };
+            prepared = match next.await {
+                Ok(next) => next,
+                Err(error) => return Err(record.fail(error).await),
+            };
         }
         let text = steps.last().map(StepReply::text).unwrap_or_default();
         Ok(AgentReply { text, steps, usage, stored: record.stored() })
@@ -95,8 +149,40 @@ impl<S: Send + Sync + 'static> Generation<S> {
         self.options.model.clone().ok_or_else(none)
     }
 
-    /// Builds what the model is asked. A failure here has stored nothing.
-    pub(crate) async fn context(&self) -> Result<Vec<Message>, AgentError> {
+    /// Returns who is told of the answer's calls. The run of one in a thread is known when that has begun.
+    pub(crate) fn reporter(&self) -> Reporter {
+        let Options { on_usage, on_exchange, parent, .. } = &self.options;
+        if let Some(on_usage) = on_usage {
+            self.runtime.outbox.know(on_usage.clone());
+        }
+        if let Some(on_exchange) = on_exchange {
+            self.runtime.outbox.know(on_exchange.clone());
+        }
+        Reporter {
+            run: self.unstored,
+            root: parent.map_or(self.unstored, |parent| parent.root),
+            thread: self.target.thread,
+            user: self.target.user.clone(),
+            agent: self.agent.name.clone(),
+            on_usage: on_usage.clone(),
+            on_exchange: on_exchange.clone(),
+        }
+    }
+
+    /// Tells what embedding used for an answer that has not begun. A refusal has told it already.
+    async fn tell_embedded(&self, embedded: Vec<(ModelName, Usage)>, error: &AgentError) {
+        if embedded.is_empty() || matches!(error, AgentError::Refused { .. }) {
+            return;
+        }
+        let reporter = self.reporter();
+        let told = self.runtime.store.mutate(move |tx| reporter.embedded(tx, &embedded));
+        if let Err(error) = told.await {
+            tracing::warn!(agent = %self.agent.name, %error, "what embedding used was not told");
+        }
+    }
+
+    /// Builds what the model is asked, and says what was used to find it. A failure here has stored nothing.
+    pub(crate) async fn context(&self) -> Result<(Vec<Message>, Vec<(ModelName, Usage)>), AgentError> {
         let failed =
             |error| AgentError::Context { agent: self.agent.name().to_owned(), source: Box::new(error) };
         let values = self.options.context.clone().resolve().map_err(failed)?;
@@ -109,12 +195,15 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let instructions = self.options.instructions.iter().map(Message::system).collect();
         let given = Given { instructions, messages: Vec::new(), prompt: said };
         let Runtime { store, search, files, .. } = &self.runtime;
-        let built = context::build(store, search.as_ref(), &asked, given, &Shape::default()).await;
-        let mut messages = built.map_err(failed)?.into_messages();
+        let shape = self.options.shape.clone().unwrap_or_default();
+        let mut built =
+            context::build(store, search.as_ref(), &asked, given, &shape).await.map_err(failed)?;
+        let embedded = std::mem::take(&mut built.embedded);
+        let mut messages = built.into_messages();
         if let Some(files) = files {
             files::inline(files, &mut messages).await?;
         }
-        Ok(messages)
+        Ok((messages, embedded))
     }
 
     /// Whether the model is called again: it has called tools, all of them have answered, and no condition

@@ -62,35 +62,53 @@
 //! One step is made unless a condition says otherwise; model calls are tried twice more; tools are not, unless they
 //! say that they are idempotent; tools are part of the context.
 
+mod admission;
 mod agent;
 pub mod context;
 mod error;
+mod estimate;
+mod exchange;
 mod generate;
+mod guard;
+mod handled;
+mod hooks;
+pub mod journal;
 mod object;
 mod options;
+pub mod outbox;
+mod prepare;
 mod reply;
 mod runtime;
 mod spans;
 mod stop;
 mod stream;
+mod tables;
 mod thread;
 mod tool;
+mod usage;
 
+pub use admission::{Admission, Hold, PlannedCall};
 pub use agent::Agent;
 pub use error::AgentError;
+pub use estimate::estimate;
+pub use exchange::{Exchange, MAX_EXCHANGE_BYTES, OnExchange};
+pub use guard::{InputGuard, OutputGuard, Passage, Verdict};
 
 pub use loomwork_macros::tool;
 pub use options::Options;
+pub use prepare::{NextStep, PrepareStep};
 pub use reply::{AgentReply, StepReply, Stored};
 pub use runtime::{Runtime, tables};
 pub use stop::{StopWhen, has_successful_tool_call, step_count};
 pub use stream::{TextStream, UNREAD_CHUNKS};
+pub use tables::{CallRow, StepEnd, StepId, StepRow};
 pub use thread::AgentThread;
 pub use tool::{
     Approval, BoxError, CANCEL_GRACE, CallEnd, Calls, DEFAULT_TIMEOUT, IntoTool, IntoToolOutput, Json,
     MAX_TOOL_NAME, Outcome, ParentRun, RequestedCall, Tool, ToolContext, ToolError, ToolEvent, ToolInfo,
     ToolLayer, ToolPolicy, ToolScope, ToolSource, Tools, ToolsError, UNREAD_EVENTS, run_calls,
 };
+pub use usage::{OnUsage, UsageEvent, UsageKind};
 
 /// What the expansion of [`#[tool]`](macro@tool) stands on.
 #[doc(hidden)]

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::error::AgentError;
-use crate::generate::{Generation, Record};
+use crate::generate::{Generation, Plan, Record};
 use crate::reply::Stored;
 
 /// Asks for a value, and stores its JSON as the answer.
@@ -17,14 +17,16 @@ pub(crate) async fn generate<S: Send + Sync + 'static, T: JsonSchema + Deseriali
     options: &ObjectOptions,
 ) -> Result<(Object<T>, Stored), AgentError> {
     let model = generation.model()?;
-    let messages = generation.context().await?;
-    let mut record = Record::begin(&generation).await?;
+    let (messages, embedded) = generation.context().await?;
     let request = Request {
         settings: generation.options.settings.clone(),
         provider_options: generation.options.provider_options.clone(),
         cancel: generation.cancel.child_token(),
         ..Request::new(messages)
     };
+    let plan = Plan::of(model.name(), &request);
+    let mut record = Record::begin(&generation, &plan, embedded).await?;
+    record.asking(plan);
     let made = tokio::select! {
         made = generate_object::<T>(&*model, request, options) => made.map_err(|error| AgentError::Model {
             agent: generation.agent.name().to_owned(),

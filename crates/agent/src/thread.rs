@@ -1,7 +1,7 @@
 //! An agent's handle of a thread.
 
-use loomwork_messages::ThreadId;
 use loomwork_messages::runs::Prompt;
+use loomwork_messages::{RunId, ThreadId};
 use loomwork_models::{Object, ObjectOptions};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -104,6 +104,20 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
     ) -> Result<(Object<T>, Stored), AgentError> {
         let generation = self.generation(prompt.into(), Options::default());
         object::generate(generation, &ObjectOptions::default()).await
+    }
+
+    /// Goes on with a [durable](Options::durable) run whose process has gone, at the step where it stopped: what the
+    /// model has said before its tools ran is not asked again, and calls that have ended are not made again.
+    ///
+    /// # Errors
+    /// [`AgentError::Ended`] when the run does not wait to be taken up; else as
+    /// [`generate_text`](Self::generate_text).
+    ///
+    /// # Cancel safety
+    /// As [`generate_text`](Self::generate_text).
+    pub async fn resume(&self, run: RunId) -> Result<AgentReply, AgentError> {
+        // The prompt is the run's own.
+        self.generation(Prompt::New(Vec::new()), Options::default()).resume(run, None).await
     }
 
     fn generation(&self, prompt: Prompt, options: Options<S>) -> Generation<S> {

@@ -38,6 +38,8 @@ pub struct ToolScope {
     pub attempt: u32,
     /// The run that called this one's agent as a tool.
     pub parent: Option<ParentRun>,
+    /// The first of the runs that called each other's agents as tools; the run itself if none did.
+    pub root: RunId,
     /// What the model was sent before it called.
     pub messages: Arc<[Message]>,
     /// The store.
@@ -61,6 +63,8 @@ pub struct ParentRun {
     pub run: RunId,
     /// Its thread.
     pub thread: Option<ThreadId>,
+    /// The first of the runs that called each other's agents: what all of them use belongs to that one.
+    pub root: RunId,
 }
 
 impl ToolScope {
@@ -77,6 +81,7 @@ impl ToolScope {
             step: 0,
             attempt: 1,
             parent: None,
+            root: run,
             messages: Arc::new([]),
             clock: store.clock().clone(),
             store: store.clone(),
@@ -191,6 +196,12 @@ impl<S> ToolContext<S> {
     /// Returns the run that called this one's agent as a tool.
     pub fn parent(&self) -> Option<ParentRun> {
         self.scope.parent
+    }
+
+    /// Returns this run as the parent of those that a tool begins, for their
+    /// [options](crate::Options::parent).
+    pub fn as_parent(&self) -> ParentRun {
+        ParentRun { run: self.scope.run, thread: self.scope.thread, root: self.scope.root }
     }
 
     /// Returns what the model was sent before it called.

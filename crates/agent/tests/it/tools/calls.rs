@@ -47,7 +47,7 @@ async fn a_tool_knows_whose_call_it_is() {
         thread: Some(ThreadId::from_raw(raw(1))),
         message: Some(MessageId::from_raw(raw(2))),
         prompt: Some(MessageId::from_raw(raw(3))),
-        parent: Some(ParentRun { run: RunId::from_raw(raw(4)), thread: None }),
+        parent: Some(ParentRun { run: RunId::from_raw(raw(4)), thread: None, root: RunId::from_raw(raw(4)) }),
         messages: Arc::new([Message::user("Hi")]),
         step: 2,
         attempt: 3,
