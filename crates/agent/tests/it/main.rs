@@ -3,4 +3,5 @@
 mod answering;
 mod context;
 mod desk;
+mod resuming;
 mod tools;
