@@ -61,7 +61,7 @@ impl OutboxRow {
 
 /// What a handler is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Told {
     /// What a call used.

@@ -3,5 +3,7 @@
 mod answering;
 mod context;
 mod desk;
+mod ledger;
+mod reporting;
 mod resuming;
 mod tools;
