@@ -45,7 +45,8 @@ pub enum Home {
 }
 
 /// An agent as a tool of another one. The run that it makes knows the run that called, ends when that is called
-/// off, and what it uses is [told](crate::AgentReply::delegated) with what that uses.
+/// off, and what it uses is [told](crate::AgentReply::delegated) with what that uses. Its usage goes to the handler of
+/// its own agent, else to that of the one that called; it belongs to the first of all.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -160,9 +161,10 @@ async fn call<S: Send + Sync + 'static>(
             Some(runtime.store.mutate(move |tx| create(tx, new)).await?.id)
         }
     };
-    let options = Options { caller: Some(context.agent().to_owned()), ..Options::default() };
+    let (caller, parent) = (Some(context.agent().to_owned()), Some(parent));
+    let on_usage = agent.options.on_usage.clone().or_else(|| context.scope().on_usage.clone());
+    let options = Options { caller, parent, on_usage, ..Options::default() };
     let generation = Generation {
-        parent: Some(parent),
         delegated: context.scope().delegated.below(),
         cancel: context.cancelled().child_token(),
         ..Generation::new(&agent, runtime, Target { thread, user }, prompt, options)

@@ -1,10 +1,16 @@
 //! The loop over a model: one owner, and a commit behind each step.
 
+mod attempt;
+mod cut;
 mod deny;
+mod ending;
 mod files;
-mod prepare;
+mod opening;
 mod record;
+mod report;
+mod resume;
 mod step;
+mod told;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,9 +18,10 @@ use std::sync::atomic::Ordering;
 use loomwork_core::{Random, RawId};
 use loomwork_messages::runs::Prompt;
 use loomwork_messages::{NewMessage, RunId, ThreadId, UiChunk};
-use loomwork_models::{LanguageModel, Usage};
+use loomwork_models::{LanguageModel, Message, ModelName, Usage};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::agent::Agent;
 use crate::agent_tool::Delegated;
@@ -23,9 +30,13 @@ use crate::error::AgentError;
 use crate::options::Options;
 use crate::reply::{AgentReply, StepReply};
 use crate::runtime::Runtime;
-use crate::tool::ParentRun;
+use crate::spans;
+pub(crate) use attempt::Plan;
+pub(crate) use cut::settle_cut;
 pub(crate) use files::inline;
 pub(crate) use record::Record;
+use report::Reporter;
+use resume::Known;
 use step::Made;
 
 /// Where an answer goes.
@@ -48,8 +59,6 @@ pub(crate) struct Generation<S> {
     pub(crate) cancel: CancellationToken,
     /// Stands for the run of an answer that nothing stores: what its tools do is told apart by it.
     pub(crate) unstored: RunId,
-    /// The run whose tool this agent is.
-    pub(crate) parent: Option<ParentRun>,
     /// What agents use that this one calls as tools.
     pub(crate) delegated: Delegated,
     /// What the context denies, to be stored with the prompt.
@@ -80,7 +89,6 @@ impl<S: Send + Sync + 'static> Generation<S> {
             options,
             cancel: CancellationToken::new(),
             unstored,
-            parent: None,
             delegated: Delegated::default(),
             denials: Vec::new(),
         }
@@ -88,18 +96,50 @@ impl<S: Send + Sync + 'static> Generation<S> {
 
     /// Makes the answer.
     pub(crate) async fn run(mut self, out: Out) -> Result<AgentReply, AgentError> {
-        let model = self.model()?;
-        let mut messages = self.prepare().await?;
-        let mut record = Record::begin(&self).await?;
-        let mut steps: Vec<StepReply> = Vec::new();
+        let span = spans::invoke_agent(&self);
+        let answered = async {
+            let (mut messages, embedded) = self.told().await?;
+            let begun = async {
+                let first = self.prepare(&mut messages, 0, &[]).await?;
+                let record = Record::begin(&self, &first.plan, embedded.clone()).await?;
+                Ok((first, record))
+            };
+            let (first, record) = match begun.await {
+                Ok(begun) => begun,
+                Err(error) => {
+                    self.tell_embedded(embedded, &error).await;
+                    return Err(error);
+                }
+            };
+            self.go_on(record, messages, Known::default(), first, &out).await
+        };
+        let answered = answered.instrument(span.clone()).await;
+        spans::agent_ended(&span, &answered);
+        answered
+    }
+
+    /// Makes step by step, from the one that is prepared on.
+    async fn go_on(
+        &self,
+        mut record: Record,
+        mut messages: Vec<Message>,
+        known: Known,
+        first: step::Prepared<S>,
+        out: &Out,
+    ) -> Result<AgentReply, AgentError> {
+        let Known { mut steps, mut begun } = known;
         let mut usage = Usage::default();
+        for step in &steps {
+            usage += &step.usage;
+        }
+        let mut prepared = first;
         loop {
-            let made = match self.step(&*model, &messages, &record, steps.len(), &out).await {
+            let checked = messages.len();
+            let made = match self.step(prepared, &record, steps.len(), begun.take(), out).await {
                 Ok(made) => made,
                 Err(error) => return Err(record.fail(error).await),
             };
             usage += &made.reply.usage;
-            self.delegated.report(&made.reply.usage);
             let Made { reply, assistant, tool } = made;
             steps.push(reply);
             let goes_on = self.goes_on(&steps);
@@ -109,15 +149,58 @@ impl<S: Send + Sync + 'static> Generation<S> {
             if !goes_on {
                 break;
             }
+            let next = async {
+                let next = self.prepare(&mut messages, checked, &steps).await?;
+                record.admit(&next.plan).await?;
+                Ok(next)
+            };
+            prepared = match next.await {
+                Ok(next) => next,
+                Err(error) => return Err(record.fail(error).await),
+            };
         }
         self.tell_unread(&steps);
         let text = steps.last().map(StepReply::text).unwrap_or_default();
-        Ok(AgentReply { text, steps, usage, delegated: self.delegated.usage(), stored: record.stored() })
+        let (delegated, stored) = (self.delegated.usage(), record.stored());
+        Ok(AgentReply { text, steps, usage, delegated, stored })
     }
 
     pub(crate) fn model(&self) -> Result<Arc<dyn LanguageModel>, AgentError> {
         let none = || AgentError::NoModel { agent: self.agent.name().to_owned() };
         self.options.model.clone().ok_or_else(none)
+    }
+
+    /// Returns who is told of the answer's calls. The run of one in a thread is known when that has begun.
+    pub(crate) fn reporter(&self) -> Reporter {
+        let Options { on_usage, on_exchange, parent, .. } = &self.options;
+        if let Some(on_usage) = on_usage {
+            self.runtime.outbox.know(on_usage.clone());
+        }
+        if let Some(on_exchange) = on_exchange {
+            self.runtime.outbox.know(on_exchange.clone());
+        }
+        Reporter {
+            run: self.unstored,
+            root: parent.map_or(self.unstored, |parent| parent.root),
+            thread: self.target.thread,
+            user: self.target.user.clone(),
+            agent: self.agent.name.clone(),
+            on_usage: on_usage.clone(),
+            on_exchange: on_exchange.clone(),
+            delegated: self.delegated.clone(),
+        }
+    }
+
+    /// Tells what embedding used for an answer that has not begun. A refusal has told it already.
+    pub(crate) async fn tell_embedded(&self, embedded: Vec<(ModelName, Usage)>, error: &AgentError) {
+        if embedded.is_empty() || matches!(error, AgentError::Refused { .. }) {
+            return;
+        }
+        let reporter = self.reporter();
+        let told = self.runtime.store.mutate(move |tx| reporter.embedded(tx, &embedded));
+        if let Err(error) = told.await {
+            tracing::warn!(agent = %self.agent.name, %error, "what embedding used was not told");
+        }
     }
 
     /// Whether the model is called again: it has called tools, all of them have answered, and no condition

@@ -9,7 +9,7 @@ use loomwork_models::{
 };
 
 use crate::error::AgentError;
-use crate::generate::{Generation, Record, inline};
+use crate::generate::{Generation, Plan, Record, inline};
 use crate::reply::Stored;
 
 /// How the images of an answer shall be. What they show is the prompt.
@@ -60,7 +60,9 @@ pub(crate) async fn make<S: Send + Sync + 'static>(
     if asked.prompt.trim().is_empty() {
         return Err(lacks("the prompt has no words; say what the image shall show"));
     }
-    let mut record = Record::begin(&generation).await?;
+    let plan = Plan::of_image(model.name(), &asked.prompt);
+    let mut record = Record::begin(&generation, &plan, Vec::new()).await?;
+    record.asking(plan);
     let made = tokio::select! {
         made = write(&generation, &*model, asked, &files, &record) => made,
         lost = record.lost() => Err(AgentError::Ended(Box::new(lost))),
@@ -69,7 +71,6 @@ pub(crate) async fn make<S: Send + Sync + 'static>(
         Ok(made) => made,
         Err(error) => return Err(record.fail(error).await),
     };
-    generation.delegated.report(&reply.usage);
     let name = model.name();
     let said = NewMessage {
         model: Some(name.model.clone()),
@@ -98,6 +99,7 @@ async fn request<S: Send + Sync + 'static>(
         }
     };
     inline(files, &mut messages).await?;
+    generation.guard_input(&mut messages, 0).await?;
     let prompt = messages.iter().map(Message::text).filter(|text| !text.trim().is_empty());
     let prompt = prompt.collect::<Vec<_>>().join("\n\n");
     let images = messages.into_iter().flat_map(|message| message.parts).filter_map(|part| match part {
@@ -127,8 +129,7 @@ async fn write<S: Send + Sync + 'static>(
     record: &Record,
 ) -> Result<(Vec<File>, ImageReply), AgentError> {
     record.push(UiChunk::StartStep).await?;
-    let failed =
-        |error| AgentError::Model { agent: generation.agent.name().to_owned(), source: Box::new(error) };
+    let failed = |error| generation.model_failed(error);
     let called_off = || {
         let (name, text) = (model.name(), "the images were called off");
         loomwork_models::Error::new(loomwork_models::ErrorKind::Cancelled, &name.provider, &name.model, text)

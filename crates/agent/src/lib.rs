@@ -62,37 +62,55 @@
 //! One step is made unless a condition says otherwise; model calls are tried twice more; tools are not, unless they
 //! say that they are idempotent; tools are part of the context.
 
+mod admission;
 mod agent;
 mod agent_tool;
 pub mod context;
 mod dry_run;
 mod edit_tools;
 mod error;
+mod estimate;
+mod exchange;
 mod generate;
+mod guard;
+mod handled;
+mod hooks;
 mod image;
+pub mod journal;
 mod object;
 mod options;
+pub mod outbox;
+mod prepare;
 mod reply;
 mod runtime;
 mod spans;
 mod stop;
 mod stream;
+mod tables;
 mod thread;
 mod tool;
+mod usage;
 
+pub use admission::{Admission, Hold, PlannedCall};
 pub use agent::Agent;
 pub use agent_tool::{AgentTool, Delegated, Home, MAX_AGENT_DEPTH, PARENT, Task};
 pub use dry_run::DryRun;
 pub use edit_tools::{RECALLED, recall_edits, record_edit};
 pub use error::AgentError;
+pub use estimate::estimate;
+pub use exchange::{Exchange, MAX_EXCHANGE_BYTES, OnExchange};
+pub use guard::{InputGuard, OutputGuard, Passage, Verdict};
 pub use image::{ImageOptions, ImageReply};
 pub use loomwork_macros::tool;
 pub use object::{ObjectReply, ObjectSpec, ObjectStream};
 pub use options::{Field, Options};
+
+pub use prepare::{NextStep, PrepareStep};
 pub use reply::{AgentReply, StepReply, Stored};
 pub use runtime::{Runtime, tables};
 pub use stop::{StopWhen, has_successful_tool_call, step_count};
 pub use stream::{TextStream, UNREAD_CHUNKS};
+pub use tables::{CallRow, StepEnd, StepId, StepRow};
 pub use thread::{AgentHandle, AgentOutside, AgentThread, Outside};
 pub use tool::{
     Approval, BoxError, CANCEL_GRACE, CallEnd, Calls, DEFAULT_TIMEOUT, IntoTool, IntoToolOutput, Json,
@@ -100,6 +118,7 @@ pub use tool::{
     ToolError, ToolEvent, ToolInfo, ToolLayer, ToolMount, ToolPolicy, ToolScope, ToolSource, Tools,
     ToolsError, UNREAD_EVENTS, run_calls,
 };
+pub use usage::{OnUsage, UsageEvent, UsageKind};
 
 /// What the expansion of [`#[tool]`](macro@tool) stands on.
 #[doc(hidden)]

@@ -7,9 +7,14 @@ use std::sync::Arc;
 use loomwork_models::{ImageModel, LanguageModel, Message, ProviderData, Settings, TokenCounter, ToolChoice};
 use serde_json::Value;
 
+use crate::admission::Admission;
 use crate::context::{ContextHandler, ContextOptions};
+use crate::exchange::OnExchange;
+use crate::guard::{InputGuard, OutputGuard};
+use crate::prepare::PrepareStep;
 use crate::stop::StopWhen;
-use crate::tool::{ToolChanges, ToolMount, Tools};
+use crate::tool::{ParentRun, ToolChanges, ToolMount, Tools};
+use crate::usage::OnUsage;
 
 pub use unset::Field;
 
@@ -62,6 +67,25 @@ pub struct Options<S = ()> {
     pub provider_options: ProviderData,
     /// Who or what calls the agent, for its tools.
     pub caller: Option<String>,
+    /// The run whose tool calls the agent: what is used belongs to that one in the end.
+    pub parent: Option<ParentRun>,
+    /// Whether another process may go on with the run where a dead one stopped, by
+    /// [`resume`](crate::AgentHandle::resume). By default it ends with its process.
+    pub durable: Option<bool>,
+    /// Who lets runs and calls of the model begin.
+    pub admissions: Option<Vec<Admission>>,
+    /// Whether the prompt of a run that was refused is saved, to be answered later. By default it is not.
+    pub keep_refused_prompt: Option<bool>,
+    /// What changes steps before they are made.
+    pub prepare_step: Option<PrepareStep<S>>,
+    /// What looks at messages before a model is sent them, one behind the other.
+    pub input_guards: Option<Vec<InputGuard>>,
+    /// What looks at what a model says before anybody sees it, one behind the other.
+    pub output_guards: Option<Vec<OutputGuard>>,
+    /// Who is told what calls of models used.
+    pub on_usage: Option<OnUsage>,
+    /// Who is told what was sent to models and what came back.
+    pub on_exchange: Option<OnExchange>,
     /// What the levels above say of these is taken back; what this level says of them holds.
     pub unset: Vec<Field>,
 }
@@ -84,6 +108,15 @@ impl<S> Clone for Options<S> {
             settings: self.settings.clone(),
             provider_options: self.provider_options.clone(),
             caller: self.caller.clone(),
+            parent: self.parent,
+            durable: self.durable,
+            admissions: self.admissions.clone(),
+            keep_refused_prompt: self.keep_refused_prompt,
+            prepare_step: self.prepare_step.clone(),
+            input_guards: self.input_guards.clone(),
+            output_guards: self.output_guards.clone(),
+            on_usage: self.on_usage.clone(),
+            on_exchange: self.on_exchange.clone(),
             unset: self.unset.clone(),
         }
     }
@@ -106,6 +139,15 @@ impl<S> Default for Options<S> {
             settings: Settings::default(),
             provider_options: ProviderData::new(),
             caller: None,
+            parent: None,
+            durable: None,
+            admissions: None,
+            keep_refused_prompt: None,
+            prepare_step: None,
+            input_guards: None,
+            output_guards: None,
+            on_usage: None,
+            on_exchange: None,
             unset: Vec::new(),
         }
     }
@@ -157,6 +199,15 @@ impl<S> Options<S> {
             settings: merged_settings(self.settings, nearer.settings),
             provider_options: merged_providers(self.provider_options, nearer.provider_options),
             caller: nearer.caller.or(self.caller),
+            parent: nearer.parent.or(self.parent),
+            durable: nearer.durable.or(self.durable),
+            admissions: nearer.admissions.or(self.admissions),
+            keep_refused_prompt: nearer.keep_refused_prompt.or(self.keep_refused_prompt),
+            prepare_step: nearer.prepare_step.or(self.prepare_step),
+            input_guards: nearer.input_guards.or(self.input_guards),
+            output_guards: nearer.output_guards.or(self.output_guards),
+            on_usage: nearer.on_usage.or(self.on_usage),
+            on_exchange: nearer.on_exchange.or(self.on_exchange),
             unset,
         }
     }

@@ -1,7 +1,7 @@
 //! An agent's handle of a thread, and of none.
 
-use loomwork_messages::ThreadId;
 use loomwork_messages::runs::Prompt;
+use loomwork_messages::{RunId, ThreadId};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -56,10 +56,25 @@ impl<S, At: Clone> Clone for AgentHandle<S, At> {
     }
 }
 
-impl<S> AgentThread<S> {
+impl<S: Send + Sync + 'static> AgentThread<S> {
     /// Returns the thread.
     pub fn id(&self) -> ThreadId {
         self.at
+    }
+
+    /// Goes on with a [durable](Options::durable) run whose process has gone, at the step where it stopped: what the
+    /// model has said before its tools ran is not asked again, and calls that have ended are not made again.
+    ///
+    /// # Errors
+    /// [`AgentError::Ended`] when the run does not wait to be taken up; else as
+    /// [`generate_text`](Self::generate_text).
+    ///
+    /// # Cancel safety
+    /// As [`generate_text`](Self::generate_text).
+    pub async fn resume(&self, run: RunId) -> Result<AgentReply, AgentError> {
+        // The prompt is the run's own.
+        let generation = self.generation(Prompt::New(Vec::new()), Options::default());
+        Box::pin(generation.resume(run, None)).await
     }
 }
 

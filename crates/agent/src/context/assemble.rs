@@ -66,6 +66,7 @@ pub fn assemble(asked: &Asked, material: Material, found: Found, given: Given, s
     let mut context = Context {
         max_tokens: values.max_tokens,
         prompt: prompt.map(|prompt| prompt.position()),
+        embedded: found.embedded.clone(),
         ..Context::default()
     };
     let answered = prompt.map(|prompt| (prompt.thread, prompt.order));

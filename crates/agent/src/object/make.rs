@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{ObjectReply, ObjectSpec};
 use crate::error::AgentError;
-use crate::generate::{Generation, Out, Record};
+use crate::generate::{Generation, Out, Plan, Record};
+use crate::guard::{Blocked, OutputGuard};
 
 /// The number of the text part that holds the value.
 const PART: &str = "0";
@@ -27,18 +28,31 @@ pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
             lacks: "there is no text to choose; give one at least",
         });
     }
-    let messages = generation.prepare().await?;
-    let mut record = Record::begin(&generation).await?;
+    let (mut messages, embedded) = generation.told().await?;
     let cancel = generation.cancel.child_token();
-    let request = Request {
-        settings: generation.options.settings.clone(),
-        provider_options: generation.options.provider_options.clone(),
-        cancel: cancel.clone(),
-        ..Request::new(messages)
+    let begun = async {
+        generation.guard_input(&mut messages, 0).await?;
+        let mut settings = generation.options.settings.clone();
+        settings.keep_request_body |= generation.options.on_exchange.is_some();
+        let provider_options = generation.options.provider_options.clone();
+        let request =
+            Request { settings, provider_options, cancel: cancel.clone(), ..Request::new(messages) };
+        let plan = Plan::of(model.name(), &request);
+        let record = Record::begin(&generation, &plan, embedded.clone()).await?;
+        Ok((request, plan, record))
     };
+    let (request, plan, mut record) = match begun.await {
+        Ok(begun) => begun,
+        Err(error) => {
+            generation.tell_embedded(embedded, &error).await;
+            return Err(error);
+        }
+    };
+    record.asking(plan);
     let clock = generation.runtime.store.clock().clone();
     let spec = ObjectSpec { options: ObjectOptions { clock, ..spec.options.clone() }, ..spec };
-    let writing = Writing { agent: generation.agent.name(), record: &record, out: &out };
+    let guards = generation.options.output_guards.as_deref().unwrap_or_default();
+    let writing = Writing { generation: &generation, guards, record: &record, out: &out };
     let made = tokio::select! {
         made = writing.write(&*model, request, spec) => made,
         lost = record.lost() => {
@@ -50,7 +64,6 @@ pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
         Ok(object) => object,
         Err(error) => return Err(record.fail(error).await),
     };
-    generation.delegated.report(&object.usage);
     let Object { value, json, reply, usage, calls } = object;
     let said = NewMessage {
         model: Some(reply.info.model.clone()),
@@ -76,8 +89,10 @@ pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
 }
 
 /// Where the text of a value goes while it is written.
-struct Writing<'a> {
-    agent: &'a str,
+struct Writing<'a, S> {
+    generation: &'a Generation<S>,
+    /// Where there are some, nothing is handed on before they have seen the whole value.
+    guards: &'a [OutputGuard],
     record: &'a Record,
     out: &'a Out,
 }
@@ -90,14 +105,14 @@ struct Handed {
     text: String,
 }
 
-impl Writing<'_> {
+impl<S: Send + Sync + 'static> Writing<'_, S> {
     async fn write<T: DeserializeOwned>(
         &self,
         model: &dyn LanguageModel,
         request: Request,
         spec: ObjectSpec<T>,
     ) -> Result<Object<T>, AgentError> {
-        let failed = |error| AgentError::Model { agent: self.agent.to_owned(), source: Box::new(error) };
+        let failed = |error| self.generation.model_failed(error);
         self.begin().await?;
         let mut handed = Handed { beginning: 1, ..Handed::default() };
         let mut stream =
@@ -105,12 +120,14 @@ impl Writing<'_> {
         loop {
             let grown = stream.next().await.map(|grown| grown.is_some());
             // What came before an error is kept.
-            self.hand_on(stream.text(), stream.beginnings(), &mut handed).await?;
+            if self.guards.is_empty() {
+                self.hand_on(stream.text(), stream.beginnings(), &mut handed).await?;
+            }
             if !grown.map_err(failed)? {
                 break;
             }
         }
-        let object = stream.finish().await.map_err(failed)?;
+        let object = self.guarded(stream.finish().await.map_err(failed)?).await?;
         // It may have been repaired, or written in a way of which nothing could be shown.
         let is_told = serde_json::from_str::<Value>(&handed.text).is_ok_and(|told| told == object.json);
         if !is_told {
@@ -119,6 +136,26 @@ impl Writing<'_> {
         }
         self.say(UiChunk::TextEnd { id: PART.to_owned(), provider_metadata: None }).await?;
         self.say(UiChunk::FinishStep).await?;
+        Ok(object)
+    }
+
+    /// Lets the guards see a value.
+    async fn guarded<T: DeserializeOwned>(&self, mut object: Object<T>) -> Result<Object<T>, AgentError> {
+        let blocked = |blocked| self.generation.blocked(blocked, "the answer");
+        for guard in self.guards {
+            let text = object.json.to_string();
+            let seen = guard.check(text.clone()).await.map_err(blocked)?;
+            if seen == text {
+                continue;
+            }
+            let json: serde_json::Result<Value> = serde_json::from_str(&seen);
+            let value = json.and_then(|json| Ok((T::deserialize(&json)?, json)));
+            let wrong = |error: serde_json::Error| {
+                let reason = format!("what it has put in the place of the value is of another type: {error}");
+                blocked(Blocked { guard: guard.name(), reason })
+            };
+            (object.value, object.json) = value.map_err(wrong)?;
+        }
         Ok(object)
     }
 

@@ -30,6 +30,24 @@ pub enum Field {
     ProviderOptions,
     /// Who calls.
     Caller,
+    /// The run that calls.
+    Parent,
+    /// Whether another process may go on.
+    Durable,
+    /// Who lets it begin.
+    Admissions,
+    /// Whether a refused prompt is saved.
+    KeepRefusedPrompt,
+    /// What changes steps.
+    PrepareStep,
+    /// What looks at the input.
+    InputGuards,
+    /// What looks at the answer.
+    OutputGuards,
+    /// Who is told of usage.
+    OnUsage,
+    /// Who is told of exchanges.
+    OnExchange,
     /// [`Settings::max_output_tokens`](loomwork_models::Settings::max_output_tokens).
     MaxOutputTokens,
     /// [`Settings::temperature`](loomwork_models::Settings::temperature).
@@ -72,6 +90,15 @@ impl Field {
         Self::Messages,
         Self::ProviderOptions,
         Self::Caller,
+        Self::Parent,
+        Self::Durable,
+        Self::Admissions,
+        Self::KeepRefusedPrompt,
+        Self::PrepareStep,
+        Self::InputGuards,
+        Self::OutputGuards,
+        Self::OnUsage,
+        Self::OnExchange,
         Self::MaxOutputTokens,
         Self::Temperature,
         Self::TopP,
@@ -103,6 +130,15 @@ impl<S> Options<S> {
             Field::Messages => self.messages.is_some(),
             Field::ProviderOptions => !self.provider_options.is_empty(),
             Field::Caller => self.caller.is_some(),
+            Field::Parent => self.parent.is_some(),
+            Field::Durable => self.durable.is_some(),
+            Field::Admissions => self.admissions.is_some(),
+            Field::KeepRefusedPrompt => self.keep_refused_prompt.is_some(),
+            Field::PrepareStep => self.prepare_step.is_some(),
+            Field::InputGuards => self.input_guards.is_some(),
+            Field::OutputGuards => self.output_guards.is_some(),
+            Field::OnUsage => self.on_usage.is_some(),
+            Field::OnExchange => self.on_exchange.is_some(),
             Field::MaxOutputTokens => self.settings.max_output_tokens.is_some(),
             Field::Temperature => self.settings.temperature.is_some(),
             Field::TopP => self.settings.top_p.is_some(),
@@ -133,6 +169,15 @@ impl<S> Options<S> {
             Field::Messages => self.messages = None,
             Field::ProviderOptions => self.provider_options.clear(),
             Field::Caller => self.caller = None,
+            Field::Parent => self.parent = None,
+            Field::Durable => self.durable = None,
+            Field::Admissions => self.admissions = None,
+            Field::KeepRefusedPrompt => self.keep_refused_prompt = None,
+            Field::PrepareStep => self.prepare_step = None,
+            Field::InputGuards => self.input_guards = None,
+            Field::OutputGuards => self.output_guards = None,
+            Field::OnUsage => self.on_usage = None,
+            Field::OnExchange => self.on_exchange = None,
             Field::MaxOutputTokens => self.settings.max_output_tokens = None,
             Field::Temperature => self.settings.temperature = None,
             Field::TopP => self.settings.top_p = None,

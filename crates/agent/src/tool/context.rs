@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::run::{Report, Reports};
 use crate::agent_tool::Delegated;
 use crate::runtime::Runtime;
+use crate::usage::OnUsage;
 
 /// What all calls of a step share: whose they are, and what they may use.
 ///
@@ -49,6 +50,8 @@ pub struct ToolScope {
     pub runtime: Option<Runtime>,
     /// What the agents use that are called as tools: it belongs to this run too.
     pub delegated: Delegated,
+    /// Who is told what agents use that are called as tools, unless they tell somebody else.
+    pub on_usage: Option<OnUsage>,
     /// The files, where there are some.
     pub files: Option<Files>,
     /// The search, where there is one.
@@ -99,6 +102,7 @@ impl ToolScope {
             store: store.clone(),
             runtime: None,
             delegated: Delegated::default(),
+            on_usage: None,
             files: None,
             search: None,
             random: Random::system(),

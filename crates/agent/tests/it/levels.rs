@@ -7,10 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use loomwork_agent::context::{ContextHandler, ContextOptions, ContextValues, EditsRule, Piece};
 use loomwork_agent::{
-    Agent, AgentError, BoxError, Field, LIST_TIMEOUT, Options, Runtime, Tool, ToolContext, ToolInfo,
-    ToolMount, ToolSource, Tools, step_count, tables,
+    Admission, Agent, AgentError, BoxError, Field, Hold, InputGuard, LIST_TIMEOUT, OnExchange, OnUsage,
+    Options, OutputGuard, ParentRun, PrepareStep, Runtime, Tool, ToolContext, ToolInfo, ToolMount,
+    ToolSource, Tools, Verdict, step_count, tables,
 };
-use loomwork_core::{Clock, Fault, Kind, Time};
+use loomwork_core::{Clock, Fault, Kind, RawId, Time};
+use loomwork_messages::RunId;
 use loomwork_messages::threads::NewThread;
 use loomwork_models::{
     Data, Estimator, ImageModel, LanguageModel, Message, MockImages, MockModel, MockReply, ProviderData,
@@ -233,6 +235,11 @@ async fn a_source_has_its_time_to_list_its_tools() {
     assert!(error.to_string().contains("`silent`"), "{error}");
 }
 
+fn parent() -> ParentRun {
+    let run = RunId::from_raw(RawId::from_bytes([9; 16]));
+    ParentRun { run, thread: None, root: run, root_thread: None, depth: 1 }
+}
+
 /// Options that say something of everything.
 fn everything() -> Options {
     let settings = Settings {
@@ -265,6 +272,15 @@ fn everything() -> Options {
         settings,
         provider_options: ProviderData::from_iter([("openai".to_owned(), json!({ "user": "alice" }))]),
         caller: Some("mail".into()),
+        parent: Some(parent()),
+        durable: Some(true),
+        admissions: Some(vec![Admission::before_run("all", |_, _| Ok(Hold::none()))]),
+        keep_refused_prompt: Some(true),
+        prepare_step: Some(PrepareStep::new(|next| async { Ok(next) })),
+        input_guards: Some(vec![InputGuard::new("in", |_| async { Ok(Verdict::Block("no".into())) })]),
+        output_guards: Some(vec![OutputGuard::new("out", |_| async { Ok(Verdict::Block("no".into())) })]),
+        on_usage: Some(OnUsage::new("usage", |_, _| Ok(()))),
+        on_exchange: Some(OnExchange::new("exchange", |_| async { Ok::<_, BoxError>(()) })),
         ..Options::default()
     }
     .without_tool("b")

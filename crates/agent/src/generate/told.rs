@@ -1,7 +1,7 @@
-//! What is settled before anything is stored: the tools and the context.
+//! What the model is told, settled before anything is stored: the tools and the context.
 
 use loomwork_messages::runs::Prompt;
-use loomwork_models::Message;
+use loomwork_models::{Message, ModelName, Usage};
 
 use super::{Generation, inline};
 use crate::context::{self, Asked, Context, ContextError, ContextValues, Given, Shape};
@@ -10,18 +10,20 @@ use crate::runtime::Runtime;
 use crate::tool::{ToolChanges, Tools};
 
 impl<S: Send + Sync + 'static> Generation<S> {
-    /// Settles the tools, and returns what the model is told. A failure here has stored nothing.
-    pub(crate) async fn prepare(&mut self) -> Result<Vec<Message>, AgentError> {
+    /// Settles the tools, and returns what the model is told, with what was used to find it. A failure here has
+    /// stored nothing.
+    pub(crate) async fn told(&mut self) -> Result<(Vec<Message>, Vec<(ModelName, Usage)>), AgentError> {
         let tools = self.tools().await?;
         self.options.tools = Some(tools);
         self.options.tool_changes = ToolChanges::default();
-        let context = self.context(self.values()?).await?;
-        self.denials.clone_from(&context.denials);
+        let mut context = self.context(self.values()?).await?;
+        self.denials = std::mem::take(&mut context.denials);
+        let embedded = std::mem::take(&mut context.embedded);
         let mut messages = context.into_messages();
         if let Some(files) = &self.runtime.files {
             inline(files, &mut messages).await?;
         }
-        Ok(messages)
+        Ok((messages, embedded))
     }
 
     /// Returns the tools, those of sources too.
