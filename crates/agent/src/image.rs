@@ -46,9 +46,11 @@ pub struct ImageReply {
 
 /// Asks for images, and stores them as files of an answer.
 pub(crate) async fn make<S: Send + Sync + 'static>(
-    generation: Generation<S>,
+    mut generation: Generation<S>,
     options: ImageOptions,
 ) -> Result<ImageReply, AgentError> {
+    // There is one step: whoever finds it cut asks again.
+    generation.options.durable = None;
     let agent = || generation.agent.name().to_owned();
     let lacks = |lacks| AgentError::Lacks { agent: agent(), what: "make an image", lacks };
     let model = generation.options.image_model.clone();

@@ -43,11 +43,16 @@
 //! ```
 //!
 //! # Tour
-//! - An [`Agent`] is a plain value; an [`AgentThread`] is its handle of a thread. [`Options`] are said at three
-//!   levels: agent, handle, call.
+//! - An [`Agent`] is a plain value; an [`AgentThread`] is its handle of a thread, an [`AgentOutside`] one of none.
+//!   [`Options`] are said at three levels: agent, handle, call; a [`DryRun`] shows what comes of them.
+//! - Text whole or as a [`TextStream`], values whole or as an [`ObjectStream`] ([`ObjectSpec`] says of which kind),
+//!   images ([`ImageOptions`]).
 //! - A [`Tool`] is an async function, by [`#[tool]`](macro@tool) or by hand; [`run_calls`] runs the calls of a
-//!   step. [`StopWhen`] says when the model is asked no more.
+//!   step. [`StopWhen`] says when the model is asked no more. A [`ToolSource`] lists tools at run time, an
+//!   [`AgentTool`] is another agent, [`record_edit`] and [`recall_edits`] are ready.
 //! - [`context`] builds what the model is told, in pieces that say where they come from.
+//! - [`Admission`] lets calls begin, guards look at what is said, [`OnUsage`] and [`OnExchange`] are told; the
+//!   [`journal`] has each step, the [`outbox`] what handlers have yet to be told.
 //! - A [`Runtime`] is a store, this process's part in its runs and streams, and search and files where there
 //!   are some.
 //!
@@ -103,7 +108,7 @@ pub use guard::{InputGuard, OutputGuard, Passage, Verdict};
 pub use image::{ImageOptions, ImageReply};
 pub use loomwork_macros::tool;
 pub use object::{ObjectReply, ObjectSpec, ObjectStream};
-pub use options::{Field, Options};
+pub use options::{Field, Options, Storage};
 
 pub use prepare::{NextStep, PrepareStep};
 pub use reply::{AgentReply, StepReply, Stored};

@@ -59,8 +59,10 @@ pub struct Options<S = ()> {
     pub context_handler: Option<ContextHandler>,
     /// Counts the tokens of the context. Default: an estimate.
     pub token_counter: Option<Arc<dyn TokenCounter>>,
-    /// Messages that go before the prompt, and are not stored.
+    /// Messages that go before the prompt. Unless [`storage`](Self::storage) says so, they are not stored.
     pub messages: Option<Vec<Message>>,
+    /// What of an answer its thread stores. By default the prompt and the answer.
+    pub storage: Option<Storage>,
     /// Limits, sampling and transport of each call of the model.
     pub settings: Settings,
     /// What single providers shall do with each call, by provider.
@@ -90,6 +92,18 @@ pub struct Options<S = ()> {
     pub unset: Vec<Field>,
 }
 
+/// What of an answer in a thread is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// The prompt and the answer.
+    #[default]
+    PromptAndAnswer,
+    /// The [messages](Options::messages) before the prompt too.
+    All,
+    /// Nothing: the thread is context alone.
+    Nothing,
+}
+
 /// As a derive would, but for the state, which need be neither.
 impl<S> Clone for Options<S> {
     fn clone(&self) -> Self {
@@ -105,6 +119,7 @@ impl<S> Clone for Options<S> {
             context_handler: self.context_handler.clone(),
             token_counter: self.token_counter.clone(),
             messages: self.messages.clone(),
+            storage: self.storage,
             settings: self.settings.clone(),
             provider_options: self.provider_options.clone(),
             caller: self.caller.clone(),
@@ -136,6 +151,7 @@ impl<S> Default for Options<S> {
             context_handler: None,
             token_counter: None,
             messages: None,
+            storage: None,
             settings: Settings::default(),
             provider_options: ProviderData::new(),
             caller: None,
@@ -196,6 +212,7 @@ impl<S> Options<S> {
             context_handler: nearer.context_handler.or(self.context_handler),
             token_counter: nearer.token_counter.or(self.token_counter),
             messages: nearer.messages.or(self.messages),
+            storage: nearer.storage.or(self.storage),
             settings: merged_settings(self.settings, nearer.settings),
             provider_options: merged_providers(self.provider_options, nearer.provider_options),
             caller: nearer.caller.or(self.caller),

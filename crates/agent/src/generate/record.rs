@@ -85,7 +85,7 @@ impl Record {
         let runtime = &generation.runtime;
         let reporter = generation.reporter();
         let admissions = generation.options.admissions.clone().unwrap_or_default();
-        let place = generation.target.thread.map(|thread| OpeningPlace {
+        let place = generation.stored_in().map(|thread| OpeningPlace {
             thread,
             host: runtime.host.id(),
             new: NewRun {
@@ -93,7 +93,7 @@ impl Record {
                 user: generation.target.user.clone(),
                 durable: generation.options.durable.unwrap_or(false),
                 values: generation.options.parent.map(ParentRun::values).unwrap_or_default(),
-                ..NewRun::answering(generation.prompt.clone())
+                ..NewRun::answering(generation.stored_prompt())
             },
             denials: generation.denials.clone(),
             keep_refused: generation.options.keep_refused_prompt.unwrap_or(false),

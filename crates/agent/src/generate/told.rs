@@ -1,11 +1,13 @@
 //! What the model is told, settled before anything is stored: the tools and the context.
 
 use loomwork_messages::runs::Prompt;
+use loomwork_messages::{NewMessage, ThreadId};
 use loomwork_models::{Message, ModelName, Usage};
 
 use super::{Generation, inline};
 use crate::context::{self, Asked, Context, ContextError, ContextValues, Given, Shape};
 use crate::error::AgentError;
+use crate::options::Storage;
 use crate::runtime::Runtime;
 use crate::tool::{ToolChanges, Tools};
 
@@ -24,6 +26,22 @@ impl<S: Send + Sync + 'static> Generation<S> {
             inline(files, &mut messages).await?;
         }
         Ok((messages, embedded))
+    }
+
+    /// Returns the thread that stores the answer, if one does.
+    pub(crate) fn stored_in(&self) -> Option<ThreadId> {
+        self.target.thread.filter(|_| self.options.storage != Some(Storage::Nothing))
+    }
+
+    /// Returns what is stored of what is asked.
+    pub(crate) fn stored_prompt(&self) -> Prompt {
+        match (&self.prompt, self.options.storage) {
+            (Prompt::New(prompt), Some(Storage::All)) => {
+                let before = self.options.messages.iter().flatten().cloned().map(NewMessage::from);
+                Prompt::New(before.chain(prompt.iter().cloned()).collect())
+            }
+            (prompt, _) => prompt.clone(),
+        }
     }
 
     /// Returns the tools, those of sources too.

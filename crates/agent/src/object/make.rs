@@ -28,6 +28,8 @@ pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
             lacks: "there is no text to choose; give one at least",
         });
     }
+    // There is one step: whoever finds it cut asks again.
+    generation.options.durable = None;
     let (mut messages, embedded) = generation.told().await?;
     let cancel = generation.cancel.child_token();
     let begun = async {

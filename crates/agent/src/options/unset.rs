@@ -26,6 +26,8 @@ pub enum Field {
     TokenCounter,
     /// The messages before the prompt.
     Messages,
+    /// What is stored.
+    Storage,
     /// What single providers shall do.
     ProviderOptions,
     /// Who calls.
@@ -88,6 +90,7 @@ impl Field {
         Self::ContextHandler,
         Self::TokenCounter,
         Self::Messages,
+        Self::Storage,
         Self::ProviderOptions,
         Self::Caller,
         Self::Parent,
@@ -128,6 +131,7 @@ impl<S> Options<S> {
             Field::ContextHandler => self.context_handler.is_some(),
             Field::TokenCounter => self.token_counter.is_some(),
             Field::Messages => self.messages.is_some(),
+            Field::Storage => self.storage.is_some(),
             Field::ProviderOptions => !self.provider_options.is_empty(),
             Field::Caller => self.caller.is_some(),
             Field::Parent => self.parent.is_some(),
@@ -167,6 +171,7 @@ impl<S> Options<S> {
             Field::ContextHandler => self.context_handler = None,
             Field::TokenCounter => self.token_counter = None,
             Field::Messages => self.messages = None,
+            Field::Storage => self.storage = None,
             Field::ProviderOptions => self.provider_options.clear(),
             Field::Caller => self.caller = None,
             Field::Parent => self.parent = None,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use loomwork_agent::context::{ContextHandler, ContextOptions, ContextValues, EditsRule, Piece};
 use loomwork_agent::{
     Admission, Agent, AgentError, BoxError, Field, Hold, InputGuard, LIST_TIMEOUT, OnExchange, OnUsage,
-    Options, OutputGuard, ParentRun, PrepareStep, Runtime, Tool, ToolContext, ToolInfo, ToolMount,
+    Options, OutputGuard, ParentRun, PrepareStep, Runtime, Storage, Tool, ToolContext, ToolInfo, ToolMount,
     ToolSource, Tools, Verdict, step_count, tables,
 };
 use loomwork_core::{Clock, Fault, Kind, RawId, Time};
@@ -269,6 +269,7 @@ fn everything() -> Options {
         context_handler: Some(ContextHandler::new(|_, pieces| pieces)),
         token_counter: Some(Arc::new(Estimator)),
         messages: Some(vec![Message::user("before")]),
+        storage: Some(Storage::All),
         settings,
         provider_options: ProviderData::from_iter([("openai".to_owned(), json!({ "user": "alice" }))]),
         caller: Some("mail".into()),
@@ -440,6 +441,41 @@ async fn messages_of_the_caller_go_before_the_prompt_and_are_not_stored() {
     let told: Vec<_> = desk.model.requests()[0].messages.iter().map(Message::text).collect();
     assert_eq!(told, ["Be helpful.", "The shop is closed.", "Is it open?"]);
     assert_eq!(desk.rows(&thread).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_stored_is_said_by_an_option() {
+    let desk = desk().await;
+    let thread = desk.thread(&desk.agent()).await;
+    let asked = |storage| Options {
+        storage: Some(storage),
+        messages: Some(vec![Message::user("before")]),
+        ..Options::default()
+    };
+    let texts = async || desk.rows(&thread).await.iter().map(|row| row.message.text()).collect::<Vec<_>>();
+    thread.generate_text_with("one", asked(Storage::PromptAndAnswer)).await.expect("an answer");
+    assert_eq!(texts().await, ["one", "Done."]);
+    thread.generate_text_with("two", asked(Storage::All)).await.expect("an answer");
+    assert_eq!(texts().await, ["one", "Done.", "before", "two", "Done."]);
+    let unstored = thread.generate_text_with("three", asked(Storage::Nothing)).await.expect("an answer");
+    assert_eq!((texts().await.len(), unstored.stored), (5, None));
+    let told: Vec<_> = desk.model.requests()[2].messages.iter().map(Message::text).collect();
+    assert_eq!(told, ["Be helpful.", "one", "Done.", "before", "two", "Done.", "before", "three"]);
+}
+
+#[tokio::test]
+async fn agents_share_a_thread_each_under_its_name_and_the_handle_says_who_asks() {
+    let desk = desk().await;
+    let thread = desk.thread(&desk.agent()).await;
+    thread.generate_text("one").await.expect("an answer");
+    let other = Agent::new("other", desk.model.clone() as Arc<dyn LanguageModel>);
+    let handle = other.in_thread(&desk.runtime, thread.id()).by_user("bob");
+    handle.generate_text("two").await.expect("an answer");
+    let rows = desk.rows(&thread).await;
+    let by: Vec<_> = rows.iter().map(|row| (row.agent.as_deref(), row.user.as_deref())).collect();
+    let (alice, bob) = (Some("alice"), Some("bob"));
+    assert_eq!(by, [(None, alice), (Some("support"), alice), (None, bob), (Some("other"), bob)]);
+    assert_eq!(desk.model.requests()[1].messages.len(), 3, "the one is told what the other said");
 }
 
 #[test]
