@@ -355,8 +355,8 @@ impl Record {
             _ => StepEnd::Failed,
         };
         let ending = self.ending(end, Some(&error));
-        self.has_ended = true;
         let Some(kept) = &self.kept else {
+            self.has_ended = true;
             if let Err(second) = ending.write(&self.store, None).await {
                 tracing::warn!(run = %self.reporter.run, error = %second, "what a failed answer used was not told");
             }
@@ -369,16 +369,19 @@ impl Record {
             (_, StepEnd::Aborted) => Some((kept.hold, MessageStatus::Aborted, error.failure())),
             _ => Some((kept.hold, MessageStatus::Failed, error.failure())),
         };
-        let fails_here = fails.is_some();
-        match ending.write(&self.store, fails).await.map_err(AgentError::from) {
+        let (run, fails_here) = (kept.run.id, fails.is_some());
+        // Until here, whoever drops it has it ended.
+        let written = ending.write(&self.store, fails).await;
+        self.has_ended = true;
+        match written.map_err(AgentError::from) {
             // Its stream was cut because somebody had ended the run: that is the reason to tell.
             Err(ended @ AgentError::Ended(_)) => return ended,
-            Err(second) => tracing::warn!(run = %kept.run.id, error = %second, "a failed run was not ended"),
+            Err(second) => tracing::warn!(run = %run, error = %second, "a failed run was not ended"),
             Ok(()) => {
                 if let Err(second) = flushed
                     && fails_here
                 {
-                    tracing::warn!(run = %kept.run.id, error = %second, "the rest of a failed run was not stored");
+                    tracing::warn!(run = %run, error = %second, "the rest of a failed run was not stored");
                 }
             }
         }
