@@ -296,7 +296,6 @@ impl Record {
     ) -> Result<(), AgentError> {
         let ending = self.ending_of(&messages, goes_on);
         let used = ending.closing.usage.clone();
-        self.reporter.delegated.report(&used);
         let (plan, number) = {
             let attempt = self.attempt();
             (attempt.plan.with(&messages), attempt.step + 1)
@@ -343,6 +342,7 @@ impl Record {
 
     /// Goes on to the next attempt; without one the answer is complete.
     fn go_on(&mut self, next: Option<Attempt>, used: &Usage) {
+        self.reporter.delegated.report(used);
         self.total += used;
         self.has_ended = next.is_none();
         if let Some(next) = next {
@@ -359,8 +359,8 @@ impl Record {
         };
         let ending = self.ending(end, Some(&error));
         self.reporter.delegated.report(&ending.closing.usage);
-        self.has_ended = true;
         let Some(kept) = &self.kept else {
+            self.has_ended = true;
             if let Err(second) = ending.write(&self.store, None).await {
                 tracing::warn!(run = %self.reporter.run, error = %second, "what a failed answer used was not told");
             }
@@ -373,16 +373,19 @@ impl Record {
             (_, StepEnd::Aborted) => Some((kept.hold, MessageStatus::Aborted, error.failure())),
             _ => Some((kept.hold, MessageStatus::Failed, error.failure())),
         };
-        let fails_here = fails.is_some();
-        match ending.write(&self.store, fails).await.map_err(AgentError::from) {
+        let (run, fails_here) = (kept.run.id, fails.is_some());
+        // Until here, whoever drops it has it ended.
+        let written = ending.write(&self.store, fails).await;
+        self.has_ended = true;
+        match written.map_err(AgentError::from) {
             // Its stream was cut because somebody had ended the run: that is the reason to tell.
             Err(ended @ AgentError::Ended(_)) => return ended,
-            Err(second) => tracing::warn!(run = %kept.run.id, error = %second, "a failed run was not ended"),
+            Err(second) => tracing::warn!(run = %run, error = %second, "a failed run was not ended"),
             Ok(()) => {
                 if let Err(second) = flushed
                     && fails_here
                 {
-                    tracing::warn!(run = %kept.run.id, error = %second, "the rest of a failed run was not stored");
+                    tracing::warn!(run = %run, error = %second, "the rest of a failed run was not stored");
                 }
             }
         }

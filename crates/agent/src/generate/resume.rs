@@ -19,7 +19,7 @@ use crate::journal;
 use crate::reply::{AgentReply, StepReply};
 use crate::spans;
 use crate::tables::{CallRow, StepId};
-use crate::tool::{CallEnd, Outcome};
+use crate::tool::{CallEnd, Outcome, ParentRun};
 
 /// What is known of a run before it goes on.
 #[derive(Debug, Default)]
@@ -59,6 +59,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let prompt = row.prompt.ok_or(RunError::NoPrompt { thread: row.thread });
         self.prompt = Prompt::Message(prompt.map_err(loomwork_store::Error::from)?);
         self.target.user.clone_from(&row.user);
+        self.options.parent = self.options.parent.or_else(|| ParentRun::of(&row));
         let span = spans::invoke_agent(&self);
         let answered = self.take_up(run, &out).instrument(span.clone()).await;
         spans::agent_ended(&span, &answered);

@@ -10,6 +10,8 @@ use loomwork_store::{Error, Memory, Page, Row, Store, Table};
 use loomwork_testkit::soon;
 use serde::{Deserialize, Serialize};
 
+use super::chaos::Held;
+
 /// One line of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "bills", id = "bill")]
@@ -32,7 +34,7 @@ impl Office {
         let clock = Clock::manual(Time::from_millis(1_700_000_000_000));
         let builder = Store::builder(Memory::new()).clock(clock.clock()).random(Random::seeded(7));
         let builder = builder.tables(tables()).tables(loomwork_rate_limiter::tables());
-        let store = builder.tables([Bill::table()]).open().await.expect("the store opens");
+        let store = builder.tables([Bill::table(), Held::table()]).open().await.expect("the store opens");
         let runtime = Runtime::start(&store).await.expect("it starts");
         Self { runtime, clock, model: Arc::new(MockModel::new(replies)) }
     }

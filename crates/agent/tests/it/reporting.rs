@@ -191,7 +191,7 @@ async fn what_is_embedded_for_a_search_is_told() {
     let runtime = office.runtime.clone().with_search(search);
     let heard = Heard::default();
     let options = SearchOptions { vector: true.into(), ..SearchOptions::default() };
-    let context = ContextOptions { search: options.into(), ..ContextOptions::default() };
+    let context = ContextOptions { search: options, ..ContextOptions::default() };
     let agent = office.agent().context(context).on_usage(heard.handler());
     let thread = office.thread(&agent).await;
     agent.in_thread(&runtime, thread.id()).generate_text("Where is it?").await.expect("an answer");
