@@ -51,14 +51,19 @@
 //!   step. [`StopWhen`] says when the model is asked no more. A [`ToolSource`] lists tools at run time, an
 //!   [`AgentTool`] is another agent, [`record_edit`] and [`recall_edits`] are ready.
 //! - [`context`] builds what the model is told, in pieces that say where they come from.
-//! - [`Admission`] lets calls begin, guards look at what is said, [`OnUsage`] and [`OnExchange`] are told; the
-//!   [`journal`] has each step, the [`outbox`] what handlers have yet to be told.
+//! - [`OnUsage`] and [`OnExchange`] hear what models used and said, from the commit of the step or the [`outbox`].
+//!   An [`Admission`] lets runs and calls begin. [`PrepareStep`] changes steps; an [`InputGuard`] stands before the
+//!   model, an [`OutputGuard`] before the user.
+//! - The [`journal`] says what each step and each call of a run did, and when.
 //! - A [`Runtime`] is a store, this process's part in its runs and streams, and search and files where there
 //!   are some.
 //!
 //! # Guarantees
 //! - **A step is a commit.** Its messages, the next pending one and the end of its stream are one transaction. A
 //!   step that cannot be stored is a failed answer, and is told.
+//! - **What has ended is not repeated.** Results of tools are committed as they come, and so is the model's answer
+//!   before its tools run; who takes a durable run up goes on from there.
+//! - **Usage is told once for each attempt**, however it ended, and whatever handlers do.
 //! - **What came is kept.** However an answer ends, its message holds what was streamed, and says why it ended.
 //! - **An abort reaches tools**, from any process.
 //! - **A tool's failure is the model's to read**, and ends nothing.

@@ -18,7 +18,7 @@ use crate::exchange::Exchange;
 use crate::usage::UsageEvent;
 
 /// How often a handler is told before it is given up.
-pub const ATTEMPTS: u32 = 12;
+pub const ATTEMPTS: u32 = 16;
 
 /// The id of a row.
 pub type OutboxId = Id<OutboxRow>;

@@ -27,7 +27,7 @@ const TAKEN: Duration = Duration::from_secs(150);
 /// How many async handlers run at a time.
 const AT_A_TIME: usize = 8;
 
-/// The pauses between attempts: from a second to an hour, so that a handler has most of a working day.
+/// The pauses between attempts: from a second to an hour, so that all of them take a working day.
 const PAUSES: RetryPolicy = RetryPolicy {
     attempts: ATTEMPTS,
     initial: Duration::from_secs(1),
