@@ -50,8 +50,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let reply = answer.finish().await?;
     println!("\n[{} steps, {} tokens]", reply.steps.len(), reply.usage.total());
 
-    let (person, _) = thread.generate_object::<Person>("Ada Lovelace was 36 years old.").await?;
-    println!("[a value: {} is {}]", person.value.name, person.value.age);
+    let person: Person = thread.generate_object("Ada Lovelace was 36 years old.").await?.object;
+    println!("[a value: {} is {}]", person.name, person.age);
 
     let id = thread.id();
     let page = runtime.store().query(move |tx| view(tx, id, &List::newest(20))).await?;

@@ -1,10 +1,14 @@
 //! Why a generation fails.
 
-use loomwork_core::{Fault, Kind};
-use loomwork_messages::Failure;
-use loomwork_messages::runs::RunError;
+use std::time::Duration;
 
+use loomwork_core::{Fault, Kind};
+use loomwork_messages::runs::RunError;
+use loomwork_messages::{Failure, MessageId};
+
+use crate::admission::Refused;
 use crate::context::ContextError;
+use crate::tool::{BoxError, ToolsError};
 
 /// Why a generation has failed. What it had made is stored by then.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +41,63 @@ pub enum AgentError {
         /// The agent.
         agent: String,
     },
+    /// A limit or budget does not let it be asked. `retry_after` says how long to wait, if waiting helps.
+    #[error("agent {agent:?} was refused by {admission}: {source}")]
+    Refused {
+        /// The agent.
+        agent: String,
+        /// The admission that refused.
+        admission: &'static str,
+        /// How long to wait.
+        retry_after: Option<Duration>,
+        /// The prompt, if it is stored: it can be answered later.
+        prompt: Option<MessageId>,
+        /// What the admission says, as its own type too.
+        #[source]
+        source: Box<loomwork_store::Error>,
+    },
+    /// A guard does not let something pass. What it has blocked is stored nowhere but in the prompt.
+    #[error("{guard} does not let {what} of agent {agent:?} pass: {reason}")]
+    Blocked {
+        /// The agent.
+        agent: String,
+        /// The guard.
+        guard: &'static str,
+        /// What it has blocked: the input or the answer.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// What changes steps before they are made has failed.
+    #[error("step {step} of agent {agent:?} could not be prepared: {source}")]
+    Prepare {
+        /// The agent.
+        agent: String,
+        /// The number of the step.
+        step: usize,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// The tools cannot be offered together, or not be listed; nothing was stored.
+    #[error("the tools of agent {agent:?} cannot be offered: {source}")]
+    Tools {
+        /// The agent.
+        agent: String,
+        /// Why.
+        #[source]
+        source: Box<ToolsError>,
+    },
+    /// Something is asked for without what it needs; nothing was stored.
+    #[error("agent {agent:?} cannot {what}: {lacks}")]
+    Lacks {
+        /// The agent.
+        agent: String,
+        /// What it was to do.
+        what: &'static str,
+        /// What is missing, and where it comes from.
+        lacks: &'static str,
+    },
     /// The store refused or failed.
     #[error(transparent)]
     Store(loomwork_store::Error),
@@ -53,9 +114,20 @@ impl From<loomwork_store::Error> for AgentError {
 }
 
 impl AgentError {
+    pub(crate) fn refused(agent: &str, refused: Refused, prompt: Option<MessageId>) -> Self {
+        let Refused { admission, source } = refused;
+        let retry_after = match source.kind() {
+            Kind::Limited { wait } => Some(wait),
+            _ => None,
+        };
+        Self::Refused { agent: agent.to_owned(), admission, retry_after, prompt, source }
+    }
+
     /// Returns what is stored of it with the message that it cut.
     pub(crate) fn failure(&self) -> Failure {
         match self {
+            Self::Refused { .. } => Failure::new("refused", self.to_string()),
+            Self::Blocked { .. } => Failure::new("blocked", self.to_string()),
             Self::Model { source, .. } => {
                 let mut failure = Failure::new(source.kind().as_str(), source.message());
                 let mut tell = |name: &str, value: Option<serde_json::Value>| {
@@ -81,7 +153,11 @@ impl Fault for AgentError {
             Self::Model { source, .. } => Fault::kind(source.as_ref()),
             Self::Context { source, .. } => Fault::kind(source.as_ref()),
             Self::Ended(error) => Fault::kind(error.as_ref()),
-            Self::NoModel { .. } => Kind::Invalid,
+            Self::Refused { source, .. } => source.kind(),
+            Self::Tools { source, .. } => Fault::kind(source.as_ref()),
+            Self::NoModel { .. } | Self::Lacks { .. } => Kind::Invalid,
+            Self::Blocked { .. } => Kind::Denied,
+            Self::Prepare { .. } => Kind::Internal,
             Self::Store(error) => error.kind(),
         }
     }

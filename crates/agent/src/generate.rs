@@ -1,25 +1,42 @@
 //! The loop over a model: one owner, and a commit behind each step.
 
+mod attempt;
+mod cut;
+mod deny;
+mod ending;
 mod files;
+mod opening;
 mod record;
+mod report;
+mod resume;
 mod step;
+mod told;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use loomwork_core::{Random, RawId};
 use loomwork_messages::runs::Prompt;
 use loomwork_messages::{NewMessage, RunId, ThreadId, UiChunk};
-use loomwork_models::{LanguageModel, Message, Usage};
+use loomwork_models::{LanguageModel, Message, ModelName, Usage};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::agent::Agent;
-use crate::context::{self, Asked, Given, Shape};
+use crate::agent_tool::Delegated;
+use crate::context::Denial;
 use crate::error::AgentError;
 use crate::options::Options;
 use crate::reply::{AgentReply, StepReply};
 use crate::runtime::Runtime;
+use crate::spans;
+pub(crate) use attempt::Plan;
+pub(crate) use cut::settle_cut;
+pub(crate) use files::inline;
 pub(crate) use record::Record;
+use report::Reporter;
+use resume::Known;
 use step::Made;
 
 /// Where an answer goes.
@@ -42,6 +59,10 @@ pub(crate) struct Generation<S> {
     pub(crate) cancel: CancellationToken,
     /// Stands for the run of an answer that nothing stores: what its tools do is told apart by it.
     pub(crate) unstored: RunId,
+    /// What agents use that this one calls as tools.
+    pub(crate) delegated: Delegated,
+    /// What the context denies, to be stored with the prompt.
+    pub(crate) denials: Vec<Denial>,
 }
 
 /// Where the chunks of an answer go besides its stream.
@@ -60,18 +81,61 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let random = Random::system();
         let unstored = (u128::from(random.u64()) << 64) | u128::from(random.u64());
         let unstored = RunId::from_raw(RawId::from_bytes(unstored.to_be_bytes()));
-        Self { agent, runtime, target, prompt, options, cancel: CancellationToken::new(), unstored }
+        Self {
+            agent,
+            runtime,
+            target,
+            prompt,
+            options,
+            cancel: CancellationToken::new(),
+            unstored,
+            delegated: Delegated::default(),
+            denials: Vec::new(),
+        }
     }
 
     /// Makes the answer.
-    pub(crate) async fn run(self, out: Out) -> Result<AgentReply, AgentError> {
-        let model = self.model()?;
-        let mut messages = self.context().await?;
-        let mut record = Record::begin(&self).await?;
-        let mut steps: Vec<StepReply> = Vec::new();
+    pub(crate) async fn run(mut self, out: Out) -> Result<AgentReply, AgentError> {
+        let span = spans::invoke_agent(&self);
+        let answered = async {
+            let (mut messages, embedded) = self.told().await?;
+            let begun = async {
+                let first = self.prepare(&mut messages, 0, &[]).await?;
+                let record = Record::begin(&self, &first.plan, embedded.clone()).await?;
+                Ok((first, record))
+            };
+            let (first, record) = match begun.await {
+                Ok(begun) => begun,
+                Err(error) => {
+                    self.tell_embedded(embedded, &error).await;
+                    return Err(error);
+                }
+            };
+            self.go_on(record, messages, Known::default(), first, &out).await
+        };
+        let answered = answered.instrument(span.clone()).await;
+        spans::agent_ended(&span, &answered);
+        answered
+    }
+
+    /// Makes step by step, from the one that is prepared on.
+    async fn go_on(
+        &self,
+        mut record: Record,
+        mut messages: Vec<Message>,
+        known: Known,
+        first: step::Prepared<S>,
+        out: &Out,
+    ) -> Result<AgentReply, AgentError> {
+        let Known { mut steps, mut begun } = known;
         let mut usage = Usage::default();
+        for step in &steps {
+            usage += &step.usage;
+        }
+        let mut prepared = first;
         loop {
-            let made = match self.step(&*model, &messages, &record, steps.len(), &out).await {
+            let checked = messages.len();
+            let made = match self.step(prepared, &record, steps.len(), begun.take(), out).await {
                 Ok(made) => made,
                 Err(error) => return Err(record.fail(error).await),
             };
@@ -85,9 +149,20 @@ impl<S: Send + Sync + 'static> Generation<S> {
             if !goes_on {
                 break;
             }
+            let next = async {
+                let next = self.prepare(&mut messages, checked, &steps).await?;
+                record.admit(&next.plan).await?;
+                Ok(next)
+            };
+            prepared = match next.await {
+                Ok(next) => next,
+                Err(error) => return Err(record.fail(error).await),
+            };
         }
+        self.tell_unread(&steps);
         let text = steps.last().map(StepReply::text).unwrap_or_default();
-        Ok(AgentReply { text, steps, usage, stored: record.stored() })
+        let (delegated, stored) = (self.delegated.usage(), record.stored());
+        Ok(AgentReply { text, steps, usage, delegated, stored })
     }
 
     pub(crate) fn model(&self) -> Result<Arc<dyn LanguageModel>, AgentError> {
@@ -95,26 +170,37 @@ impl<S: Send + Sync + 'static> Generation<S> {
         self.options.model.clone().ok_or_else(none)
     }
 
-    /// Builds what the model is asked. A failure here has stored nothing.
-    pub(crate) async fn context(&self) -> Result<Vec<Message>, AgentError> {
-        let failed =
-            |error| AgentError::Context { agent: self.agent.name().to_owned(), source: Box::new(error) };
-        let values = self.options.context.clone().resolve().map_err(failed)?;
-        let (prompt, said) = match &self.prompt {
-            Prompt::Message(prompt) => (Some(*prompt), Vec::new()),
-            Prompt::New(messages) => (None, messages.iter().map(|new| new.message.clone()).collect()),
-        };
-        let asked =
-            Asked { thread: self.target.thread, user: self.target.user.clone(), prompt, query: None, values };
-        let instructions = self.options.instructions.iter().map(Message::system).collect();
-        let given = Given { instructions, messages: Vec::new(), prompt: said };
-        let Runtime { store, search, files, .. } = &self.runtime;
-        let built = context::build(store, search.as_ref(), &asked, given, &Shape::default()).await;
-        let mut messages = built.map_err(failed)?.into_messages();
-        if let Some(files) = files {
-            files::inline(files, &mut messages).await?;
+    /// Returns who is told of the answer's calls. The run of one in a thread is known when that has begun.
+    pub(crate) fn reporter(&self) -> Reporter {
+        let Options { on_usage, on_exchange, parent, .. } = &self.options;
+        if let Some(on_usage) = on_usage {
+            self.runtime.outbox.know(on_usage.clone());
         }
-        Ok(messages)
+        if let Some(on_exchange) = on_exchange {
+            self.runtime.outbox.know(on_exchange.clone());
+        }
+        Reporter {
+            run: self.unstored,
+            root: parent.map_or(self.unstored, |parent| parent.root),
+            thread: self.target.thread,
+            user: self.target.user.clone(),
+            agent: self.agent.name.clone(),
+            on_usage: on_usage.clone(),
+            on_exchange: on_exchange.clone(),
+            delegated: self.delegated.clone(),
+        }
+    }
+
+    /// Tells what embedding used for an answer that has not begun. A refusal has told it already.
+    pub(crate) async fn tell_embedded(&self, embedded: Vec<(ModelName, Usage)>, error: &AgentError) {
+        if embedded.is_empty() || matches!(error, AgentError::Refused { .. }) {
+            return;
+        }
+        let reporter = self.reporter();
+        let told = self.runtime.store.mutate(move |tx| reporter.embedded(tx, &embedded));
+        if let Err(error) = told.await {
+            tracing::warn!(agent = %self.agent.name, %error, "what embedding used was not told");
+        }
     }
 
     /// Whether the model is called again: it has called tools, all of them have answered, and no condition
@@ -125,5 +211,22 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let has_called = !last.calls.is_empty();
         let have_answered = last.calls.iter().all(|call| call.result.is_some());
         has_called && have_answered && !stop_when.is_met(steps)
+    }
+
+    /// Says, once for an agent, that nobody reads what its tools returned: that is seldom meant.
+    fn tell_unread(&self, steps: &[StepReply]) {
+        let has_results =
+            steps.last().is_some_and(|step| step.calls.iter().any(|call| call.result.is_some()));
+        if self.options.stop_when.is_some()
+            || !has_results
+            || self.agent.is_told.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        tracing::warn!(
+            agent = self.agent.name(),
+            "an answer ends behind its first step, with results of tools that the model has not read; give the \
+             agent a stop condition, such as `step_count(5)`, so that it goes on"
+        );
     }
 }

@@ -43,17 +43,27 @@
 //! ```
 //!
 //! # Tour
-//! - An [`Agent`] is a plain value; an [`AgentThread`] is its handle of a thread. [`Options`] are said at three
-//!   levels: agent, handle, call.
+//! - An [`Agent`] is a plain value; an [`AgentThread`] is its handle of a thread, an [`AgentOutside`] one of none.
+//!   [`Options`] are said at three levels: agent, handle, call; a [`DryRun`] shows what comes of them.
+//! - Text whole or as a [`TextStream`], values whole or as an [`ObjectStream`] ([`ObjectSpec`] says of which kind),
+//!   images ([`ImageOptions`]).
 //! - A [`Tool`] is an async function, by [`#[tool]`](macro@tool) or by hand; [`run_calls`] runs the calls of a
-//!   step. [`StopWhen`] says when the model is asked no more.
+//!   step. [`StopWhen`] says when the model is asked no more. A [`ToolSource`] lists tools at run time, an
+//!   [`AgentTool`] is another agent, [`record_edit`] and [`recall_edits`] are ready.
 //! - [`context`] builds what the model is told, in pieces that say where they come from.
+//! - [`OnUsage`] and [`OnExchange`] hear what models used and said, from the commit of the step or the [`outbox`].
+//!   An [`Admission`] lets runs and calls begin. [`PrepareStep`] changes steps; an [`InputGuard`] stands before the
+//!   model, an [`OutputGuard`] before the user.
+//! - The [`journal`] says what each step and each call of a run did, and when.
 //! - A [`Runtime`] is a store, this process's part in its runs and streams, and search and files where there
 //!   are some.
 //!
 //! # Guarantees
 //! - **A step is a commit.** Its messages, the next pending one and the end of its stream are one transaction. A
 //!   step that cannot be stored is a failed answer, and is told.
+//! - **What has ended is not repeated.** Results of tools are committed as they come, and so is the model's answer
+//!   before its tools run; who takes a durable run up goes on from there.
+//! - **Usage is told once for each attempt**, however it ended, and whatever handlers do.
 //! - **What came is kept.** However an answer ends, its message holds what was streamed, and says why it ended.
 //! - **An abort reaches tools**, from any process.
 //! - **A tool's failure is the model's to read**, and ends nothing.
@@ -62,35 +72,63 @@
 //! One step is made unless a condition says otherwise; model calls are tried twice more; tools are not, unless they
 //! say that they are idempotent; tools are part of the context.
 
+mod admission;
 mod agent;
+mod agent_tool;
 pub mod context;
+mod dry_run;
+mod edit_tools;
 mod error;
+mod estimate;
+mod exchange;
 mod generate;
+mod guard;
+mod handled;
+mod hooks;
+mod image;
+pub mod journal;
 mod object;
 mod options;
+pub mod outbox;
+mod prepare;
 mod reply;
 mod runtime;
 mod spans;
 mod stop;
 mod stream;
+mod tables;
 mod thread;
 mod tool;
+mod usage;
 
+pub use admission::{Admission, Hold, PlannedCall};
 pub use agent::Agent;
+pub use agent_tool::{AgentTool, Delegated, Home, MAX_AGENT_DEPTH, PARENT, Task};
+pub use dry_run::DryRun;
+pub use edit_tools::{RECALLED, recall_edits, record_edit};
 pub use error::AgentError;
-
+pub use estimate::estimate;
+pub use exchange::{Exchange, MAX_EXCHANGE_BYTES, OnExchange};
+pub use guard::{InputGuard, OutputGuard, Passage, Verdict};
+pub use image::{ImageOptions, ImageReply};
 pub use loomwork_macros::tool;
-pub use options::Options;
+pub use object::{ObjectReply, ObjectSpec, ObjectStream};
+pub use options::{Field, Options, Storage};
+
+pub use prepare::{NextStep, PrepareStep};
 pub use reply::{AgentReply, StepReply, Stored};
 pub use runtime::{Runtime, tables};
 pub use stop::{StopWhen, has_successful_tool_call, step_count};
 pub use stream::{TextStream, UNREAD_CHUNKS};
-pub use thread::AgentThread;
+pub use tables::{CallRow, StepEnd, StepId, StepRow};
+pub use thread::{AgentHandle, AgentOutside, AgentThread, Outside};
 pub use tool::{
     Approval, BoxError, CANCEL_GRACE, CallEnd, Calls, DEFAULT_TIMEOUT, IntoTool, IntoToolOutput, Json,
-    MAX_TOOL_NAME, Outcome, ParentRun, RequestedCall, Tool, ToolContext, ToolError, ToolEvent, ToolInfo,
-    ToolLayer, ToolPolicy, ToolScope, ToolSource, Tools, ToolsError, UNREAD_EVENTS, run_calls,
+    LIST_TIMEOUT, MAX_TOOL_NAME, Outcome, ParentRun, RequestedCall, Tool, ToolChanges, ToolContext,
+    ToolError, ToolEvent, ToolInfo, ToolLayer, ToolMount, ToolPolicy, ToolScope, ToolSource, Tools,
+    ToolsError, UNREAD_EVENTS, run_calls,
 };
+pub use usage::{OnUsage, UsageEvent, UsageKind};
 
 /// What the expansion of [`#[tool]`](macro@tool) stands on.
 #[doc(hidden)]

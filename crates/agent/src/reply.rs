@@ -14,6 +14,8 @@ pub struct AgentReply {
     pub steps: Vec<StepReply>,
     /// What all calls of the model used together.
     pub usage: Usage,
+    /// What the agents used that were called as tools, at any depth.
+    pub delegated: Usage,
     /// What was stored; nothing for an answer outside of threads.
     pub stored: Option<Stored>,
 }

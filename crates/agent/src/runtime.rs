@@ -11,6 +11,11 @@ use loomwork_search::Search;
 use loomwork_store::engine::Engine;
 use loomwork_store::{Builder, Error, Result, Store, TableDef};
 
+use crate::generate::settle_cut;
+use crate::journal;
+use crate::outbox::{Handler, Outbox};
+use crate::tables::own;
+
 /// What agents run on: a store, the process's part in its runs and streams, and search and files where there
 /// are some. A clone is the same.
 #[derive(Clone, Debug)]
@@ -20,12 +25,13 @@ pub struct Runtime {
     pub(crate) live: Live,
     pub(crate) search: Option<Search>,
     pub(crate) files: Option<Files>,
+    pub(crate) outbox: Outbox,
     pub(crate) tasks: Tasks,
 }
 
 /// Returns all tables that agents need: their own, and those of messages, search, files and jobs.
 pub fn tables() -> Vec<TableDef> {
-    let tables = loomwork_messages::tables().into_iter().chain(loomwork_search::tables());
+    let tables = own().into_iter().chain(loomwork_messages::tables()).chain(loomwork_search::tables());
     tables.chain(loomwork_files::tables()).chain(loomwork_workpool::tables()).collect()
 }
 
@@ -59,10 +65,13 @@ impl Runtime {
         let tasks = Tasks::new();
         let host = Host::start(store, &tasks).await?;
         let live = Live::start(store, &tasks);
-        for upkeep in [streams::upkeep(), deletion::upkeep(), fork::upkeep()] {
+        for upkeep in [streams::upkeep(), deletion::upkeep(), fork::upkeep(), journal::upkeep()] {
             store.start_upkeep(&tasks, upkeep);
         }
-        Ok(Self { store: store.clone(), host, live, search: None, files: None, tasks })
+        let outbox = Outbox::start(store, &tasks);
+        let of_cut = store.clone();
+        tasks.spawn("steps of dead processes", |shutdown| settle_cut(of_cut, shutdown));
+        Ok(Self { store: store.clone(), host, live, search: None, files: None, outbox, tasks })
     }
 
     /// Gives agents a search over what was said.
@@ -76,6 +85,16 @@ impl Runtime {
     pub fn with_files(self, files: Files) -> Self {
         let live = self.live.with_files(files.clone());
         Self { files: Some(files), live, ..self }
+    }
+
+    /// Makes handlers known before an agent that has them is asked something here: so what a process that is gone
+    /// has left for them in the [outbox](crate::outbox) is told.
+    #[must_use]
+    pub fn with_handlers(self, handlers: impl IntoIterator<Item = Handler>) -> Self {
+        for handler in handlers {
+            self.outbox.know(handler);
+        }
+        self
     }
 
     /// Returns the store.

@@ -1,6 +1,8 @@
 //! An answer as it comes.
 
-use loomwork_core::Kind;
+use std::future::Future;
+
+use loomwork_core::{Kind, Tasks};
 use loomwork_messages::UiChunk;
 use loomwork_store::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -18,32 +20,12 @@ pub const UNREAD_CHUNKS: usize = 256;
 /// The answer is made in the background: dropping this loses nothing, and does not stop it. Who reads
 /// slowly slows it down.
 #[derive(Debug)]
-pub struct TextStream {
-    chunks: mpsc::Receiver<UiChunk>,
-    reply: oneshot::Receiver<Result<AgentReply, AgentError>>,
-    cancel: CancellationToken,
-}
+pub struct TextStream(Answering<AgentReply>);
 
 impl TextStream {
     pub(crate) fn start<S: Send + Sync + 'static>(generation: Generation<S>) -> Self {
-        let (out, chunks) = mpsc::channel(UNREAD_CHUNKS);
-        let (done, reply) = oneshot::channel();
-        let cancel = generation.cancel.clone();
-        let tasks = generation.runtime.tasks.clone();
-        tasks.spawn("answer", move |shutdown| async move {
-            let cancel = generation.cancel.clone();
-            let mut answering = std::pin::pin!(generation.run(Some(out)));
-            let answered = tokio::select! {
-                answered = &mut answering => answered,
-                () = shutdown.requested() => {
-                    cancel.cancel();
-                    answering.await
-                }
-            };
-            // Nobody may wait for it.
-            let _ = done.send(answered);
-        });
-        Self { chunks, reply, cancel }
+        let (tasks, cancel) = (generation.runtime.tasks.clone(), generation.cancel.clone());
+        Self(Answering::start(&tasks, cancel, |out| generation.run(Some(out))))
     }
 
     /// Returns the next chunk; `None` behind the last one.
@@ -51,7 +33,7 @@ impl TextStream {
     /// # Cancel safety
     /// Nothing is lost when it is dropped.
     pub async fn next(&mut self) -> Option<UiChunk> {
-        self.chunks.recv().await
+        self.0.next().await
     }
 
     /// Returns the next piece of text; `None` behind the last one. Thoughts and tools are passed over.
@@ -68,14 +50,63 @@ impl TextStream {
 
     /// Calls the answer off; what came is stored.
     pub fn abort(&self) {
-        self.cancel.cancel();
+        self.0.abort();
     }
 
     /// Returns the whole answer when it is complete, whether its chunks were read or not.
     ///
     /// # Errors
-    /// As [`generate_text`](crate::AgentThread::generate_text).
-    pub async fn finish(mut self) -> Result<AgentReply, AgentError> {
+    /// As [`generate_text`](crate::AgentHandle::generate_text).
+    pub async fn finish(self) -> Result<AgentReply, AgentError> {
+        self.0.finish().await
+    }
+}
+
+/// An answer that is made in the background, and its chunks.
+#[derive(Debug)]
+pub(crate) struct Answering<R> {
+    chunks: mpsc::Receiver<UiChunk>,
+    reply: oneshot::Receiver<Result<R, AgentError>>,
+    cancel: CancellationToken,
+}
+
+impl<R: Send + 'static> Answering<R> {
+    /// Begins to answer; `cancel` calls the answer off.
+    pub(crate) fn start<F>(
+        tasks: &Tasks,
+        cancel: CancellationToken,
+        make: impl FnOnce(mpsc::Sender<UiChunk>) -> F,
+    ) -> Self
+    where
+        F: Future<Output = Result<R, AgentError>> + Send + 'static,
+    {
+        let (out, chunks) = mpsc::channel(UNREAD_CHUNKS);
+        let (done, reply) = oneshot::channel();
+        // It is large, and would be moved from hand to hand.
+        let (mut making, stop) = (Box::pin(make(out)), cancel.clone());
+        tasks.spawn("answer", move |shutdown| async move {
+            let made = tokio::select! {
+                made = &mut making => made,
+                () = shutdown.requested() => {
+                    stop.cancel();
+                    making.await
+                }
+            };
+            // Nobody may wait for it.
+            let _ = done.send(made);
+        });
+        Self { chunks, reply, cancel }
+    }
+
+    pub(crate) async fn next(&mut self) -> Option<UiChunk> {
+        self.chunks.recv().await
+    }
+
+    pub(crate) fn abort(&self) {
+        self.cancel.cancel();
+    }
+
+    pub(crate) async fn finish(mut self) -> Result<R, AgentError> {
         self.chunks.close();
         let gone = |_| Error::message(Kind::Cancelled, "the answer ended with its process");
         self.reply.await.map_err(gone)?

@@ -1,36 +1,55 @@
-//! An agent's handle of a thread.
+//! An agent's handle of a thread, and of none.
 
-use loomwork_messages::ThreadId;
 use loomwork_messages::runs::Prompt;
-use loomwork_models::{Object, ObjectOptions};
+use loomwork_messages::{RunId, ThreadId};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::agent::Agent;
+use crate::dry_run::DryRun;
 use crate::error::AgentError;
 use crate::generate::{Generation, Target};
-use crate::object;
+use crate::image::{self, ImageOptions, ImageReply};
+use crate::object::{self, ObjectReply, ObjectSpec, ObjectStream};
 use crate::options::Options;
-use crate::reply::{AgentReply, Stored};
+use crate::reply::AgentReply;
 use crate::runtime::Runtime;
 use crate::stream::TextStream;
 
-/// An agent in a thread: what it is asked and what it answers is stored there.
+/// An agent, and where it is asked: in a thread ([`AgentThread`]), which stores what is asked and answered, or
+/// [outside](AgentOutside) of threads, where nothing is stored. A clone is cheap.
 #[derive(Debug)]
-pub struct AgentThread<S = ()> {
-    pub(crate) agent: Agent<S>,
-    pub(crate) runtime: Runtime,
-    pub(crate) thread: ThreadId,
-    pub(crate) user: Option<String>,
-    pub(crate) options: Options<S>,
+pub struct AgentHandle<S, At> {
+    agent: Agent<S>,
+    runtime: Runtime,
+    at: At,
+    user: Option<String>,
+    options: Options<S>,
 }
 
-impl<S> Clone for AgentThread<S> {
+/// An agent in a thread: what it is asked and what it answers is stored there.
+pub type AgentThread<S = ()> = AgentHandle<S, ThreadId>;
+
+/// An agent outside of threads: nothing is stored. For a user, the context may be searched for in their threads; for
+/// nobody, there is none.
+pub type AgentOutside<S = ()> = AgentHandle<S, Outside>;
+
+/// No thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outside;
+
+impl From<Outside> for Option<ThreadId> {
+    fn from(_: Outside) -> Self {
+        None
+    }
+}
+
+impl<S, At: Clone> Clone for AgentHandle<S, At> {
     fn clone(&self) -> Self {
         Self {
             agent: self.agent.clone(),
             runtime: self.runtime.clone(),
-            thread: self.thread,
+            at: self.at.clone(),
             user: self.user.clone(),
             options: self.options.clone(),
         }
@@ -40,10 +59,31 @@ impl<S> Clone for AgentThread<S> {
 impl<S: Send + Sync + 'static> AgentThread<S> {
     /// Returns the thread.
     pub fn id(&self) -> ThreadId {
-        self.thread
+        self.at
     }
 
-    /// Says who asks; by default it is whoever owns the thread.
+    /// Goes on with a [durable](Options::durable) run whose process has gone, at the step where it stopped: what the
+    /// model has said before its tools ran is not asked again, and calls that have ended are not made again.
+    ///
+    /// # Errors
+    /// [`AgentError::Ended`] when the run does not wait to be taken up; else as
+    /// [`generate_text`](Self::generate_text).
+    ///
+    /// # Cancel safety
+    /// As [`generate_text`](Self::generate_text).
+    pub async fn resume(&self, run: RunId) -> Result<AgentReply, AgentError> {
+        // The prompt is the run's own.
+        let generation = self.generation(Prompt::New(Vec::new()), Options::default());
+        Box::pin(generation.resume(run, None)).await
+    }
+}
+
+impl<S: Send + Sync + 'static, At: Copy + Into<Option<ThreadId>>> AgentHandle<S, At> {
+    pub(crate) fn new(agent: &Agent<S>, runtime: &Runtime, at: At, user: Option<String>) -> Self {
+        Self { agent: agent.clone(), runtime: runtime.clone(), at, user, options: Options::default() }
+    }
+
+    /// Says who asks; in a thread it is by default whoever owns that.
     #[must_use]
     pub fn by_user(self, user: impl Into<String>) -> Self {
         Self { user: Some(user.into()), ..self }
@@ -79,7 +119,7 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
         prompt: impl Into<Prompt>,
         options: Options<S>,
     ) -> Result<AgentReply, AgentError> {
-        self.generation(prompt.into(), options).run(None).await
+        Box::pin(self.generation(prompt.into(), options).run(None)).await
     }
 
     /// Asks, and returns the answer as it comes. It is made and stored whether somebody reads or not; others
@@ -98,16 +138,90 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
     ///
     /// # Errors
     /// As [`generate_text`](Self::generate_text), and when no answer fits.
-    pub async fn generate_object<T: JsonSchema + DeserializeOwned>(
+    pub async fn generate_object<T: JsonSchema + DeserializeOwned + Send>(
         &self,
         prompt: impl Into<Prompt>,
-    ) -> Result<(Object<T>, Stored), AgentError> {
-        let generation = self.generation(prompt.into(), Options::default());
-        object::generate(generation, &ObjectOptions::default()).await
+    ) -> Result<ObjectReply<T>, AgentError> {
+        self.generate_object_with(prompt, ObjectSpec::of(), Options::default()).await
+    }
+
+    /// As [`generate_object`](Self::generate_object), for any kind of value: a choice, JSON that fits a schema, or
+    /// any; with options for this call.
+    ///
+    /// # Errors
+    /// As [`generate_object`](Self::generate_object).
+    pub async fn generate_object_with<T: DeserializeOwned + Send>(
+        &self,
+        prompt: impl Into<Prompt>,
+        spec: ObjectSpec<T>,
+        options: Options<S>,
+    ) -> Result<ObjectReply<T>, AgentError> {
+        Box::pin(object::make(self.generation(prompt.into(), options), spec, None)).await
+    }
+
+    /// Asks for a value of a type, and shows it while it grows. It is made and stored whether somebody reads or
+    /// not; others follow its text by [`Live::follow`](loomwork_messages::streams::Live::follow).
+    pub fn stream_object<T: JsonSchema + DeserializeOwned + Send + 'static>(
+        &self,
+        prompt: impl Into<Prompt>,
+    ) -> ObjectStream<T> {
+        self.stream_object_with(prompt, ObjectSpec::of(), Options::default())
+    }
+
+    /// As [`stream_object`](Self::stream_object), for any kind of value, with options for this call.
+    pub fn stream_object_with<T: DeserializeOwned + Send + 'static>(
+        &self,
+        prompt: impl Into<Prompt>,
+        spec: ObjectSpec<T>,
+        options: Options<S>,
+    ) -> ObjectStream<T> {
+        ObjectStream::start(self.generation(prompt.into(), options), spec)
+    }
+
+    /// Asks for an image of what the prompt says, by the agent's image model; images in the prompt are what it
+    /// starts from. The bytes are stored as a file, and the answer is a message that has it. Nothing else of the
+    /// thread is told to the model.
+    ///
+    /// # Errors
+    /// As [`generate_text`](Self::generate_text); [`AgentError::Lacks`] without an image model, a file store, or
+    /// words in the prompt.
+    ///
+    /// # Cancel safety
+    /// As [`generate_text`](Self::generate_text).
+    pub async fn generate_image(&self, prompt: impl Into<Prompt>) -> Result<ImageReply, AgentError> {
+        self.generate_image_with(prompt, ImageOptions::default(), Options::default()).await
+    }
+
+    /// As [`generate_image`](Self::generate_image), with how the images shall be, and options for this call.
+    ///
+    /// # Errors
+    /// As [`generate_image`](Self::generate_image).
+    pub async fn generate_image_with(
+        &self,
+        prompt: impl Into<Prompt>,
+        images: ImageOptions,
+        options: Options<S>,
+    ) -> Result<ImageReply, AgentError> {
+        Box::pin(image::make(self.generation(prompt.into(), options), images)).await
+    }
+
+    /// Returns what [`generate_text_with`](Self::generate_text_with) would send first. Nothing is stored and the
+    /// model is not asked; sources of tools are, and so is the model that embeds, where the context is searched
+    /// for by vectors.
+    ///
+    /// # Errors
+    /// What would fail before anything is stored: [`AgentError::Context`], [`AgentError::Tools`],
+    /// [`AgentError::NoModel`].
+    pub async fn dry_run(
+        &self,
+        prompt: impl Into<Prompt>,
+        options: Options<S>,
+    ) -> Result<DryRun, AgentError> {
+        Box::pin(DryRun::of(self.generation(prompt.into(), options))).await
     }
 
     fn generation(&self, prompt: Prompt, options: Options<S>) -> Generation<S> {
-        let target = Target { thread: Some(self.thread), user: self.user.clone() };
+        let target = Target { thread: self.at.into(), user: self.user.clone() };
         let options = self.options.clone().merged(options);
         Generation::new(&self.agent, &self.runtime, target, prompt, options)
     }

@@ -1,6 +1,7 @@
 //! What a model may call, and what is done then.
 
 mod call;
+mod changes;
 mod context;
 mod error;
 mod handler;
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 use handler::Handler;
 use schema::Schema;
 
+pub use changes::ToolChanges;
 pub use context::{ParentRun, ToolContext, ToolScope};
 pub use error::{BoxError, ToolError};
 pub use layer::ToolLayer;
@@ -32,7 +34,7 @@ pub use output::{IntoToolOutput, Json};
 pub use policy::{Approval, DEFAULT_TIMEOUT, ToolPolicy};
 pub use run::{CANCEL_GRACE, CallEnd, Calls, Outcome, RequestedCall, ToolEvent, UNREAD_EVENTS, run_calls};
 pub use set::{MAX_TOOL_NAME, Tools, ToolsError};
-pub use source::ToolSource;
+pub use source::{LIST_TIMEOUT, ToolMount, ToolSource};
 
 /// A tool that a model may call: what it is told of the tool, what is done when it calls, and under which
 /// policy.

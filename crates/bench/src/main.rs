@@ -1,6 +1,7 @@
 //! The program behind `cargo xtask bench` and `cargo xtask crash`.
 #![expect(clippy::print_stdout, reason = "printing what was found is this program's purpose")]
 
+mod agent;
 mod crash;
 mod machine;
 mod measure;
@@ -24,6 +25,7 @@ use report::Group;
 type Measure = fn(&Options) -> Result<Vec<Row>>;
 
 const GROUPS: &[(&str, Measure)] = &[
+    ("agent", agent::measure),
     ("messages", messages::measure),
     ("models", models::measure),
     ("rate-limiter", rate_limiter::measure),

@@ -98,6 +98,12 @@ impl From<Message> for NewMessage {
     }
 }
 
+impl From<String> for NewMessage {
+    fn from(text: String) -> Self {
+        Self::new(Message::user(text))
+    }
+}
+
 impl From<&str> for NewMessage {
     fn from(text: &str) -> Self {
         Self::new(Message::user(text))

@@ -92,7 +92,7 @@ pub use model::{
     LanguageModel, ModelName, ReplyStream, SchemaSupport, collect,
 };
 pub use object::{
-    ArrayStream, Object, ObjectOptions, ObjectStream, PartialJson, PartialJsonError, generate_choice,
+    ArrayStream, Mend, Object, ObjectOptions, ObjectStream, PartialJson, PartialJsonError, generate_choice,
     generate_object, generate_value, stream_array, stream_object, stream_value,
 };
 pub use offline::{OfflineEmbedder, OfflineImages, OfflineModel};

@@ -10,6 +10,9 @@ mod partial;
 mod stream;
 mod target;
 
+use std::fmt;
+use std::sync::Arc;
+
 use loomwork_core::Clock;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -34,8 +37,37 @@ pub struct ObjectOptions {
     pub support: Option<SchemaSupport>,
     /// Whether a provider that can do so shall hold the model to the schema.
     pub strict: bool,
+    /// Mends an answer that does not fit, before it goes back to the model.
+    pub mend: Option<Mend>,
     /// The clock by which a request's time-out spans all calls. Default: the wall clock.
     pub clock: Clock,
+}
+
+/// Mends an answer that does not fit its schema: is given the text of the answer and what is wrong with it, and
+/// returns what to read instead, or `None` where it knows no better. What it returns is checked as any answer is.
+///
+/// ```
+/// use loomwork_models::{Mend, ObjectOptions};
+///
+/// let mend = Mend::new(|text, _wrong| Some(text.replace("'", "\"")));
+/// let options = ObjectOptions { mend: Some(mend), ..ObjectOptions::default() };
+/// ```
+#[derive(Clone)]
+pub struct Mend(Arc<MendText>);
+
+type MendText = dyn Fn(&str, &str) -> Option<String> + Send + Sync;
+
+impl Mend {
+    /// Mends by a function of the text and of what is wrong with it.
+    pub fn new(mend: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(mend))
+    }
+}
+
+impl fmt::Debug for Mend {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Mend(..)")
+    }
 }
 
 impl ObjectOptions {
@@ -51,6 +83,7 @@ impl Default for ObjectOptions {
             max_repairs: Self::DEFAULT_MAX_REPAIRS,
             support: None,
             strict: true,
+            mend: None,
             clock: Clock::system(),
         }
     }
@@ -61,6 +94,8 @@ impl Default for ObjectOptions {
 pub struct Object<T = Value> {
     /// The value; it fits its schema.
     pub value: T,
+    /// The same as JSON, as it was checked.
+    pub json: Value,
     /// The answer that holds it.
     pub reply: Reply,
     /// What all calls together used.
@@ -104,14 +139,14 @@ pub async fn generate_object<T: JsonSchema + DeserializeOwned>(
     Exchange::new(model, request, target, options).run().await
 }
 
-/// Asks a model for a value that fits a JSON schema, which may refer to itself and to nothing else. It
-/// fails as [`generate_object`] does.
-pub async fn generate_value(
+/// Asks a model for a value that fits a JSON schema, which may refer to itself and to nothing else, and reads it
+/// as a type: [`Value`] takes all. It fails as [`generate_object`] does.
+pub async fn generate_value<T: DeserializeOwned>(
     model: &dyn LanguageModel,
     request: Request,
     schema: Value,
     options: &ObjectOptions,
-) -> Result<Object> {
+) -> Result<Object<T>> {
     let target = Target::new(schema, model, options)?;
     Exchange::new(model, request, target, options).run().await
 }
@@ -143,13 +178,13 @@ pub async fn stream_object<'model, T: JsonSchema + DeserializeOwned>(
     ObjectStream::open(Exchange::new(model, request, target, options)).await
 }
 
-/// Asks a model for a value that fits a JSON schema, and shows the value while it grows.
-pub async fn stream_value<'model>(
+/// As [`generate_value`], and shows the value while it grows.
+pub async fn stream_value<'model, T: DeserializeOwned>(
     model: &'model dyn LanguageModel,
     request: Request,
     schema: Value,
     options: &ObjectOptions,
-) -> Result<ObjectStream<'model, Value>> {
+) -> Result<ObjectStream<'model, T>> {
     let target = Target::new(schema, model, options)?;
     ObjectStream::open(Exchange::new(model, request, target, options)).await
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use loomwork_core::Tasks;
+use loomwork_models::{ModelName, Usage};
 use loomwork_store::engine::Seq;
 use loomwork_store::{Id, Result as StoreResult, Store, Table, Tx, feed};
 use loomwork_workpool as workpool;
@@ -153,6 +154,18 @@ impl Search {
     /// # Errors
     /// When the index has no model, or a model fails; for an empty text.
     pub async fn embed(&self, index: &str, text: &str) -> Result<QueryVector> {
+        Ok(self.embed_counted(index, text).await?.0)
+    }
+
+    /// As [`embed`](Self::embed), and says what each model that was asked has used.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub async fn embed_counted(
+        &self,
+        index: &str,
+        text: &str,
+    ) -> Result<(QueryVector, Vec<(ModelName, Usage)>)> {
         let open = self.open(index)?;
         let embedder = open.embedder.as_ref().ok_or_else(|| no_vectors(index))?;
         let text = text.trim();
@@ -160,8 +173,9 @@ impl Search {
             return Err(Error::EmptyQuery { index: index.to_owned() });
         }
         let embed = async |embedder: &Embedder| {
-            let (vectors, _) = embedder.embed(vec![text.to_owned()]).await?;
-            Ok::<_, Error>(vectors.into_iter().next().unwrap_or_default())
+            let (vectors, usage) = embedder.embed(vec![text.to_owned()]).await?;
+            let vector = vectors.into_iter().next().unwrap_or_default();
+            Ok::<_, Error>((vector, (embedder.model.name().clone(), usage)))
         };
         let former = open.former.as_ref().filter(|_| open.follower.is_found_by_former());
         let former = async {
@@ -170,8 +184,9 @@ impl Search {
                 None => Ok(None),
             }
         };
-        let (vector, former) = tokio::try_join!(embed(embedder), former)?;
-        Ok(QueryVector { vector, former })
+        let ((vector, used), former) = tokio::try_join!(embed(embedder), former)?;
+        let (former, used_too) = former.unzip();
+        Ok((QueryVector { vector, former }, std::iter::once(used).chain(used_too).collect()))
     }
 
     /// Returns the vector that a row of an index has already; `None` where it has none, and while rows are

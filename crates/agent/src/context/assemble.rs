@@ -15,10 +15,35 @@ use super::{
 
 /// Looks at the pieces of a context, and returns those that shall be sent: in another order, fewer, or more
 /// ([`Piece::added`]). Instructions are not among them; pairs and tokens are looked after again afterwards.
-pub type ContextHandler = Arc<dyn Fn(&Asked, Vec<Piece>) -> Vec<Piece> + Send + Sync>;
+///
+/// ```
+/// use loomwork_agent::context::{ContextHandler, Origin};
+///
+/// let without_edits = ContextHandler::new(|_asked, mut pieces| {
+///     pieces.retain(|piece| !matches!(piece.origin, Origin::Edits { .. }));
+///     pieces
+/// });
+/// ```
+#[derive(Clone)]
+pub struct ContextHandler(Arc<Handle>);
+
+type Handle = dyn Fn(&Asked, Vec<Piece>) -> Vec<Piece> + Send + Sync;
+
+impl ContextHandler {
+    /// Lets a function decide.
+    pub fn new(decide: impl Fn(&Asked, Vec<Piece>) -> Vec<Piece> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(decide))
+    }
+}
+
+impl fmt::Debug for ContextHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ContextHandler(..)")
+    }
+}
 
 /// What shapes a context beside its values.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Shape {
     /// Counts tokens. Default: an estimate.
     pub counter: Arc<dyn TokenCounter>,
@@ -32,12 +57,6 @@ impl Default for Shape {
     }
 }
 
-impl fmt::Debug for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shape").field("counter", &self.counter).finish_non_exhaustive()
-    }
-}
-
 /// Puts a context together. It looks at nothing but what it is handed.
 ///
 /// A prompt that is given stands in for the stored one.
@@ -47,6 +66,7 @@ pub fn assemble(asked: &Asked, material: Material, found: Found, given: Given, s
     let mut context = Context {
         max_tokens: values.max_tokens,
         prompt: prompt.map(|prompt| prompt.position()),
+        embedded: found.embedded.clone(),
         ..Context::default()
     };
     let answered = prompt.map(|prompt| (prompt.thread, prompt.order));
@@ -55,7 +75,7 @@ pub fn assemble(asked: &Asked, material: Material, found: Found, given: Given, s
     let told = gather(material, found, &edits, messages, prompt, &mut context.dropped);
     let mut told = repair(told, &mut context.dropped);
     if let Some(handler) = &shape.handler {
-        told = repair(handler(asked, told), &mut context.dropped);
+        told = repair((handler.0)(asked, told), &mut context.dropped);
     }
     let mut denials = Vec::new();
     let instructions = instructions.into_iter().map(|message| Piece::new(Origin::Instructions, message));

@@ -1,7 +1,7 @@
 //! A context, piece by piece.
 
 use loomwork_messages::{EditId, MessageId, Position, ThreadId};
-use loomwork_models::Message;
+use loomwork_models::{Message, ModelName, Usage};
 use serde::Serialize;
 
 /// A message for the model, and where it comes from.
@@ -209,6 +209,9 @@ pub struct Context {
     /// Where the stored prompt stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Position>,
+    /// What was used to embed what was searched for, by model.
+    #[serde(skip)]
+    pub embedded: Vec<(ModelName, Usage)>,
 }
 
 impl Context {

@@ -3,11 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use loomwork_messages::{Edit, MessageId, MessageRow, MessageStatus, ThreadId, find};
+use loomwork_models::{ModelName, Usage};
 use loomwork_search::{Filling, Filter, Hit, MAX_LIMIT, MAX_QUERY_BYTES, Query, Recency, Search};
 use loomwork_store::{Row, Store};
+use tracing::Instrument as _;
 
 use super::expand::{Expansion, expand};
 use super::{Asked, ContextError, EditsRule, Given, Material, SearchValues, Turn, Why, edits, text_of};
+use crate::spans;
 
 /// How many more hits are asked for each time that some may not be shown.
 const WIDER: usize = 4;
@@ -23,6 +26,8 @@ pub struct Found {
     pub edits: Option<Vec<Row<Edit>>>,
     /// How far the index is filled while it is made anew: messages may be missing then.
     pub filling: Option<Filling>,
+    /// What each model used that was asked to embed what was searched for.
+    pub embedded: Vec<(ModelName, Usage)>,
 }
 
 /// What was found in a thread.
@@ -89,7 +94,7 @@ pub async fn search(
     let Some(filter) = scope.filter() else { return Ok(found) };
     let finder = Finder { search, store, asked, values, scope };
     let near = match values.vector {
-        true => finder.near(&question).await?,
+        true => finder.near(&question, &mut found.embedded).await?,
         false => Query::default(),
     };
     let query = Query {
@@ -152,14 +157,26 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     /// Asks for what is near to what is searched for, by the vector of the message which says it, if it has one.
-    async fn near(&self, question: &Question) -> Result<Query, ContextError> {
+    async fn near(
+        &self,
+        question: &Question,
+        embedded: &mut Vec<(ModelName, Usage)>,
+    ) -> Result<Query, ContextError> {
         let known = match question.row {
             Some(row) => self.search.vector_of(find::MESSAGES, row).await?,
             None => None,
         };
         Ok(Query::vector(match known {
             Some(known) => known,
-            None => self.search.embed(find::MESSAGES, &question.text).await?,
+            None => {
+                let span = spans::embeddings();
+                let asked = self.search.embed_counted(find::MESSAGES, &question.text);
+                let asked = asked.instrument(span.clone()).await;
+                let (vector, used) = asked.inspect_err(|error| spans::not_embedded(&span, error))?;
+                spans::embedded(&span, vector.vector.len(), &used);
+                embedded.extend(used);
+                vector
+            }
         }))
     }
 

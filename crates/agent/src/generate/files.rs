@@ -6,7 +6,7 @@ use loomwork_models::{Data, Message, OutputItem, Part, ToolOutput};
 use loomwork_store::Result;
 
 /// Puts the bytes of stored files in the place of their addresses: no provider can follow those.
-pub(super) async fn inline(files: &Files, messages: &mut [Message]) -> Result<()> {
+pub(crate) async fn inline(files: &Files, messages: &mut [Message]) -> Result<()> {
     for part in messages.iter_mut().flat_map(|message| &mut message.parts) {
         match part {
             Part::Image(image) => fetch(files, &mut image.data).await?,

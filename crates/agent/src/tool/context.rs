@@ -9,9 +9,13 @@ use loomwork_messages::{MessageId, RunId, ThreadId};
 use loomwork_models::{Message, ToolCall, ToolOutput};
 use loomwork_search::Search;
 use loomwork_store::Store;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::run::{Report, Reports};
+use crate::agent_tool::Delegated;
+use crate::runtime::Runtime;
+use crate::usage::OnUsage;
 
 /// What all calls of a step share: whose they are, and what they may use.
 ///
@@ -42,6 +46,12 @@ pub struct ToolScope {
     pub messages: Arc<[Message]>,
     /// The store.
     pub store: Store,
+    /// What agents run on, so that tools can call them; none for calls outside of a generation.
+    pub runtime: Option<Runtime>,
+    /// What the agents use that are called as tools: it belongs to this run too.
+    pub delegated: Delegated,
+    /// Who is told what agents use that are called as tools, unless they tell somebody else.
+    pub on_usage: Option<OnUsage>,
     /// The files, where there are some.
     pub files: Option<Files>,
     /// The search, where there is one.
@@ -54,13 +64,23 @@ pub struct ToolScope {
     pub cancel: CancellationToken,
 }
 
-/// A run that called an agent as a tool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The run that called an agent as a tool, and the one that began it all: what a run below it uses belongs to
+/// that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ParentRun {
-    /// The run.
+    /// The run that called.
     pub run: RunId,
     /// Its thread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<ThreadId>,
+    /// The run that nobody called as a tool.
+    pub root: RunId,
+    /// The thread of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_thread: Option<ThreadId>,
+    /// How many runs are above the one that was called.
+    pub depth: u32,
 }
 
 impl ToolScope {
@@ -80,6 +100,9 @@ impl ToolScope {
             messages: Arc::new([]),
             clock: store.clock().clone(),
             store: store.clone(),
+            runtime: None,
+            delegated: Delegated::default(),
+            on_usage: None,
             files: None,
             search: None,
             random: Random::system(),
@@ -191,6 +214,19 @@ impl<S> ToolContext<S> {
     /// Returns the run that called this one's agent as a tool.
     pub fn parent(&self) -> Option<ParentRun> {
         self.scope.parent
+    }
+
+    /// Returns what agents run on, so that the tool can call some; none for calls outside of a generation.
+    pub fn runtime(&self) -> Option<&Runtime> {
+        self.scope.runtime.as_ref()
+    }
+
+    /// Returns what this run is to an agent that the tool calls.
+    pub fn as_parent(&self) -> ParentRun {
+        let (run, thread) = (self.run(), self.thread());
+        let above =
+            self.parent().unwrap_or(ParentRun { run, thread, root: run, root_thread: thread, depth: 0 });
+        ParentRun { run, thread, depth: above.depth + 1, ..above }
     }
 
     /// Returns what the model was sent before it called.

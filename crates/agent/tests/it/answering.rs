@@ -379,11 +379,11 @@ async fn a_value_of_a_type_is_stored_as_its_json() {
     let model = Arc::new(model.with_schema_support(loomwork_models::SchemaSupport::Native));
     let agent = Agent::new("planner", model as Arc<dyn LanguageModel>);
     let thread = desk.thread(&agent).await;
-    let (plan, stored) = thread.generate_object::<Plan>("Plan my day.").await.expect("a plan");
-    assert_eq!(plan.value, Plan { steps: vec!["weave".into(), "sell".into()] });
+    let plan = thread.generate_object::<Plan>("Plan my day.").await.expect("a plan");
+    assert_eq!(plan.object, Plan { steps: vec!["weave".into(), "sell".into()] });
     let rows = desk.rows(&thread).await;
     assert_eq!(rows[1].message.text(), r#"{"steps":["weave","sell"]}"#);
-    assert_eq!(stored.messages.len(), 2);
+    assert_eq!(plan.stored.map(|stored| stored.messages.len()), Some(2));
 }
 
 #[tokio::test]

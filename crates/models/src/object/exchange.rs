@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Object, ObjectOptions, find, target::Target};
+use super::{Mend, Object, ObjectOptions, find, target::Target};
 use crate::term::Term;
 use crate::{
     Error, ErrorKind, FinishReason, Format, LanguageModel, Message, Part, Reply, Request, Result, Role,
@@ -19,6 +19,7 @@ pub(super) struct Exchange<'model> {
     pub(super) support: SchemaSupport,
     /// All calls have one time.
     term: Term,
+    mend: Option<Mend>,
     repairs_left: u32,
     calls: u32,
     usage: Usage,
@@ -35,7 +36,8 @@ impl<'model> Exchange<'model> {
         let request = prepare(request, &target, support);
         let repairs_left = options.max_repairs;
         let term = Term::new(model.name(), &options.clock, &request.settings, &request.cancel);
-        Self { model, request, target, support, term, repairs_left, calls: 0, usage: Usage::default() }
+        let mend = options.mend.clone();
+        Self { model, request, target, support, term, mend, repairs_left, calls: 0, usage: Usage::default() }
     }
 
     /// Asks until an answer fits or no repairs are left.
@@ -62,13 +64,19 @@ impl<'model> Exchange<'model> {
         if let Some(error) = self.hopeless(&reply) {
             return Err(error.with_all_usage(&self.usage).with_partial(reply));
         }
-        let read = self.read(&reply).and_then(|value| {
-            T::deserialize(value).map_err(|error| format!("the value does not fit its type: {error}"))
+        let typed = |json: Value| match T::deserialize(&json) {
+            Ok(value) => Ok((value, json)),
+            Err(error) => Err(format!("the value does not fit its type: {error}")),
+        };
+        let read = self.read(&reply).and_then(typed);
+        let read = read.or_else(|wrong| match self.mended(&reply, &wrong) {
+            Some(mended) => mended.and_then(typed).map_err(|_| wrong),
+            None => Err(wrong),
         });
         match read {
-            Ok(value) => {
+            Ok((value, json)) => {
                 let (usage, calls) = (self.usage.clone(), self.calls);
-                Ok(Some(Object { value, reply, usage, calls }))
+                Ok(Some(Object { value, json, reply, usage, calls }))
             }
             Err(wrong) if self.repairs_left == 0 => {
                 let calls = self.calls;
@@ -94,6 +102,20 @@ impl<'model> Exchange<'model> {
             },
             None => find::find(&reply.text(), |value| self.target.check(value)),
         }
+    }
+
+    /// Returns what the caller makes of an answer that does not fit, if anything.
+    fn mended(&self, reply: &Reply, wrong: &str) -> Option<Result<Value, String>> {
+        let mend = self.mend.as_ref()?;
+        let call = reply.tool_calls().find(|call| call.name == self.target.output.name);
+        let text = match call.map(|call| &call.input) {
+            // What was no JSON is kept as it was written.
+            Some(Value::String(text)) => text.clone(),
+            Some(input) => input.to_string(),
+            None => reply.text(),
+        };
+        let mended = mend.0(&text, wrong)?;
+        Some(find::find(&mended, |value| self.target.check(value)))
     }
 
     pub(super) fn error(&self, kind: ErrorKind, text: impl Into<String>) -> Error {

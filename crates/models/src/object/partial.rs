@@ -146,7 +146,7 @@ impl PartialJson {
     }
 
     /// Returns how often the value has grown: no more often, and it looks the same.
-    pub(super) fn growth(&self) -> u64 {
+    pub fn growth(&self) -> u64 {
         self.growth
     }
 

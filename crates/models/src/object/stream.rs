@@ -58,6 +58,20 @@ impl<'model, T: DeserializeOwned> ObjectStream<'model, T> {
         Ok(None)
     }
 
+    /// Returns the JSON of the value as far as it is written, as the model writes it; empty until the value has
+    /// begun, and where it is shown only when it is complete.
+    ///
+    /// What turns out to be no JSON is taken back, and the text begins anew:
+    /// [`beginnings`](Self::beginnings) tells.
+    pub fn text(&self) -> &str {
+        self.answer.text()
+    }
+
+    /// Returns how often the text has begun: while that is the same, it only grows.
+    pub fn beginnings(&self) -> u32 {
+        self.answer.beginnings
+    }
+
     /// Reads the rest, and returns the value, which fits its schema. An answer that does not fit goes back
     /// to the model as it does without streaming.
     pub async fn finish(mut self) -> Result<Object<T>> {
@@ -160,6 +174,9 @@ struct Answer<'model> {
     /// The character that begins the value; `None` where a value can't be shown before it is complete.
     begin: Option<char>,
     json: PartialJson,
+    /// What `json` has read.
+    text: String,
+    beginnings: u32,
     has_begun: bool,
     has_grown: bool,
 }
@@ -175,6 +192,8 @@ impl<'model> Answer<'model> {
             call: None,
             begin,
             json: PartialJson::default(),
+            text: String::new(),
+            beginnings: 0,
             has_begun: false,
             has_grown: false,
         })
@@ -218,9 +237,12 @@ impl<'model> Answer<'model> {
                 text = &text[start..];
                 self.has_begun = true;
                 self.json = PartialJson::default();
+                self.text.clear();
+                self.beginnings += 1;
             }
             let (before, growth) = (self.json.bytes(), self.json.growth());
             let pushed = self.json.push(text);
+            self.text.push_str(&text[..self.json.bytes() - before]);
             self.has_grown |= self.json.growth() > growth;
             match pushed {
                 Err(error) if !self.json.is_complete() => {
@@ -231,6 +253,18 @@ impl<'model> Answer<'model> {
                 _ => return,
             }
         }
+    }
+
+    /// The text without the object that providers want around a value that is none.
+    fn text(&self) -> &str {
+        let text = if self.json.is_complete() { self.text.trim_end() } else { &self.text };
+        let is_wrapped = self.exchange.target.is_wrapped && text.starts_with('{');
+        if !is_wrapped {
+            return text;
+        }
+        // The wrapper has one key, whose name has no colon.
+        let inner = text.split_once(':').map_or("", |(_, inner)| inner.trim_start());
+        if self.json.is_complete() { inner.strip_suffix('}').unwrap_or(inner) } else { inner }
     }
 
     fn shown(&mut self) -> Option<&Value> {

@@ -24,7 +24,8 @@ pub(super) struct Target {
     pub(super) schema: Value,
     /// The schema as providers take it: an object.
     pub(super) output: OutputSchema,
-    is_wrapped: bool,
+    /// Whether the value is a field of the object that is sent.
+    pub(super) is_wrapped: bool,
     validator: Validator,
 }
 

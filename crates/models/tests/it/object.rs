@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use loomwork_core::{Clock, Time};
 use loomwork_models::{
-    ErrorKind, FinishReason, Format, Message, MockModel, MockReply, Object, ObjectOptions, Reply, Request,
-    Role, SchemaSupport, Settings, ToolChoice, ToolSpec, Usage, generate_choice, generate_object,
+    ErrorKind, FinishReason, Format, Mend, Message, MockModel, MockReply, Object, ObjectOptions, Reply,
+    Request, Role, SchemaSupport, Settings, ToolChoice, ToolSpec, Usage, generate_choice, generate_object,
     generate_value, stream_array, stream_object, stream_value,
 };
 use schemars::JsonSchema;
@@ -193,7 +193,7 @@ async fn a_null_for_what_may_be_left_out_is_left_out() {
 async fn a_schema_without_a_type_and_a_choice() {
     let schema = json!({ "type": "object", "properties": { "n": { "type": "integer", "minimum": 3 } }, "required": ["n"] });
     let model = native([MockReply::from(r#"{"n": 2}"#), MockReply::from(r#"{"n": 3}"#)]);
-    let value = generate_value(&model, request(), schema, &options()).await.expect("a value");
+    let value: Object = generate_value(&model, request(), schema, &options()).await.expect("a value");
     assert_eq!((value.value, value.calls), (json!({ "n": 3 }), 2));
 
     for answer in [r#"{"value": "sad"}"#, r#""sad""#, "sad", "Sad is wrong.", "`sad`."] {
@@ -208,12 +208,13 @@ async fn a_schema_without_a_type_and_a_choice() {
 async fn what_is_no_schema_is_refused_before_the_model_is_asked() {
     let model = MockModel::always(ADA);
     let schema = json!({ "type": "person" });
-    let error = generate_value(&model, request(), schema, &options()).await.expect_err("no schema");
+    let error = generate_value::<Value>(&model, request(), schema, &options()).await.expect_err("no schema");
     assert_eq!(error.kind(), &ErrorKind::BadRequest);
     assert!(error.message().starts_with("the schema of the answer is no JSON schema: "), "{error}");
 
     let elsewhere = json!({ "$ref": "https://example.com/schema.json" });
-    let error = generate_value(&model, request(), elsewhere, &options()).await.expect_err("not fetched");
+    let error =
+        generate_value::<Value>(&model, request(), elsewhere, &options()).await.expect_err("not fetched");
     assert_eq!(error.kind(), &ErrorKind::BadRequest);
 
     let none: [&str; 0] = [];
@@ -267,12 +268,43 @@ async fn a_streamed_value_that_does_not_fit_is_repaired() {
 async fn a_streamed_value_may_be_of_any_kind() {
     let model = native([MockReply::from(r#"{"value": ["a b", "c"]}"#)]);
     let schema = json!({ "type": "array", "items": { "type": "string" } });
-    let mut stream = stream_value(&model, request(), schema, &options()).await.expect("a stream");
+    let mut stream = stream_value::<Value>(&model, request(), schema, &options()).await.expect("a stream");
     let mut shown: Vec<Value> = Vec::new();
     while let Some(partial) = stream.next().await.expect("no error") {
         shown.push(partial.clone());
     }
     assert_eq!(shown, [json!(["a "]), json!(["a b"]), json!(["a b", "c"])]);
+    assert_eq!((stream.text(), stream.beginnings()), (r#"["a b", "c"]"#, 1));
+}
+
+#[tokio::test]
+async fn the_text_of_a_value_grows_with_it_and_begins_anew_behind_what_is_none() {
+    let model = MockModel::new(["The {person} is: {\"name\": \"Ada\", \"age\": 36} I hope."]);
+    let model = model.with_schema_support(SchemaSupport::Prompt);
+    let mut stream = stream_object::<Person>(&model, request(), &options()).await.expect("a stream");
+    let (mut text, mut begun) = (String::new(), 0);
+    while stream.next().await.expect("no error").is_some() {
+        assert!(stream.beginnings() > begun || stream.text().starts_with(&text), "{text} {}", stream.text());
+        (text, begun) = (stream.text().to_owned(), stream.beginnings());
+    }
+    assert_eq!((stream.text(), begun), (ADA, 2));
+    assert_eq!(stream.finish().await.expect("a person").json, json!({ "name": "Ada", "age": 36 }));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_may_be_mended_before_the_model_is_asked_again() {
+    let mend = Mend::new(|text, wrong| {
+        assert!(wrong.contains("/age"), "{wrong}");
+        Some(text.replace(r#""36""#, "36"))
+    });
+    let options = ObjectOptions { mend: Some(mend), ..options() };
+    let model = native([MockReply::from(r#"{"name": "Ada", "age": "36"}"#)]);
+    let person = generate_object::<Person>(&model, request(), &options).await.expect("a person");
+    assert_eq!((person.value, person.calls), (ada(), 1));
+    // What it cannot mend goes back with the fault of the answer.
+    let model = native([MockReply::from(r#"{"name": "Ada", "age": "many"}"#), MockReply::from(ADA)]);
+    let person = generate_object::<Person>(&model, request(), &options).await.expect("a person");
+    assert_eq!((person.value, person.calls), (ada(), 2));
 }
 
 #[tokio::test]

@@ -1,8 +1,6 @@
-use std::sync::Arc;
-
 use loomwork_agent::context::{
-    AUTO_DENIED, Asked, Context, DropReason, Found, FoundThread, FoundTurn, Given, Material, Origin, Piece,
-    Shape, Turn, Why, assemble, build,
+    AUTO_DENIED, Asked, Context, ContextHandler, DropReason, Found, FoundThread, FoundTurn, Given, Material,
+    Origin, Piece, Shape, Turn, Why, assemble, build,
 };
 use loomwork_messages::{Place, Save};
 use loomwork_models::history::{Target, prepare};
@@ -228,7 +226,7 @@ async fn a_handler_sees_where_pieces_come_from_and_has_the_last_word() {
         others.push(Piece::added(Message::user("added")));
         others.into_iter().chain(responses).collect()
     };
-    let shape = Shape { handler: Some(Arc::new(handler)), ..Shape::default() };
+    let shape = Shape { handler: Some(ContextHandler::new(handler)), ..Shape::default() };
     let given = Given::default().instructed("Be brief.");
     let context = build(&desk.store, None, &desk.answering(prompt, recent(10)), given, &shape).await;
     let context = context.expect("it is built");

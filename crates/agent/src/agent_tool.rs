@@ -1,0 +1,235 @@
+//! Agents as tools of other agents.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use loomwork_messages::runs::Prompt;
+use loomwork_messages::threads::{NewThread, create};
+use loomwork_messages::{Metadata, Run, ThreadId};
+use loomwork_models::{ToolOutput, Usage};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::agent::Agent;
+use crate::generate::{Generation, Target};
+use crate::options::Options;
+use crate::stream::Answering;
+use crate::tool::{BoxError, IntoTool, ParentRun, Tool, ToolContext, ToolError, ToolPolicy};
+
+/// How deep agents may call each other as tools: an agent that calls itself comes to an end.
+pub const MAX_AGENT_DEPTH: u32 = 8;
+
+/// The name under which a run's values, and the metadata of a thread that was made for it, keep its [`ParentRun`].
+pub const PARENT: &str = "parent";
+
+/// What an agent that is a tool is told, unless it [takes](AgentTool::taking) something else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Task {
+    /// What is to be done, with all that one needs to know for it: nothing of this conversation is seen.
+    pub task: String,
+}
+
+/// Where the run of an agent that is a tool is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Home {
+    /// Nowhere: its answer alone is kept, as the tool's result.
+    #[default]
+    Nowhere,
+    /// In a thread of its own for each call, which belongs to the user and names the run that called.
+    NewThread,
+    /// In this thread.
+    Thread(ThreadId),
+}
+
+/// An agent as a tool of another one. The run that it makes knows the run that called, ends when that is called
+/// off, and what it uses is [told](crate::AgentReply::delegated) with what that uses. Its usage goes to the handler of
+/// its own agent, else to that of the one that called; it belongs to the first of all.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use loomwork_agent::{Agent, Home, step_count};
+/// use loomwork_models::OfflineModel;
+/// use schemars::JsonSchema;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Question {
+///     /// What to find out.
+///     about: String,
+/// }
+///
+/// # fn main() -> Result<(), loomwork_agent::ToolsError> {
+/// let model = Arc::new(OfflineModel::default());
+/// let librarian = Agent::new("librarian", model.clone()).instructions("You know all books.");
+/// let ask = librarian
+///     .as_tool("ask_librarian", "Finds out what books say.")
+///     .taking(|question: Question| format!("What do books say about {}?", question.about))
+///     .stored(Home::NewThread);
+/// let editor = Agent::new("editor", model).tool(ask)?.stop_when(step_count(5));
+/// # Ok(())
+/// # }
+/// ```
+pub struct AgentTool<S, A = Task> {
+    agent: Agent<S>,
+    name: String,
+    description: String,
+    home: Home,
+    prompt: Arc<dyn Fn(A) -> Prompt + Send + Sync>,
+    takes: PhantomData<fn(A)>,
+}
+
+impl<S: Send + Sync + 'static> Agent<S> {
+    /// Returns the agent as a tool of others, that takes a [`Task`]. Their state and its own need not be the same.
+    ///
+    /// It has no time limit of its own: its calls of the model have theirs, and whoever calls it off ends it.
+    pub fn as_tool(&self, name: impl Into<String>, description: impl Into<String>) -> AgentTool<S> {
+        AgentTool {
+            agent: self.clone(),
+            name: name.into(),
+            description: description.into(),
+            home: Home::Nowhere,
+            prompt: Arc::new(|task: Task| task.task.into()),
+            takes: PhantomData,
+        }
+    }
+}
+
+impl<S: Send + Sync + 'static, A> AgentTool<S, A> {
+    /// Takes arguments of another type, and makes of them what the agent is asked.
+    #[must_use]
+    pub fn taking<B, P: Into<Prompt>>(
+        self,
+        prompt: impl Fn(B) -> P + Send + Sync + 'static,
+    ) -> AgentTool<S, B> {
+        let Self { agent, name, description, home, .. } = self;
+        let prompt = Arc::new(move |args| prompt(args).into());
+        AgentTool { agent, name, description, home, prompt, takes: PhantomData }
+    }
+
+    /// Says where its runs are stored.
+    #[must_use]
+    pub fn stored(self, home: Home) -> Self {
+        Self { home, ..self }
+    }
+}
+
+impl<S, T, A> IntoTool<T> for AgentTool<S, A>
+where
+    S: Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    A: DeserializeOwned + JsonSchema + Send + 'static,
+{
+    fn into_tool(self) -> Tool<T> {
+        let Self { agent, name, description, home, prompt, .. } = self;
+        let handler = move |context: ToolContext<T>, args: A| {
+            let (agent, prompt) = (agent.clone(), prompt(args));
+            async move { call(agent, home, prompt, context.without_state()).await }
+        };
+        let policy = ToolPolicy { timeout: None, ..ToolPolicy::default() };
+        Tool::new(name, description, handler).with_policy(policy)
+    }
+}
+
+/// Lets an agent answer as a tool.
+async fn call<S: Send + Sync + 'static>(
+    agent: Agent<S>,
+    home: Home,
+    prompt: Prompt,
+    context: ToolContext,
+) -> Result<ToolOutput, BoxError> {
+    let lacks = || ToolError::invalid(format!("{:?} can be called from a generation only", agent.name()));
+    let runtime = context.runtime().ok_or_else(lacks)?;
+    let parent = context.as_parent();
+    if parent.depth > MAX_AGENT_DEPTH {
+        let text = format!(
+            "agents call each other at most {MAX_AGENT_DEPTH} deep; answer without {:?}",
+            agent.name()
+        );
+        return Err(ToolError::invalid(text).into());
+    }
+    let user = context.user().map(str::to_owned);
+    let thread = match home {
+        Home::Nowhere => None,
+        Home::Thread(thread) => Some(thread),
+        Home::NewThread => {
+            let (title, metadata) = (Some(agent.name().to_owned()), parent.values());
+            let new = NewThread { user: user.clone(), title, metadata, ..NewThread::default() };
+            Some(runtime.store.mutate(move |tx| create(tx, new)).await?.id)
+        }
+    };
+    let (caller, parent) = (Some(context.agent().to_owned()), Some(parent));
+    let on_usage = agent.options.on_usage.clone().or_else(|| context.scope().on_usage.clone());
+    let options = Options { caller, parent, on_usage, ..Options::default() };
+    let generation = Generation {
+        delegated: context.scope().delegated.below(),
+        cancel: context.cancelled().child_token(),
+        ..Generation::new(&agent, runtime, Target { thread, user }, prompt, options)
+    };
+    // A task of its own has a stack of its own, however deep agents call each other; nobody reads its chunks.
+    let (tasks, cancel) = (runtime.tasks.clone(), generation.cancel.clone());
+    let _called_off = cancel.clone().drop_guard();
+    let reply = Answering::start(&tasks, cancel, |_| generation.run(None)).finish().await?;
+    if let Some(open) = reply.open_calls().next() {
+        let text =
+            format!("{:?} waits for somebody to answer its call of `{}`", agent.name(), open.call.name);
+        return Err(ToolError::invalid(text).into());
+    }
+    Ok(ToolOutput::Text(reply.text))
+}
+
+impl<S, A> fmt::Debug for AgentTool<S, A> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("AgentTool");
+        shown.field("agent", &self.agent.name).field("name", &self.name).field("home", &self.home);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl ParentRun {
+    /// Returns what was kept of it with a run.
+    pub fn of(run: &Run) -> Option<Self> {
+        serde_json::from_value(run.values.get(PARENT)?.clone()).ok()
+    }
+
+    /// Returns what is kept of it.
+    pub(crate) fn values(self) -> Metadata {
+        let parent = serde_json::to_value(self).unwrap_or(Value::Null);
+        Metadata::from_iter([(PARENT.to_owned(), parent)])
+    }
+}
+
+/// What the agents use that a run calls as tools, and those that they call. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub struct Delegated(Arc<Tally>);
+
+#[derive(Debug, Default)]
+struct Tally {
+    usage: Mutex<Usage>,
+    /// That of the run above.
+    above: Option<Delegated>,
+}
+
+impl Delegated {
+    /// Returns what was used so far.
+    pub fn usage(&self) -> Usage {
+        self.0.usage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns that of a run below this one.
+    pub(crate) fn below(&self) -> Self {
+        Self(Arc::new(Tally { usage: Mutex::default(), above: Some(self.clone()) }))
+    }
+
+    /// Tells all runs above what this one used.
+    pub(crate) fn report(&self, usage: &Usage) {
+        let mut above = &self.0.above;
+        while let Some(run) = above {
+            *run.0.usage.lock().unwrap_or_else(PoisonError::into_inner) += usage;
+            above = &run.0.above;
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! One attempt at a step while it is made: what is needed to end it, whoever has to.
+
+use loomwork_core::Time;
+use loomwork_messages::{HostRow, NewMessage};
+use loomwork_models::{
+    Assembly, Chunk, Error, Estimator, Finish, Message, ModelName, Part, Reply, ReplyInfo, Request,
+    TokenCounter, Usage,
+};
+use loomwork_store::Id;
+
+use crate::admission::Holds;
+use crate::error::AgentError;
+use crate::journal::Closing;
+use crate::tables::{StepEnd, StepId};
+use crate::usage::UsageKind;
+
+/// What is asked in a step.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) kind: UsageKind,
+    pub(crate) model: ModelName,
+    /// How many tokens are sent, as they are estimated.
+    pub(crate) sent: u64,
+    pub(crate) max_output: Option<u64>,
+}
+
+impl Plan {
+    pub(crate) fn of(model: &ModelName, request: &Request) -> Self {
+        let sent = Estimator.count_request(request);
+        let max_output = request.settings.max_output_tokens;
+        Self { kind: UsageKind::Chat, model: model.clone(), sent, max_output }
+    }
+
+    /// Returns the plan of images.
+    pub(crate) fn of_image(model: &ModelName, prompt: &str) -> Self {
+        let sent = Estimator.count_message(&Message::user(prompt));
+        Self { kind: UsageKind::Image, model: model.clone(), sent, max_output: None }
+    }
+
+    /// Returns the plan of the next step, which sends what this one has said too.
+    pub(crate) fn with(&self, said: &[NewMessage]) -> Self {
+        let more: u64 = said.iter().map(|new| Estimator.count_message(&new.message)).sum();
+        Self { sent: self.sent.saturating_add(more), ..self.clone() }
+    }
+}
+
+/// An attempt at a step.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) step: u32,
+    pub(crate) attempt: u32,
+    /// Its row, and the process that makes it.
+    pub(crate) row: Option<(StepId, Id<HostRow>)>,
+    pub(crate) holds: Holds,
+    pub(crate) first: Option<Time>,
+    pub(crate) answered: Option<Time>,
+    pub(crate) has_ended: bool,
+    pub(crate) plan: Plan,
+    /// The model has been asked.
+    is_asked: bool,
+    /// What has come.
+    came: Assembly,
+    /// How the answer ended, and what is known of it; its parts are the step's.
+    answer: Option<(Finish, ReplyInfo)>,
+}
+
+impl Attempt {
+    pub(crate) fn new(
+        plan: Plan,
+        step: u32,
+        attempt: u32,
+        row: Option<(StepId, Id<HostRow>)>,
+        holds: Holds,
+    ) -> Self {
+        let (first, answered, has_ended, is_asked) = (None, None, false, false);
+        let (came, answer) = (Assembly::default(), None);
+        Self { step, attempt, row, holds, first, answered, has_ended, plan, is_asked, came, answer }
+    }
+
+    pub(crate) fn asking(&mut self, plan: Plan) {
+        (self.plan, self.is_asked) = (plan, true);
+    }
+
+    /// Adds a chunk of the answer.
+    pub(crate) fn came(&mut self, chunk: Chunk, now: Time) -> Result<(), Error> {
+        self.first.get_or_insert(now);
+        self.came.push(chunk)
+    }
+
+    /// Returns the whole answer, when its last chunk has come.
+    pub(crate) fn whole(&mut self, now: Time) -> Result<Reply, Error> {
+        if !self.came.is_finished() {
+            return self.came.clone().finish();
+        }
+        let reply = std::mem::take(&mut self.came).finish()?;
+        self.answered = Some(now);
+        self.knows(&reply);
+        Ok(reply)
+    }
+
+    /// Takes an answer for this attempt's that was known before.
+    pub(crate) fn knows(&mut self, reply: &Reply) {
+        self.is_asked = true;
+        self.answer = Some((reply.finish.clone(), reply.info.clone()));
+    }
+
+    /// Returns what came, if the answer is not whole.
+    pub(crate) fn partial(&self) -> Reply {
+        match &self.answer {
+            Some((finish, info)) => Reply { parts: Vec::new(), finish: finish.clone(), info: info.clone() },
+            None => self.came.clone().into_reply(),
+        }
+    }
+
+    /// Returns what is known at the end of a step that is complete.
+    pub(crate) fn complete(&self, said: &[NewMessage]) -> Closing {
+        let answer = said.iter().find(|new| new.usage.is_some());
+        let (provider, model) = match answer {
+            Some(NewMessage { provider: Some(provider), model: Some(model), .. }) => (provider, model),
+            _ => (&self.plan.model.provider, &self.plan.model.model),
+        };
+        Closing {
+            kind: self.plan.kind,
+            end: StepEnd::Success,
+            provider: provider.clone(),
+            model: model.clone(),
+            usage: answer.and_then(|new| new.usage.clone()).unwrap_or_default(),
+            provider_metadata: answer.map(|new| new.provider_metadata.clone()).unwrap_or_default(),
+            finish_reason: answer.and_then(|new| new.finish_reason),
+            first: self.first,
+            answered: self.answered,
+        }
+    }
+
+    /// Returns what is known at the end of a step that was cut short.
+    pub(crate) fn cut(&self, end: StepEnd, error: Option<&AgentError>) -> Closing {
+        let partial = self.partial();
+        let said = match error {
+            Some(AgentError::Model { source, .. }) => source.usage().cloned(),
+            _ => None,
+        };
+        let usage = match (&self.answer, said) {
+            (Some((finish, _)), _) => finish.usage.clone(),
+            (None, Some(said)) => said,
+            (None, None) => self.estimate(&partial.parts, end == StepEnd::Failed),
+        };
+        let or =
+            |name: &str, planned: &str| if name.is_empty() { planned.to_owned() } else { name.to_owned() };
+        Closing {
+            kind: self.plan.kind,
+            end,
+            provider: or(&partial.info.provider, &self.plan.model.provider),
+            model: or(&partial.info.model, &self.plan.model.model),
+            usage,
+            provider_metadata: partial.finish.provider_metadata,
+            finish_reason: self.answer.as_ref().map(|(finish, _)| finish.reason),
+            first: self.first,
+            answered: self.answered,
+        }
+    }
+
+    /// Returns what the call may have used, where nobody says so. A model that refused before its first word has
+    /// used nothing.
+    fn estimate(&self, came: &[Part], has_failed: bool) -> Usage {
+        if !self.is_asked || (has_failed && self.first.is_none()) {
+            return Usage::default();
+        }
+        let output_text = came.iter().map(|part| Estimator.count_part(part)).sum();
+        Usage { input_fresh: self.plan.sent, output_text, estimated: true, ..Usage::default() }
+    }
+}
