@@ -4,6 +4,7 @@ use loomwork_core::Time;
 use loomwork_store::{Page, Paged, Result, Table, Tx};
 use serde::{Deserialize, Serialize};
 
+use crate::account::account;
 use crate::error::UsageError;
 use crate::event::{MAX_NAME_BYTES, fits};
 use crate::record::price;
@@ -50,12 +51,13 @@ pub fn assign(tx: &mut Tx, thread: &str, payer: &str, by: &str) -> Result<usize>
     for (what, text) in [("thread", thread), ("payer", payer), ("name of who assigns", by)] {
         fits(what, text, 1, MAX_NAME_BYTES)?;
     }
+    let account = account(tx, payer)?;
     let rows = tx.scan(EventRow::unattributed.eq(thread).take(ASSIGN_STEP))?;
     let count = rows.len();
     for row in rows {
         let mut assigned = row.record.clone();
         assigned.event.payer = Some(payer.to_owned());
-        price(tx, &mut assigned)?;
+        price(tx, &mut assigned, Some(&account))?;
         replace(tx, row, assigned)?;
     }
     if count > 0 {

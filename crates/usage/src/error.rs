@@ -7,7 +7,8 @@ use loomwork_store::Id;
 
 use crate::calendar::CalendarError;
 use crate::currency::{Currency, CurrencyError};
-use crate::event::MAX_TAGS;
+use crate::event::{MAX_TAGS, MAX_UNITS};
+use crate::invoice::MAX_ATTEMPTS;
 use crate::money::{Money, MoneyError};
 use crate::tables::InvoiceRow;
 use crate::unit::{MAX_QUANTITY, Unit};
@@ -33,6 +34,12 @@ pub enum UsageError {
     TooManyTags {
         /// How many.
         tags: usize,
+    },
+    /// Too many units.
+    #[error("an event counts {units} units; the most are {MAX_UNITS}, split it into several")]
+    TooManyUnits {
+        /// How many.
+        units: usize,
     },
     /// More of a unit than an event may have.
     #[error("an event has {quantity} of {unit}; the most is {MAX_QUANTITY}, split it into several")]
@@ -194,6 +201,12 @@ pub enum UsageError {
         to: &'static str,
         /// What could be done.
         right: &'static str,
+    },
+    /// Too many payments of an invoice.
+    #[error("invoice {invoice} has {MAX_ATTEMPTS} payments that failed; give it up, or void it")]
+    TooManyAttempts {
+        /// The invoice.
+        invoice: Id<InvoiceRow>,
     },
     /// A credit beyond what is left of an invoice.
     #[error("invoice {invoice} has {left} left to credit, and {wanted} is asked for")]

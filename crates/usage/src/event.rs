@@ -19,6 +19,9 @@ pub const MAX_KEY_BYTES: usize = 400;
 /// The most tags of an event.
 pub const MAX_TAGS: usize = 20;
 
+/// The most units that an event counts.
+pub const MAX_UNITS: usize = 50;
+
 /// How old an event may be when it is recorded, and how far ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -276,6 +279,10 @@ impl Event {
         for (name, value) in &self.tags {
             fits("tag name", name, 1, MAX_NAME_BYTES)?;
             fits("tag", value, 0, MAX_NAME_BYTES)?;
+        }
+        let units = self.quantities.iter().count();
+        if units > MAX_UNITS {
+            return Err(UsageError::TooManyUnits { units });
         }
         match self.quantities.iter().find(|(_, quantity)| *quantity > MAX_QUANTITY) {
             Some((unit, quantity)) => Err(UsageError::TooMuch { unit: unit.clone(), quantity }),

@@ -9,7 +9,7 @@ use crate::error::UsageError;
 use crate::event::{MAX_NAME_BYTES, fits};
 use crate::tables::InvoiceRow;
 
-/// The most payments that an invoice keeps.
+/// The most payments of an invoice that may fail.
 pub const MAX_ATTEMPTS: usize = 100;
 
 /// Where an invoice stands.
@@ -105,8 +105,12 @@ pub fn record_payment(
         };
     }
     let to = if failure.is_none() { InvoiceState::Paid } else { InvoiceState::Failed };
-    if !matches!(row.state, InvoiceState::Open | InvoiceState::Failed) || row.attempts.len() >= MAX_ATTEMPTS {
+    if !matches!(row.state, InvoiceState::Open | InvoiceState::Failed) {
         return Err(InvoiceState::refuse(&row, to));
+    }
+    // Money that came is noted whatever was before it.
+    if to == InvoiceState::Failed && row.attempts.len() >= MAX_ATTEMPTS {
+        return Err(UsageError::TooManyAttempts { invoice }.into());
     }
     let attempt = Attempt { payment: payment.to_owned(), at: tx.now(), failure };
     tx.update(invoice, |row| {

@@ -75,7 +75,7 @@
 //!
 //! # Limits
 //!
-//! An event has up to [`MAX_QUANTITY`] of a unit, [`MAX_TAGS`] tags and names of [`MAX_NAME_BYTES`]; a unit costs up to
+//! An event has up to [`MAX_QUANTITY`] of a unit, [`MAX_TAGS`] tags, [`MAX_UNITS`] units and names of [`MAX_NAME_BYTES`]; a unit costs up to
 //! [`MAX_PRICE`]. Amounts reach 170 quintillion units of a currency. Budgets hold up to a billion units of a
 //! currency at once, in billionths.
 
@@ -125,7 +125,9 @@ pub use credit::{CreditNoteRow, credit_note, credit_notes};
 pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Letterhead, document};
 pub use error::UsageError;
-pub use event::{Billing, Event, Level, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_TAGS, Scope, Tier, Window};
+pub use event::{
+    Billing, Event, Level, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_TAGS, MAX_UNITS, Scope, Tier, Window,
+};
 pub use export::{EXPORT_PAGE, Format, csv_head, events, export, written};
 pub use generate::{
     CHECK_ATTEMPTS, Failure, GENERATE_PAGE, GenerateOptions, INVOICES, MAX_FAILURES, MONTHLY, Report,

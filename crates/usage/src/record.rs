@@ -4,7 +4,7 @@ use loomwork_core::{Kind, Time};
 use loomwork_store::{Id, Result, Row, Table, Tx};
 use serde::{Deserialize, Serialize};
 
-use crate::account::account;
+use crate::account::{Account, account};
 use crate::book::{COST_BOOK, find_book};
 use crate::budget;
 use crate::error::UsageError;
@@ -192,14 +192,20 @@ fn enter(tx: &mut Tx, event: Event, reverses: Option<&Row<EventRow>>) -> Result<
         adjusts: None,
         unpriced: false,
     };
-    price(tx, &mut row)?;
-    put(tx, &mut row)?;
+    let account = payer_of(tx, &row)?;
+    price(tx, &mut row, account.as_ref())?;
+    put(tx, &mut row, account.as_ref())?;
     apply(tx, &row, 1)?;
     tx.insert(row)
 }
 
+/// How the payer of an event is billed, if it has one.
+pub(crate) fn payer_of(tx: &Tx, row: &EventRow) -> Result<Option<Account>> {
+    row.event.payer.as_deref().map(|payer| account(tx, payer)).transpose()
+}
+
 /// Rates what has no price yet, and notes whether one is missing.
-pub(crate) fn price(tx: &Tx, row: &mut EventRow) -> Result<()> {
+pub(crate) fn price(tx: &Tx, row: &mut EventRow, account: Option<&Account>) -> Result<()> {
     if row.event.billing != Billing::Billed {
         return Ok(());
     }
@@ -214,24 +220,22 @@ pub(crate) fn price(tx: &Tx, row: &mut EventRow) -> Result<()> {
     if row.cost.is_none() {
         row.cost = rate_in(tx, COST_BOOK, &row.event)?;
     }
-    if let (Some(payer), None) = (&row.event.payer, &row.charge) {
-        let book = account(tx, payer)?.book;
-        let is_same = book == COST_BOOK;
-        row.charge = if is_same { row.cost.clone() } else { rate_in(tx, &book, &row.event)? };
+    if let (Some(account), None) = (account, &row.charge) {
+        let is_same = account.book == COST_BOOK;
+        row.charge = if is_same { row.cost.clone() } else { rate_in(tx, &account.book, &row.event)? };
     }
-    row.unpriced = row.cost.is_none() || (row.event.payer.is_some() && row.charge.is_none());
+    row.unpriced = row.cost.is_none() || (account.is_some() && row.charge.is_none());
     Ok(())
 }
 
 /// Finds the period that an event is billed in.
-pub(crate) fn put(tx: &mut Tx, row: &mut EventRow) -> Result<()> {
-    let Some(payer) = row.event.payer.as_deref().filter(|_| row.event.is_billed()) else { return Ok(()) };
-    let account = account(tx, payer)?;
+pub(crate) fn put(tx: &mut Tx, row: &mut EventRow, account: Option<&Account>) -> Result<()> {
+    let Some(account) = account.filter(|_| row.event.is_billed()) else { return Ok(()) };
     let currency = match &row.charge {
         Some(charge) => charge.currency,
         None => find_book(tx, &account.book)?.map_or(crate::Currency::USD, |book| book.currency),
     };
-    let place = place(tx, &account, currency, row.event.at)?;
+    let place = place(tx, account, currency, row.event.at)?;
     row.period = Some(place.period);
     row.adjusts = place.adjusts;
     Ok(())

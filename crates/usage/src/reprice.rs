@@ -4,7 +4,7 @@ use loomwork_store::{Cursor, Id, Next, Page, Paged, Result, Row, Table, Tx, Upke
 use serde::{Deserialize, Serialize};
 
 use crate::period::changed;
-use crate::record::{apply, price, put};
+use crate::record::{apply, payer_of, price, put};
 use crate::tables::{EventRow, PeriodRow};
 
 /// How many events are looked at in one step of the upkeep.
@@ -72,7 +72,8 @@ pub(crate) fn upkeep() -> Upkeep {
 /// billed with the next one.
 pub(crate) fn rate_late(tx: &mut Tx, row: Row<EventRow>) -> Result<()> {
     let mut rated = row.record.clone();
-    price(tx, &mut rated)?;
+    let account = payer_of(tx, &rated)?;
+    price(tx, &mut rated, account.as_ref())?;
     if rated == row.record {
         return Ok(());
     }
@@ -85,7 +86,8 @@ pub(crate) fn replace(tx: &mut Tx, row: Row<EventRow>, mut rated: EventRow) -> R
     let is_billed_anew = rated.charge != before.charge || rated.event.payer != before.event.payer;
     if is_billed_anew {
         (rated.period, rated.adjusts) = (None, None);
-        put(tx, &mut rated)?;
+        let account = payer_of(tx, &rated)?;
+        put(tx, &mut rated, account.as_ref())?;
         if let Some(period) = before.period {
             if is_closed(tx, period)? {
                 // The lines of a closed period stay as they were: it shows there as left out.

@@ -129,7 +129,7 @@ async fn usage_without_a_price_is_left_out_or_holds_up_its_own_payer() {
     // Once it has a price, it is billed with the next month.
     let tasks = desk.keep_up();
     desk.price(loomwork_usage::Price { model: "unknown".to_owned(), ..small() }).await;
-    desk.until(|tx| Ok(tx.count(loomwork_usage::EventRow::unpriced.all())?), |left| *left == 0).await;
+    desk.until(|tx| tx.count(loomwork_usage::EventRow::unpriced.all()), |left| *left == 0).await;
     drop(tasks);
     assert_eq!(desk.document(invoice).await, document);
     let row = desk.read(|tx| loomwork_usage::event_by_key(tx, "agent", "two")).await;

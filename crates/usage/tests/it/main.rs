@@ -1,4 +1,5 @@
-//! The tests of usage, in one binary. Modules of behaviour run over the in-memory engine and over SQLite.
+//! What loomwork-usage promises, through its public API: one module per concept.
+#![expect(clippy::duplicate_mod, reason = "the behaviour of usage is tested over each engine")]
 
 /// All modules that hold over any engine.
 macro_rules! behaviour {

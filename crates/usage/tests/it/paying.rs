@@ -2,7 +2,7 @@
 
 use loomwork_store::Id;
 use loomwork_usage::{
-    InvoiceRow, InvoiceState, Payment, UsageError, credit_note, credit_notes, draft, give_up, record_payment,
+    InvoiceRow, InvoiceState, MAX_ATTEMPTS, Payment, UsageError, credit_note, credit_notes, draft, give_up, record_payment,
     reopen, void,
 };
 
@@ -56,6 +56,19 @@ async fn a_payment_counts_once() {
     assert_eq!(desk.document(invoice).await.invoice.attempts.len(), 1);
     let refused = desk.refused(move |tx| record_payment(tx, invoice, "p1", failed("no"))).await;
     assert!(matches!(refused, UsageError::KeyReused { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn payments_that_fail_for_ever_come_to_an_end() {
+    let desk = Desk::priced().await;
+    let invoice = desk.open_invoice().await;
+    for attempt in 0..MAX_ATTEMPTS {
+        let payment = attempt.to_string();
+        desk.commit(move |tx| record_payment(tx, invoice, &payment, failed("no"))).await;
+    }
+    let refused = desk.refused(move |tx| record_payment(tx, invoice, "more", failed("no"))).await;
+    assert!(matches!(refused, UsageError::TooManyAttempts { .. }), "{refused}");
+    assert_eq!(desk.pay(invoice, "the last", Payment::Paid).await, InvoiceState::Paid);
 }
 
 #[tokio::test]

@@ -98,7 +98,9 @@ async fn events_that_make_no_sense_are_refused_and_leave_nothing() {
     let long = "x".repeat(201);
     let mut tagged = event();
     tagged.tags = (0..21).map(|tag| (tag.to_string(), String::new())).collect();
+    let many = (0..51).map(|unit| (Unit::Own(unit.to_string()), 1));
     let wrong = [
+        event().used(many),
         Event { source: String::new(), ..event() },
         Event { key: "x".repeat(401), ..event() },
         Event { key: "reversal:one".to_owned(), ..event() },

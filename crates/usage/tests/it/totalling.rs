@@ -48,7 +48,7 @@ async fn totals_are_the_same_before_and_after_the_upkeep() {
     let desk = Desk::priced().await;
     let event = |key: u64| {
         let event = desk.event(&key.to_string(), [(Unit::OutputText, key)]);
-        event.used_by(Level::User, if key % 3 == 0 { "ada" } else { "bob" })
+        event.used_by(Level::User, if key.is_multiple_of(3) { "ada" } else { "bob" })
     };
     let events: Vec<_> = (0..1_200).map(event).collect();
     desk.commit(move |tx| record_all(tx, events)).await;

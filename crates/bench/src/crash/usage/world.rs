@@ -38,7 +38,7 @@ pub(super) fn key(number: u64) -> String {
 
 /// What a sale uses: the same whenever it is asked, but for its time.
 pub(super) fn event(number: u64, at: Time) -> Event {
-    let model = if number % UNPRICED_EVERY == 0 { "late" } else { "small" };
+    let model = if number.is_multiple_of(UNPRICED_EVERY) { "late" } else { "small" };
     let payer = PAYERS[(number % PAYERS.len() as u64) as usize];
     let used = [(Unit::InputFresh, number % 1_000), (Unit::OutputText, 1 + number % 313)];
     let event = Event::new(SOURCE, key(number), at).paid_by(payer);
