@@ -98,6 +98,7 @@ mod import;
 mod invoice;
 mod line;
 mod money;
+mod page;
 mod period;
 mod rate;
 mod record;

@@ -93,7 +93,7 @@ async fn an_invoice_is_json_csv_and_a_page_that_prints() {
 
     let head = Letterhead { from: vec!["Loom & Co".to_owned()], to: vec!["The weavers".to_owned()], notes: vec!["30 days".to_owned()] };
     let page = document.to_html(&head);
-    for part in ["<title>Invoice INV-000001</title>", "Loom &amp; Co", "1.80&nbsp;USD", "@media print", "no price yet", "2026-08"] {
+    for part in ["<title>Invoice INV-000001</title>", "Loom &amp; Co", "1.80&nbsp;USD", "@media print", "no price yet", "2026-08-01 00:00 UTC", "Output tokens", "2,000,000", "0.3 per million"] {
         assert!(page.contains(part), "{part} is missing:\n{page}");
     }
     assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"), "text is never a tag");
