@@ -11,6 +11,7 @@ mod rate_limiter;
 mod report;
 mod search;
 mod store;
+mod usage;
 mod workpool;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ const GROUPS: &[(&str, Measure)] = &[
     ("rate-limiter", rate_limiter::measure),
     ("search", search::measure),
     ("store", store::measure),
+    ("usage", usage::measure),
     ("workpool", workpool::measure),
 ];
 

@@ -1,0 +1,147 @@
+//! Whether the lines of a period say what its events say, to the last digit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use loomwork_core::Time;
+use loomwork_store::{Id, Result, Tx};
+
+use crate::error::UsageError;
+use crate::line::{add_up, rows_of};
+use crate::money::Money;
+use crate::tables::{EventRow, PeriodRow};
+use crate::unit::Unit;
+
+/// How many events one step of a check reads, unless somebody says otherwise.
+pub const CHECK_STEP: usize = 2_000;
+
+/// The events of a period, added up one by one, as far as a check has come. It takes the same memory for ten
+/// events as for ten million, and goes on where it stopped.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    period: Id<PeriodRow>,
+    revision: u64,
+    /// When the last event that was read was recorded, and all that were recorded then.
+    through: Time,
+    at_through: BTreeSet<Id<EventRow>>,
+    events: u64,
+    sums: Sides,
+}
+
+/// Sums of what has a price, of what has none, and of money.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Sides {
+    priced: BTreeMap<Unit, i64>,
+    unpriced: BTreeMap<Unit, i64>,
+    amount: Money,
+}
+
+impl Sides {
+    fn add(&mut self, is_priced: bool, unit: &Unit, quantity: i64) -> Result<(), UsageError> {
+        let side = if is_priced { &mut self.priced } else { &mut self.unpriced };
+        let sum = side.entry(unit.clone()).or_default();
+        *sum = add_up(*sum, quantity, unit)?;
+        if *sum == 0 {
+            side.remove(unit);
+        }
+        Ok(())
+    }
+
+    /// Says in what two sides differ.
+    fn difference(&self, other: &Self) -> Option<String> {
+        let of = |what: &str, own: &BTreeMap<Unit, i64>, others: &BTreeMap<Unit, i64>| {
+            let units: BTreeSet<_> = own.keys().chain(others.keys()).collect();
+            let differs = units.into_iter().find(|unit| own.get(unit) != others.get(unit));
+            let count = |side: &BTreeMap<Unit, i64>, unit| side.get(unit).copied().unwrap_or(0);
+            differs.map(|unit| format!("{what} {unit}: {} and {}", count(own, unit), count(others, unit)))
+        };
+        of("priced", &self.priced, &other.priced)
+            .or_else(|| of("unpriced", &self.unpriced, &other.unpriced))
+            .or_else(|| {
+                let differ = self.amount != other.amount;
+                differ.then(|| format!("the amount: {} and {}", self.amount, other.amount))
+            })
+    }
+}
+
+impl Checked {
+    /// Begins to check a period.
+    ///
+    /// # Errors
+    /// [`Problem::NotFound`](loomwork_store::Problem::NotFound).
+    pub fn begin(tx: &Tx, period: Id<PeriodRow>) -> Result<Self> {
+        let revision = tx.require(period)?.revision;
+        let (through, at_through) = (Time::MIN, BTreeSet::new());
+        Ok(Self { period, revision, through, at_through, events: 0, sums: Sides::default() })
+    }
+
+    /// Returns how many events were read.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Reads some more events, and says whether these were all. Give it each time what it returned before.
+    ///
+    /// # Errors
+    /// [`UsageError::Overflow`] at the end of what can be counted; when the store cannot be read.
+    pub fn step(mut self, tx: &Tx, events: usize) -> Result<(Self, bool)> {
+        let again = self.at_through.len();
+        let rows = EventRow::by_period.eq(Some(self.period)).ge(self.through);
+        let mut read = 0;
+        tx.each(rows.take(events.saturating_add(again)), |row| {
+            if row.recorded == self.through && self.at_through.contains(&row.id) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            read += 1;
+            self.count(&row)?;
+            if row.recorded > self.through {
+                self.through = row.recorded;
+                self.at_through.clear();
+            }
+            self.at_through.insert(row.id);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok((self, read < events))
+    }
+
+    fn count(&mut self, row: &EventRow) -> Result<(), UsageError> {
+        self.events += 1;
+        for (unit, quantity) in row.event.quantities.iter() {
+            let quantity = i64::try_from(quantity).unwrap_or(i64::MAX) * row.sign();
+            self.sums.add(row.charge.is_some(), unit, quantity)?;
+        }
+        if let Some(charge) = &row.charge {
+            self.sums.amount = self.sums.amount.plus(charge.amount)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what has come since, and compares all of it with the lines.
+    pub(crate) fn agrees(self, tx: &Tx, period: &PeriodRow) -> Result<()> {
+        if self.revision != period.revision {
+            return Err(UsageError::Stale.into());
+        }
+        let mut checked = self;
+        loop {
+            let (next, all) = checked.step(tx, CHECK_STEP)?;
+            checked = next;
+            if all {
+                break;
+            }
+        }
+        let mut lines = Sides::default();
+        for row in rows_of(tx, checked.period)? {
+            for (unit, part) in &row.parts {
+                lines.add(row.version.is_some(), unit, part.quantity)?;
+                lines.amount = lines.amount.plus(part.amount).map_err(UsageError::from)?;
+            }
+        }
+        match checked.sums.difference(&lines) {
+            None => Ok(()),
+            Some(what) => {
+                let (payer, label) = (period.payer.clone(), period.label.clone());
+                Err(UsageError::Mismatch { payer, label, what }.into())
+            }
+        }
+    }
+}

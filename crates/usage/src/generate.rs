@@ -1,0 +1,168 @@
+//! Billing all periods that are due: in parallel, resumable, in bounded memory; and the monthly job.
+
+use futures_util::{StreamExt as _, stream};
+use loomwork_core::{Kind, Time, crash_point};
+use loomwork_store::{Error, Id, Page, Result, Store, Tx};
+use loomwork_workpool::cron::{self, Tick};
+use loomwork_workpool::{Job, JobContext, Schedule};
+use serde::{Deserialize, Serialize};
+
+use crate::check::{CHECK_STEP, Checked};
+use crate::close::{Closed, finalise};
+use crate::error::UsageError;
+use crate::tables::PeriodRow;
+
+/// How many periods are looked up at once.
+pub const GENERATE_PAGE: usize = 100;
+
+/// How often the check of one period begins anew because its events were changed meanwhile.
+pub const CHECK_ATTEMPTS: u32 = 10;
+
+/// The most failures that a report names; the others are counted.
+pub const MAX_FAILURES: usize = 100;
+
+/// The job that bills what is due at its scheduled time; bind it with `pool.on(INVOICES, run_invoices)`.
+pub const INVOICES: Job<Tick, Report> = Job::new("usage-invoices");
+
+/// The name of the monthly cron.
+pub const MONTHLY: &str = "usage-invoices";
+
+/// What became of the periods that were due.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// How many have an invoice now.
+    pub invoiced: u64,
+    /// How many were carried into a later one.
+    pub carried: u64,
+    /// How many had nothing to pay.
+    pub skipped: u64,
+    /// How many failed, and are due still.
+    pub failed: u64,
+    /// Why, of the first [`MAX_FAILURES`].
+    pub failures: Vec<Failure>,
+}
+
+/// A period that could not be billed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Who pays.
+    pub payer: String,
+    /// The period.
+    pub label: String,
+    /// What was wrong.
+    pub why: String,
+}
+
+/// Options of [`generate`]. New fields may come, so end a literal with `..GenerateOptions::default()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenerateOptions {
+    /// How many periods are closed at once.
+    pub workers: usize,
+    /// How many events one step of a check reads.
+    pub check_step: usize,
+}
+
+impl Default for GenerateOptions {
+    fn default() -> Self {
+        Self { workers: 4, check_step: CHECK_STEP }
+    }
+}
+
+/// Sets the monthly cron: on the second day at 00:00 UTC, when months of UTC have had their day of grace.
+///
+/// Payers in zones west of UTC, or with other periods, are due some hours later: they need a run
+/// [more often](plan_at).
+///
+/// # Errors
+/// As [`cron::set`].
+pub fn plan(tx: &mut Tx) -> Result<()> {
+    plan_at(tx, Schedule::monthly(2, 0, 0))
+}
+
+/// Sets the cron to run at other times, such as each hour: a run bills all that is due by then, and nothing
+/// else.
+///
+/// # Errors
+/// As [`cron::set`].
+pub fn plan_at(tx: &mut Tx, schedule: Schedule) -> Result<()> {
+    cron::set(tx, MONTHLY, &INVOICES, schedule, (), ())
+}
+
+/// What the job does. It goes by its scheduled time: late, twice or beside another one it bills the same.
+///
+/// # Errors
+/// When the store does not answer, so that the job is tried again.
+pub async fn run_invoices(job: JobContext, tick: Tick) -> Result<Report> {
+    generate(job.store(), tick.scheduled, GenerateOptions::default()).await
+}
+
+/// Bills all periods whose grace was over at a time. Each is closed in a transaction of its own, so a crash
+/// loses nothing and the next run goes on; what fails concerns its own payer only.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn generate(store: &Store, due: Time, options: GenerateOptions) -> Result<Report> {
+    let mut report = Report::default();
+    let mut page = Some(Page::first(GENERATE_PAGE));
+    while let Some(this) = page {
+        // Periods that are closed leave the index, behind the cursor.
+        let found = store.query(move |tx| tx.page(PeriodRow::due.le(due), this.clone())).await?;
+        let mut closing = stream::iter(found.rows)
+            .map(|row| async move {
+                let ended = close_one(store, row.id, options).await;
+                (row, ended)
+            })
+            .buffer_unordered(options.workers.max(1));
+        while let Some((row, ended)) = closing.next().await {
+            match ended {
+                Ok(Closed::Invoiced(_)) => report.invoiced += 1,
+                Ok(Closed::Carried(_)) => report.carried += 1,
+                Ok(Closed::Skipped) => report.skipped += 1,
+                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+                Err(error) => report.fail(&row, &error),
+            }
+        }
+        page = found.next.map(|next| Page::after(next, GENERATE_PAGE));
+    }
+    tracing::info!(%due, ?report, "periods were billed");
+    Ok(report)
+}
+
+impl Report {
+    fn fail(&mut self, row: &PeriodRow, error: &Error) {
+        tracing::error!(payer = row.payer, period = row.label, %error, "a period cannot be billed");
+        self.failed += 1;
+        if self.failures.len() < MAX_FAILURES {
+            let (payer, label) = (row.payer.clone(), row.label.clone());
+            self.failures.push(Failure { payer, label, why: error.to_string() });
+        }
+    }
+}
+
+/// Checks a period in steps, outside of any long transaction, and closes it in a short one.
+async fn close_one(store: &Store, period: Id<PeriodRow>, options: GenerateOptions) -> Result<Closed> {
+    let mut attempt = 1;
+    loop {
+        let mut checked = store.query(move |tx| Checked::begin(tx, period)).await?;
+        loop {
+            let from = checked.clone();
+            let (next, all) = store.query(move |tx| from.clone().step(tx, options.check_step.max(1))).await?;
+            checked = next;
+            if all {
+                break;
+            }
+        }
+        crash_point("usage.checked");
+        match store.mutate(move |tx| finalise(tx, period, Some(checked))).await {
+            Err(error) if is_stale(&error) && attempt < CHECK_ATTEMPTS => attempt += 1,
+            closed => {
+                crash_point("usage.closed");
+                return closed;
+            }
+        }
+    }
+}
+
+fn is_stale(error: &Error) -> bool {
+    matches!(error.downcast_ref::<UsageError>(), Some(UsageError::Stale))
+}

@@ -1,0 +1,91 @@
+//! What was recorded is never changed: it is taken back, and recorded anew.
+
+use loomwork_core::Kind;
+use loomwork_usage::{
+    Currency, Dimension, Event, Recorded, Unit, UsageError, correct, finalise, is_intact, month_total, reverse,
+};
+
+use super::desk::{Desk, START, at, money};
+
+#[tokio::test]
+async fn a_reversal_takes_back_exactly_what_was_charged() {
+    let desk = Desk::priced().await;
+    desk.output("one", 1_000).await;
+    desk.output("two", 500).await;
+    let reversal = desk.commit(|tx| reverse(tx, "agent", "one")).await;
+    assert_eq!(desk.commit(|tx| reverse(tx, "agent", "one")).await, Recorded::Repeated(reversal.id()));
+    let moment = at(START);
+    let sums = desk.read(move |tx| month_total(tx, Dimension::User, "ada", moment)).await;
+    assert_eq!((sums.events, sums.tokens(), sums.charge[&Currency::USD]), (1, 500, money("0.0006")));
+    let period = desk.period(START).await.id;
+    let lines = desk.read(move |tx| loomwork_usage::lines(tx, period, Default::default())).await;
+    assert_eq!(lines.iter().map(|line| line.quantity).collect::<Vec<_>>(), [500]);
+}
+
+#[tokio::test]
+async fn a_reversal_cannot_be_reversed_and_nothing_unknown_either() {
+    let desk = Desk::priced().await;
+    desk.output("one", 1_000).await;
+    desk.commit(|tx| reverse(tx, "agent", "one")).await;
+    let refused = desk.refused(|tx| reverse(tx, "agent", "reversal:one")).await;
+    assert!(matches!(refused, UsageError::NotReversible { .. }), "{refused}");
+    let error = desk.fail(|tx| reverse(tx, "agent", "two")).await;
+    assert_eq!(error.kind(), Kind::NotFound);
+}
+
+#[tokio::test]
+async fn an_estimate_is_replaced_when_the_numbers_come() {
+    let desk = Desk::priced().await;
+    let guess = Event { estimated: true, ..desk.event("step-1", [(Unit::OutputText, 900)]) };
+    desk.record(guess).await;
+    let right = desk.event("step-1/right", [(Unit::OutputText, 1_000)]);
+    let again = right.clone();
+    let first = desk.commit(move |tx| correct(tx, "agent", "step-1", right)).await;
+    let second = desk.commit(move |tx| correct(tx, "agent", "step-1", again)).await;
+    assert_eq!(second, Recorded::Repeated(first.id()));
+    let moment = at(START);
+    let sums = desk.read(move |tx| month_total(tx, Dimension::All, "", moment)).await;
+    assert_eq!((sums.events, sums.tokens()), (1, 1_000));
+}
+
+#[tokio::test]
+async fn a_correction_of_a_closed_month_is_an_adjustment_of_the_next() {
+    let desk = Desk::priced().await;
+    desk.output("one", 10_000_000).await;
+    desk.now("2026-09-02T00:00:00Z").await;
+    let august = desk.invoice(START).await;
+    let before = desk.document(august).await;
+
+    desk.commit(|tx| reverse(tx, "agent", "one")).await;
+    let right = Event { at: at(START), ..desk.event("one/right", [(Unit::OutputText, 9_000_000)]) };
+    desk.record(right).await;
+    desk.output("two", 5_000_000).await;
+    assert_eq!(desk.document(august).await, before, "an invoice that is finalised never changes");
+    assert!(desk.read(move |tx| is_intact(tx, august)).await);
+
+    desk.now("2026-10-02T00:00:00Z").await;
+    let september = desk.invoice("2026-09-10T00:00:00Z").await;
+    let lines = desk.document(september).await.lines;
+    let lines: Vec<_> =
+        lines.iter().map(|line| (line.adjusts.as_deref(), line.quantity, line.amount.to_string())).collect();
+    assert_eq!(lines, [(None, 5_000_000, "6".to_owned()), (Some("2026-08"), -1_000_000, "-1.2".to_owned())]);
+}
+
+#[tokio::test]
+async fn less_than_nothing_is_carried_into_the_next_month() {
+    let desk = Desk::priced().await;
+    desk.output("one", 10_000_000).await;
+    desk.now("2026-09-02T00:00:00Z").await;
+    desk.invoice(START).await;
+    desk.commit(|tx| reverse(tx, "agent", "one")).await;
+    desk.now("2026-10-02T00:00:00Z").await;
+    let september = desk.period("2026-09-10T00:00:00Z").await.id;
+    let closed = desk.commit(move |tx| finalise(tx, september, None)).await;
+    let october = desk.period("2026-10-02T00:00:00Z").await.id;
+    assert_eq!(closed, loomwork_usage::Closed::Carried(october));
+    desk.output("two", 20_000_000).await;
+    desk.now("2026-11-02T00:00:00Z").await;
+    let invoice = desk.invoice("2026-10-10T00:00:00Z").await;
+    assert_eq!(desk.document(invoice).await.invoice.total, money("12"));
+    assert!(desk.read(move |tx| is_intact(tx, invoice)).await);
+}

@@ -1,0 +1,100 @@
+//! What other programs get.
+
+use loomwork_usage::{Format, Letterhead, Level, Unit, export, record_all, reverse};
+
+use super::desk::{Desk, START};
+
+impl Desk {
+    async fn exported(&self, format: Format) -> String {
+        let mut text = String::new();
+        let write = |part: &str| {
+            text.push_str(part);
+            Ok(())
+        };
+        export(&self.store, format, None, write).await.expect("it succeeds");
+        text
+    }
+}
+
+#[tokio::test]
+async fn csv_is_safe_to_open_in_a_spreadsheet() {
+    let desk = Desk::priced().await;
+    let event = desk.event("=1+1", [(Unit::OutputText, 1_000)]);
+    let event = event.used_by(Level::User, "@SUM(A1)").used_by(Level::Team, "a, \"b\"\nc").used_by(Level::Org, "-2");
+    desk.record(event).await;
+    desk.commit(|tx| reverse(tx, "agent", "=1+1")).await;
+    let text = desk.exported(Format::Csv).await;
+    let (head, rest) = text.split_once("\r\n").unwrap_or_default();
+    assert_eq!(
+        head,
+        "source,key,at,recorded,payer,org,team,project,user,key,agent,thread,run,provider,model,tier,unit,quantity,cost,charge,currency,estimated"
+    );
+    let mut rows = rest.split("\r\n");
+    assert_eq!(
+        rows.next(),
+        Some(
+            "agent,'=1+1,2026-08-10T12:00:00.000Z,2026-08-10T12:00:00.000Z,weavers,'-2,\"a, \"\"b\"\"\nc\",,'@SUM(A1),,,,,acme,small,standard,outputText,1000,0.0012,0.0012,USD,no"
+        )
+    );
+    assert!(rows.next().is_some_and(|row| row.ends_with(",-1000,-0.0012,-0.0012,USD,no")), "a number is no formula");
+}
+
+#[tokio::test]
+async fn json_lines_go_on_where_they_stopped() {
+    let desk = Desk::priced().await;
+    let mut last = None;
+    let mut lines = Vec::new();
+    for round in 0..3 {
+        let event = |key| desk.event(&format!("{round}-{key}"), [(Unit::OutputText, 1)]);
+        let events: Vec<_> = (0..400).map(event).collect();
+        desk.commit(move |tx| record_all(tx, events)).await;
+        let write = |part: &str| {
+            lines.extend(part.lines().map(str::to_owned));
+            Ok(())
+        };
+        last = export(&desk.store, Format::JsonLines, last, write).await.expect("it succeeds");
+    }
+    assert_eq!(lines.len(), 1_200);
+    let keys: std::collections::BTreeSet<_> = lines.iter().map(|line| json(line)["event"]["key"].to_string()).collect();
+    assert_eq!(keys.len(), 1_200, "none is missed or repeated");
+    assert_eq!(json(&lines[0])["charge"]["amount"], "0.0000012", "amounts are texts");
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[tokio::test]
+async fn a_cloud_event_is_told_by_source_and_id() {
+    let desk = Desk::priced().await;
+    desk.output("one", 5).await;
+    let event = json(&desk.exported(Format::CloudEvents).await);
+    assert_eq!((&event["specversion"], &event["source"], &event["id"]), (&"1.0".into(), &"agent".into(), &"one".into()));
+    assert_eq!(event["type"], "usage.recorded");
+    assert_eq!(event["data"]["event"]["quantities"]["outputText"], 5);
+}
+
+#[tokio::test]
+async fn an_invoice_is_json_csv_and_a_page_that_prints() {
+    let desk = Desk::priced().await;
+    let used = [(Unit::InputFresh, 2_000_000), (Unit::OutputText, 1_000_000)];
+    desk.record(desk.event("one", used)).await;
+    desk.record(desk.event("two", [(Unit::OutputText, 1)]).model("acme", "<script>alert(1)</script>")).await;
+    desk.now("2026-09-02T00:00:00Z").await;
+    let invoice = desk.invoice(START).await;
+    let document = desk.document(invoice).await;
+
+    let read = json(&document.to_json().unwrap_or_default());
+    assert_eq!((&read["invoice"]["number"], &read["invoice"]["total"]), (&"INV-000001".into(), &"1.8".into()));
+    assert_eq!(read["lines"].as_array().map(Vec::len), Some(3));
+
+    let csv = document.to_csv();
+    assert!(csv.contains("INV-000001,weavers,2026-08,,acme,small,standard,outputText,1000000,0.0000012,1.2,1.20,USD,"), "{csv}");
+
+    let head = Letterhead { from: vec!["Loom & Co".to_owned()], to: vec!["The weavers".to_owned()], notes: vec!["30 days".to_owned()] };
+    let page = document.to_html(&head);
+    for part in ["<title>Invoice INV-000001</title>", "Loom &amp; Co", "1.80&nbsp;USD", "@media print", "no price yet", "2026-08-01 00:00 UTC", "Output tokens", "2,000,000", "0.3 per million"] {
+        assert!(page.contains(part), "{part} is missing:\n{page}");
+    }
+    assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"), "text is never a tag");
+}

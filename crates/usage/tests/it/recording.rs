@@ -1,0 +1,176 @@
+//! An event counts once, with all that follows from it, or not at all.
+
+use std::time::Duration;
+
+use loomwork_core::Kind;
+use loomwork_store::{Error, Page, Table};
+use loomwork_usage::{
+    Billing, Dimension, Event, Level, MAX_QUANTITY, Recorded, RefusedRow, Unit, UsageError, Window, month_total,
+    record, record_all, record_or_set_aside, record_within, unattributed,
+};
+
+use super::desk::{Desk, START, at, money, per_million};
+
+#[tokio::test]
+async fn an_event_is_priced_and_billed_in_its_period() {
+    let desk = Desk::priced().await;
+    let used = [(Unit::InputFresh, 200), (Unit::InputCacheRead, 800), (Unit::OutputText, 100)];
+    let id = desk.record(desk.event("one", used)).await.id();
+    let row = desk.row(id).await;
+    let charge = row.charge.as_ref().expect("it has a price");
+    assert_eq!(charge.amount, money("0.0003"));
+    assert_eq!(charge.prices[&Unit::OutputText], per_million("1.20"));
+    assert_eq!(row.cost, row.charge, "who has no account pays what it costs");
+    assert_eq!(row.period, Some(desk.period(START).await.id));
+    assert!(!row.unpriced);
+}
+
+#[tokio::test]
+async fn a_repeated_event_changes_nothing() {
+    let desk = Desk::priced().await;
+    let event = desk.event("one", [(Unit::OutputText, 100)]);
+    let first = desk.record(event.clone()).await;
+    // Also when it is repeated long after it would have been too old.
+    desk.clock.advance(Duration::from_secs(90 * 24 * 60 * 60));
+    assert_eq!(desk.record(event).await, Recorded::Repeated(first.id()));
+    let moment = at(START);
+    let sums = desk.read(move |tx| month_total(tx, Dimension::Payer, "weavers", moment)).await;
+    assert_eq!((sums.events, sums.tokens()), (1, 100));
+}
+
+#[tokio::test]
+async fn a_key_of_another_event_is_a_conflict_and_the_first_stands() {
+    let desk = Desk::priced().await;
+    let first = desk.output("one", 100).await;
+    let other = desk.event("one", [(Unit::OutputText, 101)]);
+    let error = desk.fail(move |tx| record(tx, other)).await;
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert_eq!(desk.row(first.id()).await.event.quantities.of(&Unit::OutputText), 100);
+    // Another source has keys of its own.
+    let elsewhere = Event { source: "rag".to_owned(), ..desk.event("one", [(Unit::OutputText, 101)]) };
+    assert!(matches!(desk.record(elsewhere).await, Recorded::New(_)));
+}
+
+#[tokio::test]
+async fn an_event_is_rolled_back_with_what_it_pays_for() {
+    let desk = Desk::priced().await;
+    let event = desk.event("one", [(Unit::OutputText, 100)]);
+    let again = event.clone();
+    let failed = move |tx: &mut loomwork_store::Tx| {
+        record(tx, event)?;
+        Err::<(), _>(Error::message(Kind::Unavailable, "the message is not saved"))
+    };
+    desk.fail(failed).await;
+    let moment = at(START);
+    let sums = desk.read(move |tx| month_total(tx, Dimension::All, "", moment)).await;
+    assert_eq!(sums.events, 0);
+    assert!(matches!(desk.record(again).await, Recorded::New(_)), "its key is still free");
+}
+
+#[tokio::test]
+async fn events_that_are_too_old_or_ahead_are_refused_and_said_so() {
+    let desk = Desk::priced().await;
+    for (moment, is_fine) in [
+        ("2026-07-06T12:00:00Z", true),
+        ("2026-07-06T11:59:59.999Z", false),
+        ("2026-08-10T12:05:00Z", true),
+        ("2026-08-10T12:05:00.001Z", false),
+    ] {
+        let event = Event { at: at(moment), ..desk.event(moment, [(Unit::OutputText, 1)]) };
+        let recorded = desk.store.mutate(move |tx| record(tx, event)).await;
+        match recorded {
+            Ok(_) => assert!(is_fine, "{moment}"),
+            Err(error) => {
+                assert!(!is_fine, "{moment}: {error}");
+                assert!(matches!(error.downcast_ref(), Some(UsageError::OutOfWindow { .. })));
+            }
+        }
+    }
+    let event = Event { at: at("2020-01-01T00:00:00Z"), ..desk.event("old", [(Unit::OutputText, 1)]) };
+    let window = Window { back: Duration::from_secs(10 * 366 * 24 * 60 * 60), ..Window::default() };
+    desk.commit(move |tx| record_within(tx, event, &window)).await;
+}
+
+#[tokio::test]
+async fn events_that_make_no_sense_are_refused_and_leave_nothing() {
+    let desk = Desk::priced().await;
+    let event = || desk.event("one", [(Unit::OutputText, 1)]);
+    let long = "x".repeat(201);
+    let mut tagged = event();
+    tagged.tags = (0..21).map(|tag| (tag.to_string(), String::new())).collect();
+    let many = (0..51).map(|unit| (Unit::Own(unit.to_string()), 1));
+    let wrong = [
+        event().used(many),
+        Event { source: String::new(), ..event() },
+        Event { key: "x".repeat(401), ..event() },
+        Event { key: "reversal:one".to_owned(), ..event() },
+        Event { model: long.clone(), ..event() },
+        event().paid_by(""),
+        event().used_by(Level::Team, long),
+        event().used([(Unit::OutputText, MAX_QUANTITY + 1)]),
+        tagged,
+    ];
+    for event in wrong {
+        let shown = format!("{event:?}");
+        let error = desk.fail(move |tx| record(tx, event)).await;
+        assert_eq!(error.kind(), Kind::Invalid, "{shown}");
+    }
+    let left = desk.read(|tx| loomwork_usage::events(tx, None, 10)).await;
+    assert!(left.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_bill_is_set_aside_and_harms_no_answer() {
+    let desk = Desk::priced().await;
+    desk.output("one", 100).await;
+    let conflicting = desk.event("one", [(Unit::OutputText, 7)]);
+    let kept = conflicting.clone();
+    assert_eq!(desk.commit(move |tx| record_or_set_aside(tx, conflicting)).await, None);
+    let refused = desk.read(|tx| tx.scan(RefusedRow::all())).await;
+    assert_eq!((refused.len(), &refused[0].event), (1, &kept));
+    assert!(refused[0].why.contains("recorded before with other contents"), "{}", refused[0].why);
+    let fine = desk.event("two", [(Unit::OutputText, 7)]);
+    assert!(desk.commit(move |tx| record_or_set_aside(tx, fine)).await.is_some());
+}
+
+#[tokio::test]
+async fn of_several_events_each_has_an_outcome_of_its_own() {
+    let desk = Desk::priced().await;
+    let event = |key, tokens| desk.event(key, [(Unit::OutputText, tokens)]);
+    let events = vec![event("one", 1), event("two", 2), event("one", 1), event("two", 3), event("", 4)];
+    let done = desk.commit(move |tx| record_all(tx, events)).await;
+    assert!(matches!(done[0], Ok(Recorded::New(_))) && matches!(done[1], Ok(Recorded::New(_))));
+    assert!(matches!(done[2], Ok(Recorded::Repeated(_))));
+    assert!(matches!(done[3], Err(UsageError::Conflict { .. })));
+    assert!(matches!(done[4], Err(UsageError::BadText { what: "key", .. })));
+    let moment = at(START);
+    let sums = desk.read(move |tx| month_total(tx, Dimension::All, "", moment)).await;
+    assert_eq!(sums.tokens(), 3);
+}
+
+#[tokio::test]
+async fn tests_and_answers_from_a_cache_of_our_own_cost_nothing() {
+    let desk = Desk::priced().await;
+    let cached = Event { billing: Billing::Cached, ..desk.event("cached", [(Unit::OutputText, 100)]) };
+    let test = Event { billing: Billing::Test, ..desk.event("test", [(Unit::OutputText, 1_000)]) };
+    for event in [cached, test] {
+        let id = desk.record(event).await.id();
+        let row = desk.row(id).await;
+        assert_eq!((&row.cost, &row.charge, row.period, row.unpriced), (&None, &None, None, false));
+    }
+    let moment = at(START);
+    let sums = desk.read(move |tx| month_total(tx, Dimension::User, "ada", moment)).await;
+    assert_eq!((sums.tokens(), sums.charge.len()), (100, 0), "what was cached is counted, a test is not");
+}
+
+#[tokio::test]
+async fn usage_of_nobody_is_kept() {
+    let desk = Desk::priced().await;
+    let event = Event { payer: None, ..desk.event("one", [(Unit::OutputText, 100)]) };
+    let id = desk.record(event).await.id();
+    let row = desk.row(id).await;
+    assert_eq!(row.cost.as_ref().map(|cost| cost.amount), Some(money("0.00012")));
+    assert_eq!((row.charge.as_ref(), row.period), (None, None));
+    let found = desk.read(|tx| unattributed(tx, None, Page::first(10))).await;
+    assert_eq!(found.rows.len(), 1);
+}
