@@ -16,7 +16,8 @@ pub const UNREAD_CHUNKS: usize = 256;
 /// An answer as it comes.
 ///
 /// The answer is made in the background: dropping this loses nothing, and does not stop it. Who reads
-/// slowly slows it down.
+/// slowly slows it down. When the process ends, it is called off, unless it is
+/// [durable](crate::Options::durable).
 #[derive(Debug)]
 pub struct TextStream {
     chunks: mpsc::Receiver<UiChunk>,
@@ -32,10 +33,13 @@ impl TextStream {
         let tasks = generation.runtime.tasks.clone();
         tasks.spawn("answer", move |shutdown| async move {
             let cancel = generation.cancel.clone();
+            let is_durable = generation.options.durable.unwrap_or(false);
             let mut answering = std::pin::pin!(generation.run(Some(out)));
             let answered = tokio::select! {
                 answered = &mut answering => answered,
-                () = shutdown.requested() => {
+                // Another process goes on with it.
+                () = shutdown.requested(), if is_durable => return,
+                () = shutdown.requested(), if !is_durable => {
                     cancel.cancel();
                     answering.await
                 }
