@@ -172,7 +172,7 @@ async fn call<S: Send + Sync + 'static>(
     // A task of its own has a stack of its own, however deep agents call each other; nobody reads its chunks.
     let (tasks, cancel) = (runtime.tasks.clone(), generation.cancel.clone());
     let _called_off = cancel.clone().drop_guard();
-    let reply = Answering::start(&tasks, cancel, |_| generation.run(None)).finish().await?;
+    let reply = Answering::start(&tasks, cancel, false, |_| generation.run(None)).finish().await?;
     if let Some(open) = reply.open_calls().next() {
         let text =
             format!("{:?} waits for somebody to answer its call of `{}`", agent.name(), open.call.name);

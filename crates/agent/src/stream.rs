@@ -18,14 +18,16 @@ pub const UNREAD_CHUNKS: usize = 256;
 /// An answer as it comes.
 ///
 /// The answer is made in the background: dropping this loses nothing, and does not stop it. Who reads
-/// slowly slows it down.
+/// slowly slows it down. When the process ends, it is called off, unless it is
+/// [durable](crate::Options::durable).
 #[derive(Debug)]
 pub struct TextStream(Answering<AgentReply>);
 
 impl TextStream {
     pub(crate) fn start<S: Send + Sync + 'static>(generation: Generation<S>) -> Self {
         let (tasks, cancel) = (generation.runtime.tasks.clone(), generation.cancel.clone());
-        Self(Answering::start(&tasks, cancel, |out| generation.run(Some(out))))
+        let is_durable = generation.options.durable.unwrap_or(false);
+        Self(Answering::start(&tasks, cancel, is_durable, |out| generation.run(Some(out))))
     }
 
     /// Returns the next chunk; `None` behind the last one.
@@ -71,10 +73,12 @@ pub(crate) struct Answering<R> {
 }
 
 impl<R: Send + 'static> Answering<R> {
-    /// Begins to answer; `cancel` calls the answer off.
+    /// Begins to answer; `cancel` calls the answer off. At a shutdown a durable one is left as it is, so that
+    /// another process goes on with it.
     pub(crate) fn start<F>(
         tasks: &Tasks,
         cancel: CancellationToken,
+        is_durable: bool,
         make: impl FnOnce(mpsc::Sender<UiChunk>) -> F,
     ) -> Self
     where
@@ -87,7 +91,8 @@ impl<R: Send + 'static> Answering<R> {
         tasks.spawn("answer", move |shutdown| async move {
             let made = tokio::select! {
                 made = &mut making => made,
-                () = shutdown.requested() => {
+                () = shutdown.requested(), if is_durable => return,
+                () = shutdown.requested(), if !is_durable => {
                     stop.cancel();
                     making.await
                 }

@@ -483,7 +483,7 @@ pub fn release(tx: &mut Tx, admitted: Admitted) -> Result<bool> {
 fn end_hold(tx: &mut Tx, admitted: Admitted) -> Result<Option<Settlement>> {
     let Some(hold) = admitted.hold else { return Ok(None) };
     // Accounts only keep what is promised; what was used is counted when it is recorded.
-    let lines = tx.get::<HoldRow>(hold)?.map_or(0, |row| row.amounts().len());
+    let lines = tx.get::<HoldRow>(hold)?.map_or(0, |row| row.lines().len());
     loomwork_rate_limiter::settle(tx, hold, &vec![0; lines]).map(Some)
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use loomwork_messages::runs::{self, Hold, RunError};
+use loomwork_messages::runs::{self, Hold};
 use loomwork_messages::{Failure, HostRow, MessageStatus};
 use loomwork_models::{Reply, Usage};
 use loomwork_store::{Id, Result, Store, Tx};
 
 use super::report::Reporter;
 use crate::admission::Holds;
+use crate::handled::forgive;
 use crate::journal::{self, Closing};
 use crate::tables::StepId;
 
@@ -48,8 +49,9 @@ impl Ending {
         }
     }
 
-    /// Writes it in a transaction of its own, with the failure of the run if that is still to be written. If
-    /// somebody has ended the run meanwhile, that is the error, and the rest is written all the same.
+    /// Writes it in a transaction of its own, with the failure of the run if that is still to be written. If that
+    /// cannot be, such as because somebody has ended the run meanwhile, that is the error, and the rest is written
+    /// all the same.
     pub(crate) async fn write(
         self,
         store: &Store,
@@ -58,26 +60,20 @@ impl Ending {
         if self.row.is_none() && self.is_silent() {
             return Ok(());
         }
-        let lost = store.mutate(move |tx| {
-            let lost = match fails {
-                Some((hold, status, failure)) => {
-                    match tx.nested(|tx| runs::fail(tx, hold, status, failure)) {
-                        Ok(_) => None,
-                        Err(error) => Some(error.downcast::<RunError>()?),
-                    }
-                }
-                None => None,
-            };
+        let failed = store.mutate(move |tx| {
+            let mut failed = None;
+            if let Some((hold, status, failure)) = fails
+                && let Err(error) = tx.nested(|tx| runs::fail(tx, hold, status, failure))
+            {
+                forgive(error, |error| failed = Some(error))?;
+            }
             if let Some((row, host)) = self.row {
                 journal::drop_begun(tx, self.reporter.run, row, host)?;
             }
             self.apply(tx)?;
-            Ok(lost)
+            Ok(failed)
         });
-        match lost.await? {
-            Some(lost) => Err(lost.into()),
-            None => Ok(()),
-        }
+        failed.await?.map_or(Ok(()), Err)
     }
 
     /// Whether nobody has to hear of it.

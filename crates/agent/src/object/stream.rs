@@ -24,7 +24,7 @@ pub struct ObjectStream<T = Value> {
 impl<T: DeserializeOwned + Send + 'static> ObjectStream<T> {
     pub(crate) fn start<S: Send + Sync + 'static>(generation: Generation<S>, spec: ObjectSpec<T>) -> Self {
         let (tasks, cancel) = (generation.runtime.tasks.clone(), generation.cancel.clone());
-        let answering = Answering::start(&tasks, cancel, |out| make(generation, spec, Some(out)));
+        let answering = Answering::start(&tasks, cancel, false, |out| make(generation, spec, Some(out)));
         Self { answering, json: PartialJson::default() }
     }
 

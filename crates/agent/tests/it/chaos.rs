@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use super::ledger::{Bill, Office};
 
 /// How many answers are made at once. Each has a connection with two ends in this process, and a process has
-/// often no more than 1,024 of them; `cargo xtask bench agent` makes a thousand.
+/// often no more than 1,024 of them.
 const ANSWERS: usize = 200;
 
 /// How many of them share a thread.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use loomwork_agent::{
     Agent, AgentError, AgentReply, AgentThread, Outcome, Runtime, StepEnd, Tool, ToolContext, journal,
@@ -282,4 +283,21 @@ async fn calls_of_a_step_are_committed_in_the_order_in_which_they_end() {
     let mut calls = house.runtime.store().query(move |tx| journal::calls(tx, run)).await.expect("read");
     calls.sort_by_key(|row| row.id);
     assert_eq!(calls.iter().map(|row| row.call.as_str()).collect::<Vec<_>>(), ["2", "0", "1"]);
+}
+
+#[tokio::test]
+async fn a_durable_answer_outlives_the_end_of_its_process() {
+    let house = House::open().await;
+    let hangs = Gate::new();
+    let model = Arc::new(MockModel::new([text("half of").gate(&hangs), text("All of it.")]));
+    let agent = Agent::new("clerk", model as Arc<dyn LanguageModel>).durable();
+    let thread = agent.create_thread(&house.runtime, NewThread::for_user("alice")).await.expect("a thread");
+    let stream = thread.stream_text("Go.");
+    soon(hangs.reached()).await;
+    house.runtime.shutdown(Duration::from_secs(20)).await.expect("it ends in order");
+    soon(stream.finish()).await.expect_err("it ended with its process");
+    let house = house.reopen().await;
+    let run = house.queued().await;
+    let reply = soon(agent.in_thread(&house.runtime, thread.id()).resume(run)).await.expect("an answer");
+    assert_eq!(reply.text, "All of it.");
 }

@@ -100,7 +100,8 @@ async fn store_work(house: &Runtime, thread: ThreadId) -> Result<f64> {
 async fn at_once(threads: &[AgentThread]) -> Result<f64> {
     let watch = Stopwatch::start();
     let mut callers = tokio::task::JoinSet::new();
-    for thread in threads.iter().cloned() {
+    for thread in threads {
+        let thread = thread.clone();
         callers.spawn(async move {
             for _ in 0..TURNS_EACH {
                 thread.generate_text(text().as_str()).await?;
