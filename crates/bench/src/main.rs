@@ -6,6 +6,7 @@ mod machine;
 mod measure;
 mod messages;
 mod models;
+mod rag;
 mod rate_limiter;
 mod report;
 mod search;
@@ -26,6 +27,7 @@ type Measure = fn(&Options) -> Result<Vec<Row>>;
 const GROUPS: &[(&str, Measure)] = &[
     ("messages", messages::measure),
     ("models", models::measure),
+    ("rag", rag::measure),
     ("rate-limiter", rate_limiter::measure),
     ("search", search::measure),
     ("store", store::measure),

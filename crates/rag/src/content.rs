@@ -44,7 +44,8 @@ pub struct NewEntry {
     pub context: Value,
     /// Whom to attribute its embedding to.
     pub user: Option<String>,
-    pub(crate) origin: Option<String>,
+    /// What it is kept in step with; [`sync`](crate::Rag::sync) sets it.
+    pub origin: Option<String>,
 }
 
 impl Default for NewEntry {

@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::query::{Found, FoundChunk, FoundEntry, FoundRange};
 use crate::tables::{ChunkId, EntryId, NamespaceId, Place};
 
-/// Below so many tokens, all of a namespace fits into a prompt, and nothing has to be searched.
+/// Below so many tokens, all of a namespace fits into a prompt, and nothing has to be searched: see
+/// [`Rag::whole`](crate::Rag::whole).
 pub const INLINE_TOKENS: u64 = 200_000;
 
 /// Returns the ranges of an entry as one text. Ranges that are not next to each other have a gap between

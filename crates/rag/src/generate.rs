@@ -1,12 +1,18 @@
 //! Answering a question from what is found for it.
 
-use loomwork_models::{LanguageModel, Message, Reply, Request, Role};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use loomwork_models::{LanguageModel, Message, Reply, Request, Role, TokenCounter};
 
 use crate::embed::{Task, Used};
+use crate::error::unwrapped;
+use crate::namespaces::find;
 use crate::prompt::{INSTRUCTION, Shape, prompt};
 use crate::query::{Ask, Found, Query};
 use crate::rag::Rag;
-use crate::{Error, Result};
+use crate::tables::{EntryRow, EntryStatus, NamespaceStatus};
+use crate::{Error, Result, entries};
 
 /// What is asked of a model, and what is searched for it. New fields may come, so end a literal with
 /// `..Question::default()`; a text converts into one.
@@ -65,6 +71,47 @@ impl Rag {
         }
         request.messages.push(Message::user(prompt(wanted.unwrap_or(shape), &found, &asked)));
         Ok((request, found))
+    }
+
+    /// Returns the text of all live entries of a namespace, the oldest first, if that has at most so many
+    /// tokens, such as [`INLINE_TOKENS`](crate::INLINE_TOKENS): it then fits into a prompt, and need not be
+    /// searched. `None` if it is longer, or there is no such namespace.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn whole(
+        &self,
+        namespace: &str,
+        tokens: u64,
+        counter: Arc<dyn TokenCounter>,
+    ) -> Result<Option<String>> {
+        let (name, wanted) = (namespace.to_owned(), self.inner.wanted.clone());
+        let read = self.inner.store.query(move |tx| {
+            let names = std::iter::empty();
+            let Some(found) = find(tx, &name, NamespaceStatus::Ready, &wanted, names)? else {
+                return Ok(None);
+            };
+            let (mut whole, mut left) = (Some(String::new()), tokens);
+            tx.each(EntryRow::by_status.eq(found.id).eq(EntryStatus::Ready), |entry| {
+                let chunks = entries::range(tx, entry.id, 0, u32::MAX)?;
+                let texts: Vec<&str> = chunks.iter().map(|chunk| chunk.text.as_str()).collect();
+                let title = entry.title.as_ref().map(|title| format!("## {title}:\n\n")).unwrap_or_default();
+                let text = format!("{title}{}\n\n", texts.join("\n"));
+                match (left.checked_sub(counter.count(&text)), &mut whole) {
+                    (Some(rest), Some(whole)) => {
+                        left = rest;
+                        whole.push_str(&text);
+                        Ok(ControlFlow::Continue(()))
+                    }
+                    _ => {
+                        whole = None;
+                        Ok(ControlFlow::Break(()))
+                    }
+                }
+            })?;
+            Ok(whole)
+        });
+        read.await.map_err(unwrapped)
     }
 
     /// Searches for a question and has a model answer it from what was found.

@@ -4,7 +4,7 @@ use loomwork_search::{Filter, Index, Metric, Space};
 use sha2::{Digest as _, Sha256};
 
 use crate::filter::MARKS;
-use crate::tables::{ChunkRow, EntryId, NamespaceId};
+use crate::tables::{ChunkRow, EntryId, NamespaceId, begun};
 
 /// Raised when a function of the declaration means something else than before.
 const VERSION: u32 = 1;
@@ -30,13 +30,17 @@ pub(crate) fn chunks(space: &Space) -> Index<ChunkRow> {
         .vectors(space.clone())
         .field("namespace", |chunk: &ChunkRow| (!chunk.shelved).then_some(chunk.namespace))
         .field("entry", |chunk| chunk.entry)
+        .field("begun", ChunkRow::begun)
         .field(MARKS, |chunk| chunk.marks.clone())
 }
 
-/// Returns the condition on what a search of a namespace finds: all but the chunks of entries that are
-/// not live, as they stood when it began.
-pub(crate) fn live(namespace: NamespaceId, hidden: &[EntryId]) -> Filter {
+/// Returns the condition on what a search of a namespace finds: all but the chunks of entries that are not
+/// live, as they stood when it began, and of those that were begun since.
+pub(crate) fn live(namespace: NamespaceId, hidden: &[EntryId], newest: Option<EntryId>) -> Filter {
     let inside = Filter::eq("namespace", namespace);
+    let since = newest
+        .map_or(Filter::Everything, |newest| !Filter::at_least("begun", begun(newest).saturating_add(1)));
+    let inside = inside.and(since);
     if hidden.is_empty() {
         return inside;
     }

@@ -35,6 +35,8 @@ struct View {
     namespace: Row<NamespaceRow>,
     /// The entries that are not live, and whose chunks the index may know.
     hidden: Vec<EntryId>,
+    /// The entry that was begun last.
+    newest: Option<EntryId>,
     /// The number of the last publication.
     published: u64,
 }
@@ -209,9 +211,10 @@ impl Rag {
             };
             let Some(namespace) = namespace else { return Ok(None) };
             let hidden = tx.ids(EntryRow::hidden.eq(namespace.id))?;
+            let newest = tx.ids(EntryRow::by_namespace.eq(namespace.id).desc().take(1))?.pop();
             let last = tx.first(EntryRow::publications.eq(namespace.id).desc())?;
             let published = last.and_then(|last| last.published).unwrap_or_default();
-            Ok(Some(View { namespace, hidden, published }))
+            Ok(Some(View { namespace, hidden, newest, published }))
         });
         read.await.map_err(unwrapped)
     }
@@ -227,7 +230,7 @@ impl Rag {
         notes: &mut Vec<Note>,
     ) -> Result<(Vec<Candidate>, BTreeMap<EntryId, Arc<Row<EntryRow>>>)> {
         for look in 1.. {
-            let filter = index::live(view.namespace.id, &view.hidden).and(filter.clone());
+            let filter = index::live(view.namespace.id, &view.hidden, view.newest).and(filter.clone());
             let (by_vector, by_text) = self.legs(query, filter, vector, notes).await?;
             let mut ids: Vec<EntryId> = by_vector.iter().chain(&by_text).map(|hit| hit.row.entry).collect();
             ids.sort_unstable();

@@ -270,10 +270,22 @@ impl ChunkRow {
         self.hash.is_some()
     }
 
+    /// A number that grows with the entries as they are begun.
+    pub(crate) fn begun(&self) -> i64 {
+        begun(self.entry)
+    }
+
     /// What finds it by words.
     pub(crate) fn searchable(&self) -> &str {
         self.keywords.as_deref().unwrap_or(&self.text)
     }
+}
+
+/// A number that grows with the entries as they are begun. Those of one moment may share it.
+pub(crate) fn begun(entry: EntryId) -> i64 {
+    let id = u128::from_be_bytes(entry.raw().to_bytes());
+    // Ids begin with their time; what is left after the sign fits.
+    i64::try_from(id >> 65).unwrap_or(i64::MAX)
 }
 
 /// Where a chunk is in its source.

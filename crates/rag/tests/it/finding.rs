@@ -115,7 +115,7 @@ async fn what_is_far_back_in_both_rankings_can_still_win() {
         yard.add(NewEntry::default(), given("north north north", 0.1)).await;
     }
     yard.add(NewEntry::default(), given("it lies in the north, behind many other words", 0.9)).await;
-    let query = Query { limit: 1, rank_constant: 60.0, ..Query::hybrid("north") };
+    let query = Query { limit: 1, rank_constant: 60.0, threshold: Some(0.5), ..Query::hybrid("north") };
     assert_eq!(yard.texts(query).await, ["it lies in the north, behind many other words"]);
 }
 
@@ -140,8 +140,16 @@ async fn ranges_are_those_of_the_specification() {
     check(&[2, 6], around(3, 3), &[(2, 0, 3), (6, 3, 7)]).await;
     check(&[5], around(0, 0), &[(5, 5, 1)]).await;
     check(&[9], around(5, 5), &[(9, 4, 6)]).await;
-    check(&[1, 2, 3, 4, 5], Context::Whole { from: 0.5 }, &[(1, 0, 10)]).await;
     check(&[1, 2], Context::Whole { from: 0.5 }, &[(1, 1, 1), (2, 2, 1)]).await;
+}
+
+#[tokio::test]
+async fn a_document_of_which_enough_was_hit_is_returned_as_a_whole() {
+    let yard = Yard::open().await;
+    row_of_ten(&yard, &[1, 2, 3, 4, 5]).await;
+    let query = Query { context: Context::Whole { from: 0.5 }, threshold: Some(0.9), ..Query::from("north") };
+    let found = yard.find(query).await;
+    assert_eq!((found.results.len(), found.results[0].start_order, found.results[0].content.len()), (1, 0, 10));
 }
 
 #[tokio::test]
@@ -235,10 +243,7 @@ async fn a_reranker_orders_hits_and_its_failure_keeps_them() {
     let found = yard.find(by(Reranking::by(Backwards))).await;
     assert_eq!((texts(&found), found.results[0].scores.reranked), (vec!["east".into(), "northeast".into()], Some(2.0)));
     let slow = Reranking { timeout: Duration::from_secs(1), ..Reranking::by(Asleep) };
-    let (found, ()) = tokio::join!(yard.find(by(slow)), async {
-        yard.clock.timers_waiting(1).await;
-        yard.clock.advance(Duration::from_secs(2));
-    });
+    let found = yard.meanwhile(yard.find(by(slow))).await;
     assert_eq!(texts(&found), ["north", "northeast"]);
     assert!(matches!(&found.notes[..], [Note::NotReranked(why)] if why.contains("longer")), "{:?}", found.notes);
     let asked = Reranking::by(ModelReranker::new(MockModel::new(["2, 0"])));
@@ -309,4 +314,14 @@ fn fused_rankings_are_those_of_the_specification() {
     assert_eq!(order(three, &[], 1.0, 0.0), [2, 1, 3, 5, 4]);
     assert_eq!(order(&[&[1], &[2]], &[], 10.0, 0.0), [1, 2]);
     assert_eq!(order(&[&[1, 2]], &[], 10.0, 0.095), [1]);
+}
+
+#[tokio::test]
+async fn a_small_namespace_is_given_as_a_whole() {
+    let yard = Yard::open().await;
+    yard.add(NewEntry::key("a").titled("A"), chunks(["one", "two"])).await;
+    yard.key("b", "three").await;
+    let whole = async |tokens| yard.rag.whole(HALL, tokens, Arc::new(loomwork_models::Estimator)).await.unwrap();
+    assert_eq!(whole(1_000).await.as_deref(), Some("## A:\n\none\ntwo\n\nthree\n\n"));
+    assert_eq!((whole(2).await, yard.rag.whole("nowhere", 9, Arc::new(loomwork_models::Estimator)).await.unwrap()), (None, None));
 }

@@ -2,41 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use loomwork_core::Kind;
 use loomwork_files::{Blobs, Files, Options, files_of};
 use loomwork_models::{Error as ModelError, ErrorKind, Gate, MockEmbeddings};
 use loomwork_rag::{
-    Content, EntryId, EntryRow, EntryStatus, Input, MAX_INPUT_BYTES, NewChunk, NewEntry, Query, Rag, Source, bind, entries,
+    Content, EntryRow, EntryStatus, Input, MAX_INPUT_BYTES, NewEntry, Query, Rag, Source, bind, entries,
 };
 use loomwork_store::Row;
 use loomwork_testkit::soon;
 use loomwork_workpool::Workpool;
 
-use super::yard::{DEADLINE, HALL, Yard, many, model};
+use super::yard::{DEADLINE, Door, HALL, Yard, many, model};
 
 const NUMBERS: Source<usize> = Source::new("numbers");
 
 async fn later(yard: &Yard, new: NewEntry, input: Input) -> Row<EntryRow> {
     let rag = yard.rag.clone();
     yard.store.mutate(move |tx| rag.add_later(tx, HALL, &new, input)).await.expect("it is enqueued")
-}
-
-/// Turns the clock over the pauses between attempts until an entry stands so.
-async fn settled(yard: &Yard, id: EntryId, status: EntryStatus) {
-    let turning = async {
-        loop {
-            yard.clock.timers_waiting(1).await;
-            yard.clock.advance(Duration::from_secs(1));
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::select! {
-        () = yard.becomes(id, status) => {}
-        () = turning => {}
-    }
 }
 
 #[tokio::test]
@@ -77,31 +61,21 @@ async fn what_is_on_its_way_is_not_begun_twice() {
 
 #[tokio::test]
 async fn a_source_streams_chunks_and_its_progress_is_live() {
-    let gate = Gate::new();
-    let pause = gate.clone();
+    let door = Door::default();
+    let made = door.clone();
     let yard = Yard::open_with(model(), move |builder| {
         builder.source(NUMBERS, move |sourcing, count| {
-            let pause = pause.clone();
+            let door = made.clone();
             async move {
                 assert_eq!(sourcing.entry.key.as_deref(), Some("a"));
-                let stream = futures_util::stream::iter(many(count, "sourced")).enumerate();
-                let stream = stream.then(move |(at, chunk): (usize, NewChunk)| {
-                    let pause = pause.clone();
-                    async move {
-                        if at == 600 {
-                            pause.pass().await;
-                        }
-                        Ok(chunk)
-                    }
-                });
-                Ok(Content::Stream(Box::pin(stream)))
+                Ok(door.stream(count, "sourced", 950))
             }
         })
     })
     .await;
     let _pool = yard.pool().await;
-    let entry = later(&yard, NewEntry::key("a"), Input::source(NUMBERS, 700)).await;
-    soon(gate.reached()).await;
+    let entry = later(&yard, NewEntry::key("a"), Input::source(NUMBERS, 1_000)).await;
+    door.reached().await;
     let id = entry.id;
     let mut live = yard.store.watch(move |tx| entries::progress(tx, id));
     loop {
@@ -111,9 +85,9 @@ async fn a_source_streams_chunks_and_its_progress_is_live() {
         }
     }
     assert!(yard.texts(Query::words("sourced")).await.is_empty());
-    gate.open();
+    door.open();
     yard.becomes(id, EntryStatus::Ready).await;
-    assert_eq!(yard.entry(id).await.chunks, 700);
+    assert_eq!(yard.entry(id).await.chunks, 1_000);
 }
 
 #[tokio::test]
@@ -136,7 +110,7 @@ async fn a_further_attempt_goes_on_with_the_vectors_of_the_one_before() {
     .await;
     let _pool = yard.pool().await;
     let entry = later(&yard, NewEntry::key("a"), Input::source(NUMBERS, 300)).await;
-    settled(&yard, entry.id, EntryStatus::Ready).await;
+    yard.meanwhile(yard.becomes(entry.id, EntryStatus::Ready)).await;
     let row = yard.entry(entry.id).await;
     assert_eq!((row.chunks, row.attempts, attempts.load(Ordering::SeqCst)), (300, 2, 2));
     // The surplus of the first attempt is gone, and no text was embedded twice.
@@ -152,7 +126,7 @@ async fn what_fails_says_why_and_can_be_tried_again() {
     let entry = later(&yard, NewEntry::key("a"), Input::text("north")).await;
     yard.becomes(entry.id, EntryStatus::Failed).await;
     let row = yard.entry(entry.id).await;
-    assert!(row.error.unwrap().contains("no such language"));
+    assert!(row.error.clone().unwrap().contains("no such language"));
     assert_eq!(row.attempts, 1);
     let failed = entries::Listed { status: EntryStatus::Failed, ..entries::Listed::default() };
     let listed = yard.store.query(move |tx| entries::list(tx, failed, loomwork_store::Page::first(9))).await.unwrap();
@@ -193,7 +167,7 @@ async fn a_job_for_another_model_or_an_unknown_source_fails_instead_of_succeedin
     let entry = later(&yard, NewEntry::key("a"), Input::text("north")).await;
     let pool = other.bind(Workpool::builder(&yard.store)).start().await.unwrap();
     yard.becomes(entry.id, EntryStatus::Failed).await;
-    let error = yard.entry(entry.id).await.error.unwrap();
+    let error = yard.entry(entry.id).await.record.error.unwrap();
     assert!(error.contains("mock/mock") && error.contains("mock/other"), "{error}");
     yard.becomes(unknown.id, EntryStatus::Failed).await;
     pool.shutdown(DEADLINE).await.unwrap();
@@ -205,17 +179,13 @@ async fn a_job_for_another_model_or_an_unknown_source_fails_instead_of_succeedin
     let (rag, id) = (yard.rag.clone(), unknown.id);
     yard.store.mutate(move |tx| rag.retry(tx, id).map(drop)).await.unwrap();
     yard.becomes(unknown.id, EntryStatus::Failed).await;
-    assert!(yard.entry(unknown.id).await.error.unwrap().contains("no source \"numbers\""));
+    assert!(yard.entry(unknown.id).await.record.error.unwrap().contains("no source \"numbers\""));
     pool.shutdown(DEADLINE).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_file_is_read_by_what_it_is_and_kept_while_its_entry_is() {
-    let yard = Yard::open_with(model(), |builder| builder).await;
-    let files = Files::new(&yard.store, Blobs::memory(), Options::default());
-    let with_files = files.clone();
-    let yard = yard.reopen(move |builder| builder.files(with_files)).await;
-    // The reopened store is another one, so the files are its own.
+    let yard = Yard::open().await;
     let files = Files::new(&yard.store, Blobs::memory(), Options::default());
     let rag = Rag::builder_with(&yard.store, yard.model.clone()).files(files.clone()).start().await.unwrap();
     let _pool = rag.bind(Workpool::builder(&yard.store)).start().await.unwrap();

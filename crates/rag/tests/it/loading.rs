@@ -112,8 +112,8 @@ async fn a_pdf_file_needs_its_feature() {
 mod pdf {
     use std::time::Duration;
 
+    use loomwork_rag::Reader;
     use loomwork_rag::pdf::Pdf;
-    use loomwork_rag::{Chunker as _, Reader};
     use loomwork_testkit::soon;
 
     use super::why;
@@ -168,7 +168,6 @@ mod pdf {
         );
         assert_eq!((document.pages.len(), document.pages[0]), (2, 0));
         assert!(document.text[document.pages[1]..].starts_with("Moths"));
-        let _ = loomwork_rag::Paragraphs::default().name();
     }
 
     #[tokio::test]
@@ -199,7 +198,8 @@ mod pdf {
         let outcome = soon(asleep.read("a.pdf", file(&["x"]).into())).await;
         assert!(outcome.is_err());
         let narrow = Pdf { memory: 1 << 20, ..reader() };
-        assert!(soon(narrow.read("a.pdf", file(&["x"]).into())).await.is_err());
+        let large = file(&[&"x".repeat(8 << 20)]);
+        assert!(why(soon(narrow.read("a.pdf", large.into())).await).contains("memory"));
         let missing = Pdf::with_program("/nowhere/reader");
         assert!(missing.read("a.pdf", file(&["x"]).into()).await.is_err());
     }

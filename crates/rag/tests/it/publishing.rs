@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use loomwork_models::Gate;
-use loomwork_rag::{Content, EntryStatus, Found, NewChunk, NewEntry, Query, entries};
+use loomwork_rag::{EntryStatus, Found, NewEntry, Query, entries};
 use loomwork_testkit::soon;
 
-use super::yard::{HALL, Yard, fault, many, model};
+use super::yard::{Door, HALL, Yard, fault, many, model};
 
 /// The versions that a search has met, as the first words of the texts.
 fn versions(found: &Found) -> BTreeSet<String> {
@@ -19,30 +17,17 @@ fn versions(found: &Found) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn a_version_in_the_making_is_not_found() {
-    let gate = Gate::new();
-    let yard = Yard::open_with(model().with_gate(&gate), |builder| builder).await;
-    gate.open();
+    let yard = Yard::open().await;
     yard.key("a", many(120, "old")).await;
-    let gate = Gate::new();
+    let door = Door::default();
     // The stream stands still after its first batches were written.
-    let pause = gate.clone();
-    let stream = futures_util::stream::iter(many(450, "new")).enumerate();
-    let stream = stream.then(move |(at, chunk): (usize, NewChunk)| {
-        let pause = pause.clone();
-        async move {
-            if at == 440 {
-                pause.pass().await;
-            }
-            Ok(chunk)
-        }
-    });
-    let making = yard.rag.add(HALL, NewEntry::key("a"), Content::Stream(Box::pin(stream)));
+    let making = yard.rag.add(HALL, NewEntry::key("a"), door.stream(1_000, "new", 950));
     let looking = async {
-        gate.reached().await;
+        door.reached().await;
         let query = || Query { limit: 250, ..Query::words("number") };
         assert_eq!(versions(&yard.find(query()).await), BTreeSet::from(["old".to_owned()]));
         assert_eq!(yard.find(query()).await.results.len(), 120);
-        gate.open();
+        door.open();
     };
     let (made, ()) = tokio::join!(soon(making), soon(looking));
     assert!(made.unwrap().replaced.is_some());
@@ -56,9 +41,10 @@ async fn searches_beside_replacing_see_one_whole_version_each() {
     const CHUNKS: usize = 130;
     yard.key("a", many(CHUNKS, "v0")).await;
     let writing = async {
-        for version in 1..6 {
+        for version in 1..9 {
             yard.key("a", many(CHUNKS, &format!("v{version}"))).await;
-            yard.clock.advance(loomwork_rag::GRACE);
+            // So that former versions leave the index while searches run, which take less than the grace.
+            yard.clock.advance(loomwork_rag::GRACE / 3);
         }
     };
     let searching = async {
@@ -96,23 +82,12 @@ async fn of_fifty_at_once_one_is_live_and_all_are_told() {
 #[tokio::test]
 async fn the_newer_of_two_that_are_made_at_once_stays() {
     let yard = Yard::open().await;
-    let gate = Gate::new();
-    let pause = gate.clone();
-    let slow = futures_util::stream::iter(many(300, "slow")).enumerate();
-    let stream = slow.then(move |(at, chunk): (usize, NewChunk)| {
-        let pause = pause.clone();
-        async move {
-            if at == 250 {
-                pause.pass().await;
-            }
-            Ok(chunk)
-        }
-    });
-    let making = yard.rag.add(HALL, NewEntry::key("a"), Content::Stream(Box::pin(stream)));
+    let door = Door::default();
+    let making = yard.rag.add(HALL, NewEntry::key("a"), door.stream(1_000, "slow", 950));
     let overtaking = async {
-        gate.reached().await;
+        door.reached().await;
         let newer = yard.key("a", "north").await;
-        gate.open();
+        door.open();
         newer
     };
     let (slow, newer) = tokio::join!(soon(making), soon(overtaking));
@@ -128,22 +103,11 @@ async fn the_newer_of_two_that_are_made_at_once_stays() {
 #[tokio::test]
 async fn a_foreground_add_that_dies_counts_as_failed_when_its_lease_is_over() {
     let yard = Yard::open().await;
-    let gate = Gate::new();
-    let pause = gate.clone();
-    let stream = futures_util::stream::iter(many(300, "lost")).enumerate();
-    let stream = stream.then(move |(at, chunk): (usize, NewChunk)| {
-        let pause = pause.clone();
-        async move {
-            if at == 250 {
-                pause.pass().await;
-            }
-            Ok(chunk)
-        }
-    });
-    let making = yard.rag.add(HALL, NewEntry::key("a"), Content::Stream(Box::pin(stream)));
+    let door = Door::default();
+    let making = yard.rag.add(HALL, NewEntry::key("a"), door.stream(1_000, "lost", 950));
     tokio::select! {
         made = making => panic!("it waits: {made:?}"),
-        () = soon(gate.reached()) => {}
+        () = door.reached() => {}
     }
     let hall = yard.hall().await.id;
     let id = yard.store.query(move |tx| entries::versions(tx, hall, "a")).await.unwrap()[0].id;
@@ -153,7 +117,7 @@ async fn a_foreground_add_that_dies_counts_as_failed_when_its_lease_is_over() {
     yard.clock.advance(loomwork_rag::LEASE);
     yard.becomes(id, EntryStatus::Failed).await;
     yard.swept(id, |_, known| known == 0).await;
-    assert!(yard.entry(id).await.error.unwrap().contains("before it was complete"));
+    assert!(yard.entry(id).await.record.error.unwrap().contains("before it was complete"));
     // What was embedded for the part that was written is gone with it, and the entry can be added again.
     assert!(yard.key("a", many(300, "lost")).await.created);
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use loomwork_core::{Clock, Fault, ManualClock, Random, Time};
 use loomwork_models::MockEmbeddings;
 use loomwork_rag::{
@@ -143,6 +144,21 @@ impl Yard {
         while soon(live.next()).await.expect("the store is open").expect("it is read") != Some(status) {}
     }
 
+    /// Waits for something while time goes by.
+    pub(crate) async fn meanwhile<T>(&self, event: impl Future<Output = T>) -> T {
+        let turning = async {
+            loop {
+                self.clock.timers_waiting(1).await;
+                self.clock.advance(Duration::from_secs(1));
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            happened = event => happened,
+            () = turning => unreachable!("time does not end"),
+        }
+    }
+
     /// Ends all, and opens the same rows again.
     pub(crate) async fn reopen(self, with: impl FnOnce(Builder) -> Builder) -> Self {
         self.rag.shutdown(DEADLINE).await.expect("it ends");
@@ -198,4 +214,38 @@ pub(crate) fn many(count: usize, of: &str) -> Vec<NewChunk> {
 pub(crate) fn fault<T: std::fmt::Debug>(outcome: Result<T, Error>) -> (loomwork_core::Kind, String) {
     let error = outcome.expect_err("it fails");
     (error.kind(), error.to_string())
+}
+
+/// Where a stream stands still until it is let on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Door {
+    reached: Arc<tokio::sync::Notify>,
+    open: Arc<tokio::sync::Notify>,
+}
+
+impl Door {
+    pub(crate) async fn reached(&self) {
+        soon(self.reached.notified()).await;
+    }
+
+    pub(crate) fn open(&self) {
+        self.open.notify_one();
+    }
+
+    /// As [`many`] chunks, of which the one at a place comes when the door is opened.
+    pub(crate) fn stream(&self, count: usize, of: &str, place: usize) -> Content {
+        let door = self.clone();
+        let chunks = futures_util::stream::iter(many(count, of)).enumerate();
+        let stream = chunks.then(move |(at, chunk)| {
+            let door = door.clone();
+            async move {
+                if at == place {
+                    door.reached.notify_one();
+                    door.open.notified().await;
+                }
+                Ok(chunk)
+            }
+        });
+        Content::Stream(stream.boxed())
+    }
 }
