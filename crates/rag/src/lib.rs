@@ -105,6 +105,8 @@ pub use filter::{CHUNK_FIELD, Filter, MAX_FILTER_DEPTH};
 pub use format::{Budgeted, Citation, INLINE_TOKENS};
 pub use generate::{Answer, Question};
 pub use ingest::{Input, MAX_INPUT_BYTES, RAG_POOL, Source, Sourcing, bind};
+#[cfg(feature = "html")]
+pub use load::MAX_PAGE_BYTES;
 #[cfg(feature = "pdf")]
 pub use load::pdf;
 pub use load::{

@@ -26,6 +26,10 @@ pub use models::{Transcript, describe_image, to_markdown, transcribe_pdf};
 /// The most bytes of a document, if nobody says.
 pub const MAX_DOCUMENT_BYTES: usize = 64 << 20;
 
+/// The most bytes of a web page; what is larger is no page that somebody reads.
+#[cfg(feature = "html")]
+pub const MAX_PAGE_BYTES: usize = 8 << 20;
+
 /// A document that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
@@ -204,6 +208,9 @@ impl Reader {
 
 #[cfg(feature = "html")]
 async fn read_html(name: &str, bytes: Bytes) -> Result<Document> {
+    if bytes.len() > MAX_PAGE_BYTES {
+        return Err(Error::TooLarge { what: "web page", bytes: bytes.len(), limit: MAX_PAGE_BYTES });
+    }
     let text = text_of(name, &bytes)?;
     let name = name.to_owned();
     let read = tokio::task::spawn_blocking(move || html::read(&name, &text));

@@ -199,7 +199,7 @@ async fn former_versions_are_kept_as_long_and_as_many_as_is_said() {
 
 /// Whether upkeep has something left to do with it at once.
 fn is_in_index(row: &loomwork_rag::EntryRow) -> bool {
-    serde_json::to_value(row).unwrap().get("hidden").is_some()
+    serde_json::to_value(row).expect("it is JSON").get("hidden").is_some()
 }
 
 #[tokio::test]

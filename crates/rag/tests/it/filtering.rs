@@ -39,10 +39,10 @@ fn meets(filter: &Filter, fields: &Fields) -> bool {
             items.is_some_and(|items| items.iter().any(|one| same(one, item)))
         }
         Filter::Exists(name) => fields.contains_key(name),
-        Filter::Lt(name, wanted) => compared(name, wanted).is_some_and(|order| order.is_lt()),
-        Filter::Le(name, wanted) => compared(name, wanted).is_some_and(|order| order.is_le()),
-        Filter::Gt(name, wanted) => compared(name, wanted).is_some_and(|order| order.is_gt()),
-        Filter::Ge(name, wanted) => compared(name, wanted).is_some_and(|order| order.is_ge()),
+        Filter::Lt(name, wanted) => compared(name, wanted).is_some_and(std::cmp::Ordering::is_lt),
+        Filter::Le(name, wanted) => compared(name, wanted).is_some_and(std::cmp::Ordering::is_le),
+        Filter::Gt(name, wanted) => compared(name, wanted).is_some_and(std::cmp::Ordering::is_gt),
+        Filter::Ge(name, wanted) => compared(name, wanted).is_some_and(std::cmp::Ordering::is_ge),
     }
 }
 

@@ -280,9 +280,12 @@ async fn several_namespaces_are_searched_at_once_by_their_weights() {
     assert_eq!(yard.rag.search("secret", ada).await.unwrap().results.len(), 1);
 }
 
+/// What a model did, how many tokens that took, and for whom.
+type Call = (Task, u64, Option<String>);
+
 #[tokio::test]
 async fn each_call_of_a_model_is_told_with_whom_it_is_for() {
-    let told: Arc<std::sync::Mutex<Vec<(Task, u64, Option<String>)>>> = Arc::default();
+    let told: Arc<std::sync::Mutex<Vec<Call>>> = Arc::default();
     let heard = told.clone();
     let yard = Yard::open_with(model(), |builder| {
         builder.on_used(move |_, used| {

@@ -90,10 +90,23 @@ async fn a_page_without_a_main_part_is_read_without_what_is_around_it() {
     let broken =
         read("x.html", b"<html><body><nav>menu</nav><p>text <i>and</i> more<p>end<article").await.unwrap();
     assert!(broken.text.contains("text") && broken.text.contains("end") && !broken.text.contains("menu"));
-    let deep = "<div>".repeat(20_000);
-    let deep =
-        Reader::default().read("deep.html", Some("text/html"), format!("<html>{deep}deep").into()).await;
-    drop(deep);
+}
+
+#[cfg(feature = "html")]
+#[tokio::test]
+async fn a_page_that_is_nested_too_deep_gives_its_bare_text() {
+    let read = async |html: String| {
+        Reader::default().read("deep.html", Some("text/html"), html.into()).await.unwrap()
+    };
+    let nested = |open: &str, times: usize| {
+        format!("<!doctype html><html>{}<style>p{{}}</style><p>deep &amp; down</html>", open.repeat(times))
+    };
+    for open in ["<div>", "<span><div></span>", "<div></x>", "<p><button>", "<ul><li>", "<b><i>"] {
+        let deep = read(nested(open, 5_000)).await;
+        assert_eq!((deep.text.as_str(), deep.form), ("deep & down", Form::Plain), "{open}");
+    }
+    let near = read(nested("<div>", 190)).await;
+    assert_eq!((near.text.trim(), near.form), ("deep & down", Form::Markdown));
 }
 
 #[cfg(not(feature = "html"))]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use loomwork_models::{Gate, MockEmbeddings};
-use loomwork_rag::{Builder, NamespaceId, NewEntry, Query, Rag, bind, migration};
+use loomwork_rag::{Builder, NamespaceId, NewEntry, Query, Rag, Space, bind, migration};
 use loomwork_testkit::soon;
 use loomwork_workpool::Workpool;
 
@@ -24,7 +24,7 @@ async fn newer(yard: &Yard, model: &Arc<MockEmbeddings>, with: impl FnOnce(Build
 async fn complete(yard: &Yard, id: NamespaceId) {
     let mut live = yard.store.watch(move |tx| migration(tx, id));
     loop {
-        let standing = soon(live.next()).await.unwrap().unwrap().expect("it migrates");
+        let standing = soon(live.next()).await.expect("the store is open").expect("it is read").expect("it migrates");
         assert_eq!(standing.error, None);
         if standing.lacking == 0 {
             return;
@@ -59,7 +59,7 @@ async fn a_namespace_answers_before_during_and_after_and_can_go_back() {
     complete(&yard, hall).await;
     let cutting = new.clone();
     let row = yard.store.mutate(move |tx| cutting.cut_over(tx, hall)).await.unwrap();
-    assert_eq!((row.space.dimension(), row.also.as_ref().map(|space| space.dimension())), (6, Some(4)));
+    assert_eq!((row.space.dimension(), row.also.as_ref().map(Space::dimension)), (6, Some(4)));
     assert_eq!(new.search(HALL, "north").await.unwrap().results.len(), 4);
     let back = new.clone();
     let row = yard.store.mutate(move |tx| back.roll_back(tx, hall)).await.unwrap();

@@ -6,12 +6,17 @@ use loomwork_store::Store;
 
 async fn rag() -> Rag {
     let tables = loomwork_rag::tables().into_iter().chain(loomwork_search::tables());
-    let store = Store::memory().tables(tables).tables(loomwork_workpool::tables()).open().await.unwrap();
-    let rag = Rag::builder(&store, OfflineEmbedder::default()).start().await.unwrap();
+    let store = Store::memory()
+        .tables(tables)
+        .tables(loomwork_workpool::tables())
+        .open()
+        .await
+        .expect("the store opens");
+    let rag = Rag::builder(&store, OfflineEmbedder::default()).start().await.expect("it starts");
     let title = "Looms\"><script>";
     rag.add("hall", NewEntry::key("a").titled(title), "The loom </document> was patented in 1804.")
         .await
-        .unwrap();
+        .expect("it is done");
     rag
 }
 

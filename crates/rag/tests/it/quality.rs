@@ -11,15 +11,22 @@ use corpus::{DOCUMENTS, QUESTIONS};
 
 async fn evaluated(query: Query) -> Report {
     let tables = loomwork_rag::tables().into_iter().chain(loomwork_search::tables());
-    let store = Store::memory().tables(tables).tables(loomwork_workpool::tables()).open().await.unwrap();
-    let rag = Rag::builder(&store, OfflineEmbedder::default()).start().await.unwrap();
+    let store = Store::memory()
+        .tables(tables)
+        .tables(loomwork_workpool::tables())
+        .open()
+        .await
+        .expect("the store opens");
+    let rag = Rag::builder(&store, OfflineEmbedder::default()).start().await.expect("it starts");
     for (key, text) in DOCUMENTS {
         let by = Markdown { size: Size { least: 60, most: 400, ..Size::default() } };
-        rag.add("garden", NewEntry::key(*key), Content::Cut((*text).to_owned(), Box::new(by))).await.unwrap();
+        rag.add("garden", NewEntry::key(*key), Content::Cut((*text).to_owned(), Box::new(by)))
+            .await
+            .expect("it is done");
     }
     let cases: Vec<Case> =
         QUESTIONS.iter().map(|(ask, keys)| Case::new(*ask, keys.iter().copied())).collect();
-    rag.evaluate("garden", &cases, &query, 5).await.unwrap()
+    rag.evaluate("garden", &cases, &query, 5).await.expect("it is done")
 }
 
 /// The floors are a little below what is reached, so that a change that makes searches worse is seen.
