@@ -124,7 +124,7 @@ pub use rag::{Builder, Rag};
 pub use rerank::{ModelReranker, RERANK_CANDIDATES, RERANK_TIMEOUT, Reranked, Reranker, Reranking};
 pub use settle::{GRACE, LEASE, Retention, Settled};
 pub use sweep::SWEEP_STEP;
-pub use sync::{Step, Sync, Synced};
+pub use sync::{Step, SyncOptions, Synced};
 pub use tables::{
     ChunkId, ChunkRow, EntryId, EntryRow, EntryStatus, Metadata, NamespaceId, NamespaceRow, NamespaceStatus,
     Place, tables,

@@ -15,9 +15,9 @@ use crate::rag::Rag;
 use crate::tables::{EntryId, EntryRow, EntryStatus, NamespaceId};
 use crate::{Error, Result};
 
-/// How entries are kept in step. New fields may come, so end a literal with `..Sync::of(origin)`.
+/// How entries are kept in step. New fields may come, so end a literal with `..SyncOptions::of(origin)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sync {
+pub struct SyncOptions {
     /// What they are from, by a name that is its own in the namespace.
     pub origin: String,
     /// Deletes the entries of this origin that are no longer there, if all of it could be read. Default: no.
@@ -28,11 +28,19 @@ pub struct Sync {
     pub at_once: usize,
 }
 
-impl Sync {
+impl SyncOptions {
     /// Returns how entries of this origin are added and replaced.
     pub fn of(origin: impl Into<String>) -> Self {
         Self { origin: origin.into(), delete_missing: false, only_new: false, at_once: 4 }
     }
+}
+
+/// What is there of one thing.
+pub(crate) enum Made {
+    /// An entry, which may be as it was.
+    Entry(NewEntry, Content),
+    /// An entry that is known to be as it was.
+    Same(String, EntryId),
 }
 
 /// What became of one thing.
@@ -104,34 +112,35 @@ impl Rag {
     pub async fn sync<S>(
         &self,
         target: impl Into<Target>,
-        sync: Sync,
+        sync: SyncOptions,
         entries: S,
         progress: impl FnMut(&Step),
     ) -> Result<Synced>
     where
         S: Stream<Item = Result<(NewEntry, Content)>> + Send,
     {
-        let made = entries.map(|entry| Ok(std::future::ready(entry)));
-        self.sync_made(target.into(), sync, made, progress).await
+        let made = entries
+            .map(|entry| Ok(std::future::ready(entry.map(|(new, content)| Made::Entry(new, content)))));
+        let namespace = self.namespace_of(target.into()).await?.id;
+        self.sync_made(namespace, sync, made, progress).await
     }
 
     /// As [`sync`](Self::sync), of entries that are yet to be made.
     pub(crate) async fn sync_made<S, W>(
         &self,
-        target: Target,
-        sync: Sync,
+        namespace: NamespaceId,
+        sync: SyncOptions,
         entries: S,
         mut progress: impl FnMut(&Step),
     ) -> Result<Synced>
     where
         S: Stream<Item = Result<W>> + Send,
-        W: Future<Output = Result<(NewEntry, Content)>> + Send,
+        W: Future<Output = Result<Made>> + Send,
     {
         if !(1..=200).contains(&sync.at_once) || sync.origin.is_empty() {
             let found = format!("{} entries at once of {:?}", sync.at_once, sync.origin);
             return Err(Error::bad("keeping in step", found, "takes 1 to 200 of an origin with a name"));
         }
-        let namespace = self.namespace_of(target).await?.id;
         let steps = entries.map(|made| {
             let sync = &sync;
             async move {
@@ -159,11 +168,12 @@ impl Rag {
     async fn step(
         &self,
         namespace: NamespaceId,
-        sync: &Sync,
-        made: impl Future<Output = Result<(NewEntry, Content)>>,
+        sync: &SyncOptions,
+        made: impl Future<Output = Result<Made>>,
     ) -> (Option<String>, Step) {
         let (new, content) = match made.await {
-            Ok(made) => made,
+            Ok(Made::Entry(new, content)) => (new, content),
+            Ok(Made::Same(key, entry)) => return (Some(key), Step::Same(entry)),
             Err(error) => return (None, Step::Failed { key: None, error }),
         };
         let Some(key) = new.key.clone() else {
@@ -180,7 +190,7 @@ impl Rag {
     async fn add_in_step(
         &self,
         namespace: NamespaceId,
-        sync: &Sync,
+        sync: &SyncOptions,
         new: NewEntry,
         content: Content,
     ) -> Result<Step> {

@@ -12,8 +12,10 @@ use serde_json::Value;
 use crate::add::Target;
 use crate::content::{NewEntry, content_hash};
 use crate::rag::Rag;
-use crate::sync::{Step, Sync, Synced};
-use crate::{Error, Result};
+use crate::sync::{Made, Step, SyncOptions, Synced};
+use crate::tables::NamespaceId;
+use crate::write::is_same;
+use crate::{Error, Result, entries};
 
 /// How a folder is taken in. New fields may come, so end a literal with `..FolderOptions::default()`.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,31 +62,44 @@ impl Rag {
         let listed = tokio::task::spawn_blocking(move || list(&root, &endings));
         let files = listed.await.unwrap_or(Err(Error::Panicked("listed a folder")))?;
         let origin = format!("folder {}", folder.display());
-        let sync =
-            Sync { at_once: options.at_once, delete_missing: options.delete_missing, ..Sync::of(origin) };
+        let namespace = self.namespace_of(target.into()).await?.id;
+        let sync = SyncOptions {
+            at_once: options.at_once,
+            delete_missing: options.delete_missing,
+            ..SyncOptions::of(origin.clone())
+        };
         let common = options.entry;
         let documents = futures_util::stream::iter(files).map(move |(key, path)| {
-            let new = NewEntry { key: Some(key.clone()), ..common.clone() };
+            let mut new = NewEntry { key: Some(key.clone()), origin: Some(origin.clone()), ..common.clone() };
+            new.metadata.insert("path".to_owned(), Value::String(key.clone()));
             let rag = self.clone();
-            async move { rag.read_file(new, &key, &path).await }
+            async move { rag.read_file(namespace, new, &key, &path).await }
         });
-        self.sync_made(target.into(), sync, documents.map(Ok), progress).await
+        self.sync_made(namespace, sync, documents.map(Ok), progress).await
     }
 
-    /// Returns a file as an entry with its content.
-    async fn read_file(&self, new: NewEntry, key: &str, path: &Path) -> Result<(NewEntry, crate::Content)> {
+    /// Returns a file as an entry with its content. One that was read before and has not changed is not read as
+    /// a document again.
+    async fn read_file(&self, namespace: NamespaceId, new: NewEntry, key: &str, path: &Path) -> Result<Made> {
         let at = path.to_path_buf();
         let reading =
             tokio::task::spawn_blocking(move || fs::read(&at).map_err(|error| unreadable(&at, error)));
         let bytes = Bytes::from(reading.await.unwrap_or(Err(Error::Panicked("read a file")))?);
         let inner = &self.inner;
         let way = inner.reader.name(&*inner.chunker);
-        let hash = content_hash(format!("{way}\0{}", Hash::of(&bytes)));
+        let new = new.hashed(content_hash(format!("{way}\0{}", Hash::of(&bytes))));
+        let asked = key.to_owned();
+        let live = inner.store.query(move |tx| entries::by_key(tx, namespace, &asked)).await?;
+        if let (Some(live), Some(hash)) = (live, &new.content_hash) {
+            let is_described = live.metadata == new.metadata && live.origin == new.origin;
+            let is_titled = new.title.is_none() || new.title == live.title;
+            if is_described && is_titled && is_same(&live, &new, hash) {
+                return Ok(Made::Same(key.to_owned(), live.id));
+            }
+        }
         let document = inner.reader.read(key, None, bytes).await?;
         let title = new.title.clone().or_else(|| document.title.clone());
-        let mut new = NewEntry { title, ..new }.hashed(hash);
-        new.metadata.insert("path".to_owned(), Value::String(key.to_owned()));
-        Ok((new, inner.reader.content(document, &inner.chunker)))
+        Ok(Made::Entry(NewEntry { title, ..new }, inner.reader.content(document, &inner.chunker)))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use futures_util::stream;
-use loomwork_rag::{Content, FolderOptions, NewEntry, Query, Step, Sync, entries};
+use loomwork_rag::{Content, FolderOptions, NewEntry, Query, Step, SyncOptions, entries};
 
 use super::yard::{HALL, Yard};
 
@@ -15,7 +15,7 @@ fn there(entries: &[(&str, &str)]) -> Vec<loomwork_rag::Result<(NewEntry, Conten
 async fn a_second_run_is_free_and_what_is_gone_is_deleted() {
     let yard = Yard::open().await;
     yard.key("own", "of somebody else").await;
-    let mirror = || Sync { delete_missing: true, ..Sync::of("wiki") };
+    let mirror = || SyncOptions { delete_missing: true, ..SyncOptions::of("wiki") };
     let run = async |entries: &[(&str, &str)]| {
         yard.rag.sync(HALL, mirror(), stream::iter(there(entries)), |_: &Step| {}).await.unwrap()
     };
@@ -29,7 +29,7 @@ async fn a_second_run_is_free_and_what_is_gone_is_deleted() {
     assert!(yard.texts(Query::words("three")).await.is_empty());
     assert_eq!(yard.texts(Query::words("somebody")).await.len(), 1);
     // What is only to be added leaves the rest alone.
-    let only_new = Sync { only_new: true, ..Sync::of("wiki") };
+    let only_new = SyncOptions { only_new: true, ..SyncOptions::of("wiki") };
     let added = yard.rag.sync(HALL, only_new, stream::iter(there(&[("a", "changed"), ("d", "four")])), |_: &Step| {});
     let added = added.await.unwrap();
     assert_eq!((added.added, added.same), (1, 1));
@@ -39,7 +39,7 @@ async fn a_second_run_is_free_and_what_is_gone_is_deleted() {
 #[tokio::test]
 async fn one_that_cannot_be_made_stops_no_other_and_nothing_is_deleted_then() {
     let yard = Yard::open().await;
-    let mirror = || Sync { delete_missing: true, ..Sync::of("wiki") };
+    let mirror = || SyncOptions { delete_missing: true, ..SyncOptions::of("wiki") };
     yard.rag.sync(HALL, mirror(), stream::iter(there(&[("a", "one")])), |_: &Step| {}).await.unwrap();
     let mut entries = there(&[("b", "two")]);
     entries.insert(0, Err(loomwork_rag::Error::Missing { what: "a page", needs: "a server" }));
