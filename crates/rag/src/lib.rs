@@ -58,8 +58,8 @@
 //!
 //! # Limits
 //! A search returns [`MAX_LIMIT`] hits; a key has [`MAX_KEY_BYTES`], a job's text [`MAX_INPUT_BYTES`], a
-//! document [`MAX_DOCUMENT_BYTES`]. Searching by meaning scans what meets the filter, about 15 ns a chunk for
-//! 384 parts, since importance is part of the score. Chunks of a replaced version stay in the index for
+//! document [`MAX_DOCUMENT_BYTES`]. Searching by meaning scans what meets the filter, since importance is part
+//! of the score: nothing is missed, and no graph is built. Chunks of a replaced version stay in the index for
 //! [`GRACE`].
 //!
 //! # Features

@@ -38,7 +38,7 @@ impl SyncOptions {
 /// What is there of one thing.
 pub(crate) enum Made {
     /// An entry, which may be as it was.
-    Entry(NewEntry, Content),
+    Entry(Box<NewEntry>, Content),
     /// An entry that is known to be as it was.
     Same(String, EntryId),
 }
@@ -119,8 +119,9 @@ impl Rag {
     where
         S: Stream<Item = Result<(NewEntry, Content)>> + Send,
     {
-        let made = entries
-            .map(|entry| Ok(std::future::ready(entry.map(|(new, content)| Made::Entry(new, content)))));
+        let made = entries.map(|entry| {
+            Ok(std::future::ready(entry.map(|(new, content)| Made::Entry(Box::new(new), content))))
+        });
         let namespace = self.namespace_of(target.into()).await?.id;
         self.sync_made(namespace, sync, made, progress).await
     }
@@ -172,7 +173,7 @@ impl Rag {
         made: impl Future<Output = Result<Made>>,
     ) -> (Option<String>, Step) {
         let (new, content) = match made.await {
-            Ok(Made::Entry(new, content)) => (new, content),
+            Ok(Made::Entry(new, content)) => (*new, content),
             Ok(Made::Same(key, entry)) => return (Some(key), Step::Same(entry)),
             Err(error) => return (None, Step::Failed { key: None, error }),
         };

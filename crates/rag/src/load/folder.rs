@@ -99,7 +99,7 @@ impl Rag {
         }
         let document = inner.reader.read(key, None, bytes).await?;
         let title = new.title.clone().or_else(|| document.title.clone());
-        Ok(Made::Entry(NewEntry { title, ..new }, inner.reader.content(document, &inner.chunker)))
+        Ok(Made::Entry(Box::new(NewEntry { title, ..new }), inner.reader.content(document, &inner.chunker)))
     }
 }
 
