@@ -3,6 +3,7 @@
 
 mod files;
 mod messages;
+mod rag;
 mod search;
 mod store;
 mod tally;
@@ -42,6 +43,7 @@ struct Group {
 const GROUPS: &[Group] = &[
     Group { name: "files", run: files::run, child: files::child },
     Group { name: "messages", run: messages::run, child: messages::child },
+    Group { name: "rag", run: rag::run, child: rag::child },
     Group { name: "search", run: search::run, child: search::child },
     Group { name: "store", run: store::run, child: store::child },
     Group { name: "usage", run: usage::run, child: usage::child },

@@ -7,6 +7,7 @@ mod machine;
 mod measure;
 mod messages;
 mod models;
+mod rag;
 mod rate_limiter;
 mod report;
 mod search;
@@ -29,6 +30,7 @@ const GROUPS: &[(&str, Measure)] = &[
     ("agent", agent::measure),
     ("messages", messages::measure),
     ("models", models::measure),
+    ("rag", rag::measure),
     ("rate-limiter", rate_limiter::measure),
     ("search", search::measure),
     ("store", store::measure),

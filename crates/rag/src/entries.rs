@@ -1,0 +1,318 @@
+//! Looking at entries, and changing and deleting those that are there.
+
+use std::ops::ControlFlow;
+
+use loomwork_search::vectors;
+use loomwork_store::{Page, Paged, Result as StoreResult, Row, Tx};
+use loomwork_workpool as workpool;
+
+use crate::error::unwrapped;
+use crate::rag::Rag;
+use crate::settle::{LEASE, Published, require, wrong_status};
+use crate::sweep::set_shelved;
+use crate::tables::{ChunkRow, EntryId, EntryRow, EntryStatus, Metadata, NamespaceId};
+use crate::{Result, namespaces, weight};
+
+/// How many entries one step of deleting many touches.
+pub const DELETE_STEP: usize = 100;
+
+/// Returns an entry; one that is being deleted is there until that is done.
+///
+/// # Errors
+/// When the store cannot be read, as for all that reads here.
+pub fn get(tx: &Tx, id: EntryId) -> StoreResult<Option<Row<EntryRow>>> {
+    tx.get(id)
+}
+
+/// Returns the live version of a key.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn by_key(tx: &Tx, namespace: NamespaceId, key: &str) -> StoreResult<Option<Row<EntryRow>>> {
+    tx.first(EntryRow::live.eq(namespace).eq(key))
+}
+
+/// Returns all versions of a key, the newest first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn versions(tx: &Tx, namespace: NamespaceId, key: &str) -> StoreResult<Vec<Row<EntryRow>>> {
+    tx.scan(EntryRow::by_key.eq(namespace).eq(key).desc())
+}
+
+/// Returns the live entry of a content hash; under a key where one is named.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn by_hash(
+    tx: &Tx,
+    namespace: NamespaceId,
+    key: Option<&str>,
+    hash: &str,
+) -> StoreResult<Option<Row<EntryRow>>> {
+    let found = tx.scan(EntryRow::by_hash.eq(namespace).eq(Some(hash.to_owned())))?;
+    Ok(found.into_iter().find(|entry| key.is_none() || entry.key.as_deref() == key))
+}
+
+/// Which entries [`list`] lists, and in which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Of one namespace; of all where it is `None`.
+    pub namespace: Option<NamespaceId>,
+    /// Where they stand. Default: ready.
+    pub status: EntryStatus,
+    /// The newest first. Default: the oldest first.
+    pub newest_first: bool,
+}
+
+impl Default for Listed {
+    fn default() -> Self {
+        Self { namespace: None, status: EntryStatus::Ready, newest_first: false }
+    }
+}
+
+/// Returns a page of entries.
+///
+/// # Errors
+/// When the page belongs to another listing.
+pub fn list(tx: &Tx, listed: Listed, page: Page) -> StoreResult<Paged<EntryRow>> {
+    let Listed { namespace, status, newest_first } = listed;
+    match (namespace, newest_first) {
+        (Some(namespace), false) => tx.page(EntryRow::by_status.eq(namespace).eq(status), page),
+        (Some(namespace), true) => tx.page(EntryRow::by_status.eq(namespace).eq(status).desc(), page),
+        (None, false) => tx.page(EntryRow::of_status.eq(status), page),
+        (None, true) => tx.page(EntryRow::of_status.eq(status).desc(), page),
+    }
+}
+
+/// Returns a page of an entry's chunks in their order; from the last one on where `backwards`.
+///
+/// # Errors
+/// When the page belongs to another listing.
+pub fn chunks(tx: &Tx, entry: EntryId, backwards: bool, page: Page) -> StoreResult<Paged<ChunkRow>> {
+    let span = ChunkRow::by_entry.eq(entry);
+    tx.page(if backwards { span.desc() } else { span }, page)
+}
+
+/// Returns some chunks of an entry by their places: from `start` on and before `end`.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn range(tx: &Tx, entry: EntryId, start: u32, end: u32) -> StoreResult<Vec<Row<ChunkRow>>> {
+    if start >= end {
+        return Ok(Vec::new());
+    }
+    tx.scan(ChunkRow::by_entry.eq(entry).ge(start).lt(end))
+}
+
+/// Where the making of an entry stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// The entry.
+    pub entry: Row<EntryRow>,
+    /// How far its job says it is, from 0 to 1, where that is known.
+    pub fraction: Option<f64>,
+    /// What it says.
+    pub text: Option<String>,
+}
+
+/// Returns where the making of an entry stands; under `watch` it is live.
+///
+/// # Errors
+/// When there is no such entry; when the store cannot be read.
+pub fn progress(tx: &Tx, id: EntryId) -> StoreResult<Progress> {
+    let entry = require(tx, id)?;
+    let job = entry.job.map(|job| workpool::status(tx, job)).transpose()?.flatten();
+    let said = job.and_then(|job| job.progress);
+    Ok(Progress {
+        fraction: said.as_ref().map(|said| said.fraction),
+        text: said.map(|said| said.text),
+        entry,
+    })
+}
+
+/// Changes the title and metadata of an entry. No text is embedded for it.
+///
+/// # Errors
+/// When there is no such entry; when the store cannot be written.
+pub fn describe(
+    tx: &mut Tx,
+    id: EntryId,
+    title: Option<String>,
+    metadata: Metadata,
+) -> StoreResult<Row<EntryRow>> {
+    require(tx, id)?;
+    tx.update(id, |row| (row.title, row.metadata) = (title, metadata))
+}
+
+impl Rag {
+    /// Deletes an entry: no search that begins after that finds it, and its chunks and vectors go in the
+    /// background. Deleting the live version revives no older one.
+    ///
+    /// # Errors
+    /// When there is no such entry; when the store cannot be read or written.
+    pub fn delete(&self, tx: &mut Tx, id: EntryId) -> StoreResult<()> {
+        let entry = require(tx, id)?;
+        if entry.status == EntryStatus::Pending && entry.published.is_none() {
+            self.cancel(tx, id)?;
+        }
+        self.inner.settling.leave(tx, id, EntryStatus::Deleting).map(drop)
+    }
+
+    /// Deletes all versions of a key, or those before a version, and returns how many there were.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written; what was deleted before stays so.
+    pub async fn delete_by_key(
+        &self,
+        namespace: NamespaceId,
+        key: &str,
+        before: Option<u32>,
+    ) -> Result<usize> {
+        let mut deleted = 0;
+        loop {
+            let (rag, key) = (self.clone(), key.to_owned());
+            let step = self.inner.store.mutate(move |tx| {
+                let all =
+                    EntryRow::by_key.eq(namespace).eq(key.as_str()).lt(before.unwrap_or(u32::MAX)).desc();
+                let mut of_key = Vec::new();
+                tx.each(all, |entry| {
+                    if entry.status != EntryStatus::Deleting {
+                        of_key.push(entry.id);
+                    }
+                    let is_full = of_key.len() == DELETE_STEP;
+                    Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                })?;
+                of_key.iter().try_for_each(|id| rag.delete(tx, *id))?;
+                Ok(of_key.len())
+            });
+            let count = step.await.map_err(unwrapped)?;
+            deleted += count;
+            if count < DELETE_STEP {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    /// Deletes a namespace with all its entries, and waits until nothing of them is left.
+    ///
+    /// # Errors
+    /// When there is no such namespace; when the store cannot be read or written.
+    pub async fn delete_namespace(&self, id: NamespaceId) -> Result<()> {
+        loop {
+            let rag = self.clone();
+            let step = self.inner.store.mutate(move |tx| {
+                namespaces::require(tx, id)?;
+                let mut entries = Vec::new();
+                tx.each(EntryRow::by_namespace.eq(id), |entry| {
+                    if entry.status != EntryStatus::Deleting {
+                        entries.push(entry.id);
+                    }
+                    let is_full = entries.len() == DELETE_STEP;
+                    Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                })?;
+                entries.iter().try_for_each(|entry| rag.delete(tx, *entry))?;
+                Ok(entries.len())
+            });
+            if step.await.map_err(unwrapped)? < DELETE_STEP {
+                break;
+            }
+        }
+        let mut left = self.inner.store.watch(move |tx| tx.count(EntryRow::by_namespace.eq(id).take(1)));
+        while let Some(count) = left.next().await {
+            if count? == 0 {
+                let gone = self.inner.store.mutate(move |tx| namespaces::delete(tx, id));
+                return gone.await.map_err(unwrapped);
+            }
+        }
+        Err(loomwork_store::Error::from(loomwork_store::Problem::Closed).into())
+    }
+
+    /// Waits until nothing is left of an entry that was deleted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn gone(&self, id: EntryId) -> Result<()> {
+        let mut left = self.inner.store.watch(move |tx| Ok(tx.get(id)?.is_some()));
+        while let Some(is_there) = left.next().await {
+            if !is_there? {
+                return Ok(());
+            }
+        }
+        Err(loomwork_store::Error::from(loomwork_store::Problem::Closed).into())
+    }
+
+    /// Makes a former version of a key the live one again, under a new number. Its chunks were kept, so no
+    /// text is embedded for it.
+    ///
+    /// # Errors
+    /// When there is no such entry, or it was never live, or is no longer kept; when the store cannot be
+    /// read or written.
+    pub async fn restore(&self, id: EntryId) -> Result<Row<EntryRow>> {
+        let begun = self.inner.store.mutate(move |tx| {
+            let entry = require(tx, id)?;
+            if entry.status != EntryStatus::Replaced || entry.published.is_none() {
+                return Err(wrong_status(&entry, "restored").into());
+            }
+            let newest = match &entry.key {
+                Some(key) => tx.first(EntryRow::by_key.eq(entry.namespace).eq(key.as_str()).desc())?,
+                None => None,
+            };
+            let version = newest.map_or(entry.version, |newest| newest.version + 1);
+            let due = tx.now() + LEASE;
+            tx.update(id, |row| {
+                (row.status, row.version) = (EntryStatus::Pending, version);
+                (row.hidden, row.swept, row.due) = (true, 0, Some(due));
+            })
+        });
+        begun.await.map_err(unwrapped)?;
+        loop {
+            let step = self.inner.store.mutate(move |tx| {
+                let entry = crate::write::pending(tx, id)?;
+                let swept = set_shelved(tx, &entry, false)?;
+                let due = tx.now() + LEASE;
+                tx.update(id, |row| (row.swept, row.due) = (swept.unwrap_or_default(), Some(due)))?;
+                Ok(swept.is_some())
+            });
+            if !step.await.map_err(unwrapped)? {
+                break;
+            }
+        }
+        let settling = self.inner.settling.clone();
+        let Published { entry, .. } =
+            self.inner.store.mutate(move |tx| settling.publish(tx, id)).await.map_err(unwrapped)?;
+        Ok(entry)
+    }
+
+    /// Changes how much an entry counts, without embedding anything. Searches find its chunks with one or
+    /// the other importance meanwhile, if it has more than a few hundred.
+    ///
+    /// # Errors
+    /// When there is no such entry, or it is not live; when the store cannot be read or written.
+    pub async fn weigh(&self, id: EntryId, importance: f32) -> Result<()> {
+        weight::check(importance)?;
+        let mut next = Some(0);
+        while let Some(first) = next {
+            let step = self.inner.store.mutate(move |tx| {
+                let entry = require(tx, id)?;
+                if !entry.is_live() {
+                    return Err(wrong_status(&entry, "weighed").into());
+                }
+                tx.update(id, |row| row.importance = importance)?;
+                let step = crate::sweep::SWEEP_STEP;
+                let ids = tx.ids(ChunkRow::by_entry.eq(id).ge(first).take(step))?;
+                for chunk in &ids {
+                    for space in &entry.spaces {
+                        if let Some(row) = vectors::of(tx, space, *chunk)? {
+                            let weighed = weight::folded(row.vector(), importance);
+                            vectors::update(tx, row.id, weighed)?;
+                        }
+                    }
+                }
+                Ok((ids.len() == step).then_some(first + step as u32))
+            });
+            next = step.await.map_err(unwrapped)?;
+        }
+        Ok(())
+    }
+}

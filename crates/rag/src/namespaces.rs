@@ -1,0 +1,191 @@
+//! Namespaces: isolated spaces of knowledge, one version of a name for each embedding model.
+
+use loomwork_search::Space;
+use loomwork_store::{Page, Paged, Result as StoreResult, Row, Tx};
+
+use crate::settle::{Settled, Settling};
+use crate::tables::{EntryRow, NamespaceId, NamespaceRow, NamespaceStatus};
+use crate::{Error, Result};
+
+/// The longest name of a namespace, in bytes.
+pub const MAX_NAMESPACE_BYTES: usize = 200;
+
+/// What a knowledge base asks of a namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) space: Space,
+    /// The model from before, by whose vectors it finds what has none of its own.
+    pub(crate) former: Option<Space>,
+    pub(crate) filter_names: Vec<String>,
+}
+
+impl Wanted {
+    /// Whether a namespace has vectors that it can use.
+    fn is_of_space(&self, namespace: &NamespaceRow) -> bool {
+        let mut has = [Some(&namespace.space), namespace.also.as_ref()].into_iter().flatten();
+        has.any(|space| *space == self.space || Some(space) == self.former.as_ref())
+    }
+
+    /// Whether a namespace serves, where these filter names are needed.
+    pub(crate) fn is_served_by<'a>(
+        &self,
+        namespace: &NamespaceRow,
+        mut names: impl Iterator<Item = &'a str>,
+    ) -> bool {
+        self.is_of_space(namespace) && names.all(|name| namespace.filter_names.iter().any(|has| has == name))
+    }
+
+    /// Checks that a namespace serves to add to.
+    pub(crate) fn check(&self, namespace: &Row<NamespaceRow>) -> Result<()> {
+        if self.is_served_by(namespace, self.filter_names.iter().map(String::as_str)) {
+            return Ok(());
+        }
+        let shown = |space: &Space, names: &[String]| {
+            format!(
+                "{} with {} parts and the filters [{}]",
+                space.model(),
+                space.dimension(),
+                names.join(", ")
+            )
+        };
+        Err(Error::OtherSpace {
+            namespace: namespace.id.to_string(),
+            has: shown(&namespace.space, &namespace.filter_names),
+            wants: shown(&self.space, &self.filter_names),
+        })
+    }
+}
+
+/// Returns the versions of a name, the newest first.
+///
+/// # Errors
+/// When the store cannot be read, as for all functions here.
+pub fn versions(tx: &Tx, name: &str) -> StoreResult<Vec<Row<NamespaceRow>>> {
+    tx.scan(NamespaceRow::by_name.eq(name).desc())
+}
+
+/// Returns a page of the namespaces that stand so, the newest first.
+///
+/// # Errors
+/// When the page belongs to another listing.
+pub fn list(tx: &Tx, status: NamespaceStatus, page: Page) -> StoreResult<Paged<NamespaceRow>> {
+    tx.page(NamespaceRow::by_status.eq(status).desc(), page)
+}
+
+/// Returns a namespace.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn get(tx: &Tx, id: NamespaceId) -> StoreResult<Option<Row<NamespaceRow>>> {
+    tx.get(id)
+}
+
+pub(crate) fn require(tx: &Tx, id: NamespaceId) -> Result<Row<NamespaceRow>> {
+    tx.get(id)?.ok_or_else(|| Error::UnknownNamespace { name: id.to_string() })
+}
+
+/// Returns the newest version of a name that stands so and serves.
+pub(crate) fn find<'a>(
+    tx: &Tx,
+    name: &str,
+    status: NamespaceStatus,
+    wanted: &Wanted,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> StoreResult<Option<Row<NamespaceRow>>> {
+    let mut versions = versions(tx, name)?.into_iter();
+    Ok(versions.find(|version| version.status == status && wanted.is_served_by(version, names.clone())))
+}
+
+/// Returns the newest version of a name that stands so and serves; a new one where there is none.
+pub(crate) fn get_or_create(
+    tx: &mut Tx,
+    settling: &Settling,
+    name: &str,
+    status: NamespaceStatus,
+    wanted: &Wanted,
+) -> StoreResult<Row<NamespaceRow>> {
+    if !(1..=MAX_NAMESPACE_BYTES).contains(&name.len()) {
+        let right = format!("it has 1 to {MAX_NAMESPACE_BYTES} bytes");
+        return Err(Error::bad("the name of a namespace has", format!("{} bytes", name.len()), right).into());
+    }
+    let names = wanted.filter_names.iter().map(String::as_str);
+    if let Some(found) = find(tx, name, status, wanted, names)? {
+        return Ok(found);
+    }
+    let newest = tx.first(NamespaceRow::by_name.eq(name).desc())?;
+    let namespace = tx.insert(NamespaceRow {
+        name: name.to_owned(),
+        version: newest.map_or(0, |newest| newest.version + 1),
+        space: wanted.space.clone(),
+        also: None,
+        filter_names: wanted.filter_names.clone(),
+        status: NamespaceStatus::Pending,
+        created: tx.now(),
+        replaced: None,
+    })?;
+    if status == NamespaceStatus::Pending {
+        return Ok(namespace);
+    }
+    // Those of other models go on beside it.
+    promote_over(tx, settling, namespace, |other| other.space == wanted.space)?;
+    let newest = tx.first(NamespaceRow::by_name.eq(name).desc())?;
+    newest.ok_or_else(|| Error::UnknownNamespace { name: name.to_owned() }.into())
+}
+
+/// Makes a namespace the one that answers by its name, in place of all others, and returns those.
+pub(crate) fn promote(
+    tx: &mut Tx,
+    settling: &Settling,
+    id: NamespaceId,
+) -> StoreResult<Vec<Row<NamespaceRow>>> {
+    let namespace = require(tx, id)?;
+    match namespace.status {
+        NamespaceStatus::Ready => Ok(Vec::new()),
+        NamespaceStatus::Replaced => Ok(vec![namespace]),
+        NamespaceStatus::Pending => promote_over(tx, settling, namespace, |_| true),
+    }
+}
+
+fn promote_over(
+    tx: &mut Tx,
+    settling: &Settling,
+    namespace: Row<NamespaceRow>,
+    is_over: impl Fn(&NamespaceRow) -> bool,
+) -> StoreResult<Vec<Row<NamespaceRow>>> {
+    let mut replaced = Vec::new();
+    let mut overtaken = Vec::new();
+    for other in versions(tx, &namespace.name)? {
+        let is_ready = other.status == NamespaceStatus::Ready;
+        let is_older = other.status == NamespaceStatus::Pending && other.version < namespace.version;
+        if other.id == namespace.id || !is_over(&other) || !(is_ready || is_older) {
+            continue;
+        }
+        let other = retire(tx, other.id)?;
+        if is_ready { replaced.push(other) } else { overtaken.push(other) }
+    }
+    let namespace = tx.update(namespace.id, |row| row.status = NamespaceStatus::Ready)?;
+    settling.tell(tx, &Settled::Namespace { namespace, replaced: replaced.clone() })?;
+    for namespace in overtaken {
+        settling.tell(tx, &Settled::Namespace { namespace, replaced: Vec::new() })?;
+    }
+    Ok(replaced)
+}
+
+fn retire(tx: &mut Tx, id: NamespaceId) -> StoreResult<Row<NamespaceRow>> {
+    let now = tx.now();
+    tx.update(id, |row| (row.status, row.replaced) = (NamespaceStatus::Replaced, Some(now)))
+}
+
+/// Deletes a namespace that has no entries.
+///
+/// # Errors
+/// [`Error::NotEmpty`] while it has any, whatever their status; when there is no such namespace.
+pub fn delete(tx: &mut Tx, id: NamespaceId) -> StoreResult<()> {
+    let namespace = require(tx, id)?;
+    if let Some(entry) = tx.ids(EntryRow::by_namespace.eq(id).take(1))?.pop() {
+        let (namespace, entry) = (format!("{} ({id})", namespace.name), entry.to_string());
+        return Err(Error::NotEmpty { namespace, entry }.into());
+    }
+    tx.delete(id)?;
+    crate::migrate::forget(tx, id)
+}

@@ -1,0 +1,442 @@
+//! Searching: rankings of the index, what was live when the search began, and what is around it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use loomwork_models::Usage;
+use loomwork_search::{
+    Filter as Indexed, Hit, MAX_QUERY_BYTES, Query as Indexing, QueryVector, fuse_ranks, vectors,
+};
+use loomwork_store::{Row, Tx};
+
+use crate::embed::{Embedder, Task, Used};
+use crate::error::unwrapped;
+use crate::index;
+use crate::namespaces::{self, find};
+use crate::query::{Ask, Found, Mode, Note, Query, Scores};
+use crate::rag::Rag;
+use crate::rerank::diverse;
+use crate::tables::{
+    ChunkId, ChunkRow, EntryId, EntryRow, EntryStatus, NamespaceId, NamespaceRow, NamespaceStatus,
+};
+use crate::weight::folded;
+use crate::{Error, Result, assemble};
+
+/// How many hits each ranking gives to their fusion at least, and how many for each one that is wanted.
+const MIN_DEPTH: usize = 50;
+const DEPTH: usize = 4;
+
+/// How often a search looks again where entries that it found were written or deleted meanwhile.
+const LOOKS: usize = 4;
+
+/// A namespace as it stood when the search began.
+#[derive(Clone, Debug)]
+struct View {
+    namespace: Row<NamespaceRow>,
+    /// The entries that are not live, and whose chunks the index may know.
+    hidden: Vec<EntryId>,
+    /// The entry that was begun last.
+    newest: Option<EntryId>,
+    /// The number of the last publication.
+    published: u64,
+}
+
+/// A chunk that was found, and how good it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) chunk: Row<ChunkRow>,
+    pub(crate) scores: Scores,
+    /// What it is ranked by.
+    pub(crate) worth: f64,
+}
+
+/// What is ranked of the namespaces that are searched.
+pub(crate) struct Ranked {
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) entries: BTreeMap<EntryId, Arc<Row<EntryRow>>>,
+}
+
+impl Rag {
+    /// Finds chunks in a namespace, by meaning, by words or both. It sees each entry that was published
+    /// before it began, as a whole, and none that was not. A namespace that is not there, or is of another
+    /// model, or does not know a filter's name, has nothing to be found, and costs nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the query; when the model, the index or the store fails.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn search(&self, namespace: &str, query: impl Into<Query>) -> Result<Found> {
+        self.search_all([(namespace, 1.0)], query).await
+    }
+
+    /// As [`search`](Self::search), in several namespaces at once. A rank in one counts by its weight;
+    /// results say where they are from.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search); [`Error::Denied`] for a namespace that the query's user may not search.
+    pub async fn search_all<'a>(
+        &self,
+        namespaces: impl IntoIterator<Item = (&'a str, f64)>,
+        query: impl Into<Query>,
+    ) -> Result<Found> {
+        let query = query.into();
+        let mut targets = Vec::new();
+        for (name, weight) in namespaces {
+            if !(0.0..f64::INFINITY).contains(&weight) {
+                return Err(Error::bad("the weight of a namespace is", weight, "it has to be 0 or more"));
+            }
+            self.check_access(&query, name)?;
+            targets.push((Sought::Name(name.to_owned()), weight));
+        }
+        self.search_in(targets, query).await
+    }
+
+    /// As [`search`](Self::search), in one version of a namespace, whatever its status: to look at one
+    /// before it is promoted.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub async fn search_version(&self, id: NamespaceId, query: impl Into<Query>) -> Result<Found> {
+        let query = query.into();
+        let row = self.inner.store.query(move |tx| namespaces::get(tx, id)).await?;
+        if let Some(row) = row {
+            self.check_access(&query, &row.name)?;
+        }
+        self.search_in(vec![(Sought::Id(id), 1.0)], query).await
+    }
+
+    fn check_access(&self, query: &Query, name: &str) -> Result<()> {
+        match &self.inner.access {
+            Some(access) if !access(query.user.as_deref(), name) => {
+                Err(Error::Denied { name: name.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn search_in(&self, targets: Vec<(Sought, f64)>, query: Query) -> Result<Found> {
+        query.check()?;
+        let filter = query.filter.indexed()?;
+        let mut views = Vec::new();
+        for (target, weight) in &targets {
+            if let Some(view) = self.view(target.clone(), &query).await? {
+                views.push((target.clone(), view, *weight));
+            }
+        }
+        if views.is_empty() || query.limit == 0 {
+            return Ok(Found::default());
+        }
+        let way = query.way();
+        if way != Mode::Vector && query.text().trim().is_empty() {
+            return Err(Error::bad("a search by words for", "nothing", "give it at least one word"));
+        }
+        let mut found = Found::default();
+        if query.mode == Mode::Hybrid && way == Mode::Vector {
+            found.notes.push(Note::NoWords);
+        }
+        if way != Mode::Vector && query.text().len() > MAX_QUERY_BYTES {
+            found.notes.push(Note::TextCut);
+        }
+        let names: Vec<&str> = views.iter().map(|(_, view, _)| view.namespace.name.as_str()).collect();
+        let vector = match way {
+            Mode::Text => None,
+            Mode::Vector | Mode::Hybrid => Some(self.vector_of(&query, &names, &mut found.usage).await?),
+        };
+        let wanted = wanted(&query);
+        let mut lists = Vec::new();
+        let mut entries = BTreeMap::new();
+        for (target, view, weight) in views {
+            let (candidates, of_entries) =
+                self.ranked(target, view, &query, &filter, vector.as_ref(), &mut found.notes).await?;
+            entries.extend(of_entries);
+            lists.push((candidates, weight));
+        }
+        let mut ranked = Ranked { candidates: merged(lists, query.rank_constant), entries };
+        ranked.candidates.truncate(wanted);
+        self.rerank(&query, &mut ranked.candidates, &mut found).await?;
+        if query.diversity > 0.0 {
+            ranked.candidates = self.diversified(&query, ranked.candidates).await?;
+        }
+        ranked.candidates.truncate(query.limit);
+        assemble::assemble(self, &query, ranked, found).await
+    }
+
+    /// Returns the vectors of what is asked for.
+    async fn vector_of(&self, query: &Query, names: &[&str], usage: &mut Usage) -> Result<QueryVector> {
+        let text = match &query.ask {
+            Ask::Vector(vector) => {
+                self.inner.own.space.check(vector)?;
+                return Ok(folded(vector, 1.0).into());
+            }
+            Ask::Text(text) => text.trim(),
+        };
+        if text.is_empty() {
+            return Err(Error::bad("a search for", "nothing", "give it a text or a vector"));
+        }
+        let text = [text.to_owned()];
+        let mut embed = async |embedder: &Embedder| {
+            let (vectors, used) = embedder.embed(&text).await?;
+            *usage += &used;
+            let of = names.first().map(|name| (*name).to_owned());
+            let model = embedder.model.name().clone();
+            let user = query.user.clone();
+            self.tell(Used { task: Task::EmbedQuery, model, usage: used, namespace: of, user }).await?;
+            Ok::<_, Error>(folded(&vectors.into_iter().next().unwrap_or_default(), 1.0))
+        };
+        let vector = embed(&self.inner.own).await?;
+        let former = match &self.inner.former {
+            Some(former) if self.has_former_vectors() => Some(embed(former).await?),
+            _ => None,
+        };
+        Ok(QueryVector { vector, former })
+    }
+
+    /// Whether anything is found by the vectors of the former model.
+    fn has_former_vectors(&self) -> bool {
+        let stats = self.inner.search.stats();
+        stats.iter().any(|stats| stats.index == self.inner.index && stats.former_vectors > 0)
+    }
+
+    async fn view(&self, target: Sought, query: &Query) -> Result<Option<View>> {
+        let (wanted, filter) = (self.inner.wanted.clone(), query.filter.clone());
+        let read = self.inner.store.query(move |tx| {
+            let names = filter.names();
+            let names = names.iter().copied();
+            let namespace = match &target {
+                Sought::Name(name) => find(tx, name, NamespaceStatus::Ready, &wanted, names)?,
+                Sought::Id(id) => {
+                    namespaces::get(tx, *id)?.filter(|namespace| wanted.is_served_by(namespace, names))
+                }
+            };
+            let Some(namespace) = namespace else { return Ok(None) };
+            let hidden = tx.ids(EntryRow::hidden.eq(namespace.id))?;
+            let newest = tx.ids(EntryRow::by_namespace.eq(namespace.id).desc().take(1))?.pop();
+            let last = tx.first(EntryRow::publications.eq(namespace.id).desc())?;
+            let published = last.and_then(|last| last.published).unwrap_or_default();
+            Ok(Some(View { namespace, hidden, newest, published }))
+        });
+        read.await.map_err(unwrapped)
+    }
+
+    /// Ranks the chunks of one namespace.
+    async fn ranked(
+        &self,
+        target: Sought,
+        mut view: View,
+        query: &Query,
+        filter: &Indexed,
+        vector: Option<&QueryVector>,
+        notes: &mut Vec<Note>,
+    ) -> Result<(Vec<Candidate>, BTreeMap<EntryId, Arc<Row<EntryRow>>>)> {
+        for look in 1.. {
+            let filter = index::live(view.namespace.id, &view.hidden, view.newest).and(filter.clone());
+            let (by_vector, by_text) = self.legs(query, filter, vector, notes).await?;
+            let mut ids: Vec<EntryId> = by_vector.iter().chain(&by_text).map(|hit| hit.row.entry).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            let entries = self.inner.store.query(move |tx| read_entries(tx, &ids)).await?;
+            let was_live = |hit: &Hit<ChunkRow>| {
+                entries.get(&hit.row.entry).is_some_and(|entry| was_live(entry, view.published))
+            };
+            let found = by_vector.len() + by_text.len();
+            let by_vector: Vec<_> = by_vector.into_iter().filter(was_live).collect();
+            let by_text: Vec<_> = by_text.into_iter().filter(was_live).collect();
+            // What was begun since is no part of what this search sees, and others take its place.
+            if by_vector.len() + by_text.len() < found && look < LOOKS {
+                match self.view(target.clone(), query).await? {
+                    Some(again) => view = again,
+                    None => break,
+                }
+                continue;
+            }
+            let candidates = ranking(query, by_vector, by_text, &entries);
+            return Ok((candidates, entries));
+        }
+        Ok((Vec::new(), BTreeMap::new()))
+    }
+
+    /// Finds by meaning and by words, as far as the query asks for either.
+    async fn legs(
+        &self,
+        query: &Query,
+        filter: Indexed,
+        vector: Option<&QueryVector>,
+        notes: &mut Vec<Note>,
+    ) -> Result<(Vec<Hit<ChunkRow>>, Vec<Hit<ChunkRow>>)> {
+        let (way, wanted) = (query.way(), wanted(query));
+        let depth = MIN_DEPTH.max(DEPTH * wanted).min(loomwork_search::MAX_LIMIT);
+        let recency = query.recency.clone();
+        let (index, search) = (&self.inner.index, &self.inner.search);
+        let by_vector = async {
+            let Some(vector) = vector else { return Ok((Vec::new(), false)) };
+            let limit = if way == Mode::Vector { wanted } else { depth };
+            // Nothing that should meet a threshold misses it by how floats are rounded.
+            let threshold = query.threshold.map(|least| least - 1e-6);
+            let (vector, filter, recency) = (Some(vector.clone()), filter.clone(), recency.clone());
+            let asked = Indexing { vector, filter, limit, threshold, recency, ..Indexing::default() };
+            let found = search.find::<ChunkRow>(index, asked).await?;
+            Ok::<_, Error>((found.hits, found.filling.is_some()))
+        };
+        let by_text = async {
+            if way == Mode::Vector {
+                return Ok((Vec::new(), false));
+            }
+            let text = query.text();
+            let text = text[..text.floor_char_boundary(MAX_QUERY_BYTES)].to_owned();
+            let (filter, recency) = (filter.clone(), recency.clone());
+            let asked = Indexing { filter, limit: depth, recency, ..Indexing::text(text) };
+            let found = search.find::<ChunkRow>(index, asked).await?;
+            Ok::<_, Error>((found.hits, found.filling.is_some()))
+        };
+        let ((by_vector, one), (by_text, two)) = tokio::try_join!(by_vector, by_text)?;
+        if (one || two) && !notes.contains(&Note::Filling) {
+            notes.push(Note::Filling);
+        }
+        Ok((by_vector, by_text))
+    }
+
+    async fn rerank(&self, query: &Query, candidates: &mut [Candidate], found: &mut Found) -> Result<()> {
+        let Some(reranking) = &query.rerank else { return Ok(()) };
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<String> = candidates.iter().map(|candidate| candidate.chunk.text.clone()).collect();
+        let said = tokio::select! {
+            said = reranking.by.rerank(query.text(), &texts) => said.map_err(|error| error.to_string()),
+            () = self.inner.store.clock().sleep(reranking.timeout) => {
+                Err(format!("it took longer than {:?}", reranking.timeout))
+            }
+        };
+        let said = said.and_then(|said| match said.scores.len() {
+            count if count == texts.len() => Ok(said),
+            count => Err(format!("it gave {count} scores for {} texts", texts.len())),
+        });
+        match said {
+            Ok(said) => {
+                for (candidate, score) in candidates.iter_mut().zip(said.scores) {
+                    (candidate.scores.reranked, candidate.worth) = (Some(score), f64::from(score));
+                }
+                candidates.sort_by(|one, two| two.worth.total_cmp(&one.worth));
+                if let Some((model, usage)) = said.used {
+                    found.usage += &usage;
+                    let (task, user) = (Task::Rerank, query.user.clone());
+                    self.tell(Used { task, model, usage, namespace: None, user }).await?;
+                }
+            }
+            Err(why) => found.notes.push(Note::NotReranked(why)),
+        }
+        Ok(())
+    }
+
+    async fn diversified(&self, query: &Query, candidates: Vec<Candidate>) -> Result<Vec<Candidate>> {
+        let ids: Vec<ChunkId> = candidates.iter().map(|candidate| candidate.chunk.id).collect();
+        let space = self.inner.own.space.clone();
+        let read = self.inner.store.query(move |tx| {
+            let vector =
+                |id: &ChunkId| Ok(vectors::of(tx, &space, *id)?.map(|row| folded(row.vector(), 1.0)));
+            ids.iter().map(vector).collect::<loomwork_store::Result<Vec<_>>>()
+        });
+        let vectors = read.await?;
+        let worth: Vec<f64> = candidates.iter().map(|candidate| candidate.worth).collect();
+        let order = diverse(&worth, &vectors, query.diversity, query.limit);
+        let mut left: Vec<Option<Candidate>> = candidates.into_iter().map(Some).collect();
+        Ok(order.into_iter().filter_map(|at| left[at].take()).collect())
+    }
+}
+
+/// Which namespace is searched.
+#[derive(Clone, Debug)]
+enum Sought {
+    Name(String),
+    Id(NamespaceId),
+}
+
+/// How many hits are ranked before they are cut to the limit.
+fn wanted(query: &Query) -> usize {
+    let reranked = query.rerank.as_ref().map_or(0, |reranking| reranking.candidates);
+    let diverse = if query.diversity > 0.0 { DEPTH * query.limit } else { 0 };
+    query.limit.max(reranked).max(diverse).clamp(1, loomwork_search::MAX_LIMIT)
+}
+
+fn read_entries(tx: &Tx, ids: &[EntryId]) -> loomwork_store::Result<BTreeMap<EntryId, Arc<Row<EntryRow>>>> {
+    let rows = ids.iter().map(|id| tx.get(*id));
+    let rows = rows.filter_map(Result::transpose).map(|row| row.map(|row| (row.id, Arc::new(row))));
+    rows.collect()
+}
+
+/// Whether an entry was live when the last publication was this one. One that was replaced since is found as
+/// a whole, since its chunks stay in the index for a while; one that was deleted since is not found at all.
+fn was_live(entry: &EntryRow, published: u64) -> bool {
+    let is_whole = match entry.status {
+        EntryStatus::Ready => true,
+        EntryStatus::Replaced => entry.hidden && entry.swept == 0,
+        _ => false,
+    };
+    is_whole && entry.published.is_some_and(|number| number <= published)
+}
+
+/// Makes one ranking of the two, with what each entry's importance says of its words.
+fn ranking(
+    query: &Query,
+    by_vector: Vec<Hit<ChunkRow>>,
+    by_text: Vec<Hit<ChunkRow>>,
+    entries: &BTreeMap<EntryId, Arc<Row<EntryRow>>>,
+) -> Vec<Candidate> {
+    let importance = |hit: &Hit<ChunkRow>| entries.get(&hit.row.entry).map_or(1.0, |entry| entry.importance);
+    let mut words: Vec<(ChunkId, f64)> = Vec::new();
+    let mut all: HashMap<ChunkId, Candidate> = HashMap::new();
+    let candidate =
+        |hit: Hit<ChunkRow>, worth| Candidate { chunk: hit.row, scores: Scores::default(), worth };
+    let mut meaning = Vec::new();
+    for hit in by_vector {
+        let (id, worth) = (hit.row.id, hit.score);
+        let score = hit.vector.map(|standing| standing.score);
+        all.entry(id).or_insert_with(|| candidate(hit, worth)).scores.vector = score;
+        meaning.push(id);
+    }
+    for hit in by_text {
+        let weight = importance(&hit);
+        let (id, worth) = (hit.row.id, hit.score * f64::from(weight));
+        let score = hit.text.map(|standing| standing.score * weight);
+        if query.text_threshold.is_some_and(|least| score.is_none_or(|score| score < least)) {
+            continue;
+        }
+        all.entry(id).or_insert_with(|| candidate(hit, worth)).scores.text = score;
+        words.push((id, worth));
+    }
+    words.sort_by(|one, two| two.1.total_cmp(&one.1));
+    let words: Vec<ChunkId> = words.into_iter().map(|(id, _)| id).collect();
+    let order: Vec<(ChunkId, Option<f64>)> = match query.way() {
+        Mode::Vector => meaning.into_iter().map(|id| (id, None)).collect(),
+        Mode::Text => words.into_iter().map(|id| (id, None)).collect(),
+        Mode::Hybrid => {
+            let weights = [query.vector_weight, query.text_weight];
+            let fused = fuse_ranks([meaning, words], &weights, query.rank_constant, 0.0);
+            fused.into_iter().map(|(id, score)| (id, Some(score))).collect()
+        }
+    };
+    let ranked = order.into_iter().filter_map(|(id, fused)| {
+        let mut candidate = all.remove(&id)?;
+        candidate.scores.fused = fused;
+        candidate.worth = fused.unwrap_or(candidate.worth);
+        Some(candidate)
+    });
+    ranked.collect()
+}
+
+/// Makes one ranking of those of several namespaces.
+fn merged(mut lists: Vec<(Vec<Candidate>, f64)>, rank_constant: f64) -> Vec<Candidate> {
+    if lists.len() < 2 {
+        return lists.pop().map(|(candidates, _)| candidates).unwrap_or_default();
+    }
+    let weights: Vec<f64> = lists.iter().map(|(_, weight)| *weight).collect();
+    let ids = lists.iter().map(|(list, _)| list.iter().map(|it| it.chunk.id).collect::<Vec<_>>());
+    let fused = fuse_ranks(ids.collect::<Vec<_>>(), &weights, rank_constant, 0.0);
+    let each = lists.into_iter().flat_map(|(list, _)| list).map(|it| (it.chunk.id, it));
+    let mut all: HashMap<ChunkId, Candidate> = each.collect();
+    let ranked = fused
+        .into_iter()
+        .filter_map(|(id, worth)| all.remove(&id).map(|candidate| Candidate { worth, ..candidate }));
+    ranked.collect()
+}

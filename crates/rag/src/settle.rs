@@ -1,0 +1,189 @@
+//! How entries settle: published, overtaken, failed, called off, deleted.
+//!
+//! An entry becomes the live one of its key in one transaction that changes two rows, whatever its size.
+//! A search keeps out the chunks of entries that are `hidden`: not live, and still known to the index. So
+//! the chunks of a version may be written before it is live, and taken away after it was.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use loomwork_store::{Result as StoreResult, Row, Tx};
+use loomwork_workpool as workpool;
+
+use crate::tables::{EntryId, EntryRow, EntryStatus, InputRow, NamespaceRow};
+use crate::{Error, migrate};
+
+/// How long the chunks of an entry that is no longer live stay in the index, so that searches which began
+/// before find them all.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// How long whoever adds an entry may be silent before it counts as dead.
+pub const LEASE: Duration = Duration::from_secs(10 * 60);
+
+/// How many versions of a key, besides the live one, are kept, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How many there are at most. Default: 10.
+    pub versions: usize,
+    /// How long they are kept after they were replaced; `None` is for ever. Default: a week.
+    pub age: Option<Duration>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { versions: 10, age: Some(Duration::from_secs(7 * 24 * 60 * 60)) }
+    }
+}
+
+/// What has come to its end, for [`Builder::on_settled`](crate::Builder::on_settled).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Settled {
+    /// An entry is no longer pending: it is ready, or was replaced before that, failed or was called off.
+    Entry {
+        /// The entry, as it is now.
+        entry: Box<Row<EntryRow>>,
+        /// The one whose place it took.
+        replaced: Option<Box<Row<EntryRow>>>,
+    },
+    /// A namespace is no longer pending: it is ready, or was replaced before that.
+    Namespace {
+        /// The namespace, as it is now.
+        namespace: Row<NamespaceRow>,
+        /// Those whose place it took.
+        replaced: Vec<Row<NamespaceRow>>,
+    },
+}
+
+impl Settled {
+    fn of(entry: &Row<EntryRow>, replaced: Option<&Row<EntryRow>>) -> Self {
+        Self::Entry { entry: Box::new(entry.clone()), replaced: replaced.cloned().map(Box::new) }
+    }
+}
+
+pub(crate) type OnSettled = Arc<dyn Fn(&mut Tx, &Settled) -> StoreResult<()> + Send + Sync>;
+
+/// Changes where entries stand, and tells of it.
+#[derive(Clone, Default)]
+pub(crate) struct Settling {
+    pub(crate) hook: Option<OnSettled>,
+    pub(crate) retention: Retention,
+}
+
+impl fmt::Debug for Settling {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Settling").field("retention", &self.retention).finish_non_exhaustive()
+    }
+}
+
+/// What became of an entry that was to be published.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    pub(crate) entry: Row<EntryRow>,
+    pub(crate) replaced: Option<Row<EntryRow>>,
+}
+
+pub(crate) fn require(tx: &Tx, id: EntryId) -> StoreResult<Row<EntryRow>> {
+    Ok(tx.get(id)?.ok_or_else(|| Error::UnknownEntry { id: id.to_string() })?)
+}
+
+pub(crate) fn wrong_status(entry: &Row<EntryRow>, action: &'static str) -> Error {
+    Error::WrongStatus { entry: entry.id.to_string(), status: entry.status.as_str(), action }
+}
+
+impl Settling {
+    pub(crate) fn tell(&self, tx: &mut Tx, settled: &Settled) -> StoreResult<()> {
+        self.hook.as_ref().map_or(Ok(()), |hook| hook(tx, settled))
+    }
+
+    /// Makes an entry the live one of its key, unless a newer one is.
+    pub(crate) fn publish(&self, tx: &mut Tx, id: EntryId) -> StoreResult<Published> {
+        let entry = require(tx, id)?;
+        match entry.status {
+            EntryStatus::Ready | EntryStatus::Replaced => return Ok(Published { entry, replaced: None }),
+            EntryStatus::Pending => {}
+            _ => return Err(wrong_status(&entry, "published").into()),
+        }
+        let live = match &entry.key {
+            Some(key) => tx.first(EntryRow::live.eq(entry.namespace).eq(key.as_str()))?,
+            None => None,
+        };
+        if live.as_ref().is_some_and(|live| live.version > entry.version) {
+            let entry = self.settle(tx, id, EntryStatus::Replaced, None)?;
+            return Ok(Published { entry, replaced: None });
+        }
+        let replaced = live.map(|live| self.leave(tx, live.id, EntryStatus::Replaced)).transpose()?;
+        let last = tx.first(EntryRow::publications.eq(entry.namespace).desc())?;
+        let number = last.and_then(|last| last.published).map_or(1, |last| last + 1);
+        let now = tx.now();
+        let entry = tx.update(id, |row| {
+            row.status = EntryStatus::Ready;
+            row.published = Some(number);
+            (row.hidden, row.due, row.swept) = (false, None, 0);
+            (row.settled, row.error) = (now, None);
+        })?;
+        drop_input(tx, id)?;
+        migrate::on_published(tx, &entry)?;
+        self.tell(tx, &Settled::of(&entry, replaced.as_ref()))?;
+        if let Some(key) = entry.key.clone() {
+            self.overtake(tx, &entry, &key)?;
+            self.retain(tx, &entry, &key)?;
+        }
+        Ok(Published { entry, replaced })
+    }
+
+    /// Ends a pending entry and tells of it.
+    pub(crate) fn settle(
+        &self,
+        tx: &mut Tx,
+        id: EntryId,
+        status: EntryStatus,
+        error: Option<String>,
+    ) -> StoreResult<Row<EntryRow>> {
+        self.leave(tx, id, status)?;
+        let entry = tx.update(id, |row| row.error = error)?;
+        if status == EntryStatus::Replaced {
+            drop_input(tx, id)?;
+        }
+        self.tell(tx, &Settled::of(&entry, None))?;
+        Ok(entry)
+    }
+
+    /// Takes an entry out of what searches find. Its chunks leave the index when no search needs them.
+    pub(crate) fn leave(&self, tx: &mut Tx, id: EntryId, status: EntryStatus) -> StoreResult<Row<EntryRow>> {
+        let now = tx.now();
+        tx.update(id, |row| {
+            let was_found = row.published.is_some() && status == EntryStatus::Replaced;
+            (row.status, row.settled) = (status, now);
+            let due = if was_found { now + GRACE } else { now };
+            (row.hidden, row.due, row.swept) = (true, Some(due), 0);
+        })
+    }
+
+    /// Ends what is pending of older versions.
+    fn overtake(&self, tx: &mut Tx, entry: &Row<EntryRow>, key: &str) -> StoreResult<()> {
+        let older = tx.scan(EntryRow::by_key.eq(entry.namespace).eq(key).lt(entry.version))?;
+        for row in older.into_iter().filter(|row| row.status == EntryStatus::Pending) {
+            if let Some(job) = row.job {
+                workpool::cancel(tx, job)?;
+            }
+            self.settle(tx, row.id, EntryStatus::Replaced, None)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up the oldest versions beyond those that are kept.
+    fn retain(&self, tx: &mut Tx, entry: &Row<EntryRow>, key: &str) -> StoreResult<()> {
+        let versions = tx.scan(EntryRow::by_key.eq(entry.namespace).eq(key).desc())?;
+        let replaced = versions.into_iter().filter(|row| row.status == EntryStatus::Replaced);
+        for row in replaced.skip(self.retention.versions) {
+            self.leave(tx, row.id, EntryStatus::Deleting)?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn drop_input(tx: &mut Tx, id: EntryId) -> StoreResult<()> {
+    tx.delete(loomwork_store::Id::<InputRow>::from_raw(id.raw())).map(drop)
+}

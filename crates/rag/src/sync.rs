@@ -1,0 +1,250 @@
+//! Keeping entries in step with something outside.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
+use loomwork_models::Usage;
+
+use crate::add::{Added, Target};
+use crate::content::{Content, NewEntry};
+use crate::entries::DELETE_STEP;
+use crate::error::unwrapped;
+use crate::rag::Rag;
+use crate::tables::{EntryId, EntryRow, EntryStatus, NamespaceId};
+use crate::{Error, Result};
+
+/// How entries are kept in step. New fields may come, so end a literal with `..SyncOptions::of(origin)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncOptions {
+    /// What they are from, by a name that is its own in the namespace.
+    pub origin: String,
+    /// Deletes the entries of this origin that are no longer there, if all of it could be read. Default: no.
+    pub delete_missing: bool,
+    /// Leaves keys alone that are there already, whatever their content is now. Default: no.
+    pub only_new: bool,
+    /// How many entries are made at the same time. Default: 4.
+    pub at_once: usize,
+}
+
+impl SyncOptions {
+    /// Returns how entries of this origin are added and replaced.
+    pub fn of(origin: impl Into<String>) -> Self {
+        Self { origin: origin.into(), delete_missing: false, only_new: false, at_once: 4 }
+    }
+}
+
+/// What is there of one thing.
+pub(crate) enum Made {
+    /// An entry, which may be as it was.
+    Entry(Box<NewEntry>, Content),
+    /// An entry that is known to be as it was.
+    Same(String, EntryId),
+}
+
+/// What became of one thing.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Step {
+    /// It was added, or replaced what was there.
+    Added(Box<Added>),
+    /// It is as it was.
+    Same(EntryId),
+    /// It could not be made; what was there stays.
+    Failed {
+        /// Its key, where that is known.
+        key: Option<String>,
+        /// Why.
+        error: Error,
+    },
+    /// It is no longer there, and so neither is its entry.
+    Deleted(EntryId),
+}
+
+/// What keeping in step came to.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Synced {
+    /// How many entries were added.
+    pub added: usize,
+    /// How many took the place of another version.
+    pub replaced: usize,
+    /// How many are as they were.
+    pub same: usize,
+    /// How many were deleted.
+    pub deleted: usize,
+    /// What could not be made, and why.
+    pub failed: Vec<(Option<String>, Error)>,
+    /// What embedding used.
+    pub usage: Usage,
+}
+
+impl Synced {
+    fn count(&mut self, step: Step) {
+        match step {
+            Step::Added(added) if added.replaced.is_some() => {
+                self.replaced += 1;
+                self.usage += &added.usage;
+            }
+            Step::Added(added) => {
+                self.added += 1;
+                self.usage += &added.usage;
+            }
+            Step::Same(_) => self.same += 1,
+            Step::Failed { key, error } => self.failed.push((key, error)),
+            Step::Deleted(_) => self.deleted += 1,
+        }
+    }
+}
+
+impl Rag {
+    /// Brings the entries of an origin in step with a stream of what is there now. What has not changed costs
+    /// no embedding, so doing it again is free, and one that was interrupted goes on. Each entry needs a key.
+    /// `progress` hears of each.
+    ///
+    /// # Errors
+    /// When the namespace cannot be used; when the store cannot be read or written. An entry that cannot be
+    /// made is counted, and stops no other; nothing is deleted then.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time, and goes on when it is called again.
+    pub async fn sync<S>(
+        &self,
+        target: impl Into<Target>,
+        sync: SyncOptions,
+        entries: S,
+        progress: impl FnMut(&Step),
+    ) -> Result<Synced>
+    where
+        S: Stream<Item = Result<(NewEntry, Content)>> + Send,
+    {
+        let made = entries.map(|entry| {
+            Ok(std::future::ready(entry.map(|(new, content)| Made::Entry(Box::new(new), content))))
+        });
+        let namespace = self.namespace_of(target.into()).await?.id;
+        self.sync_made(namespace, sync, made, progress).await
+    }
+
+    /// As [`sync`](Self::sync), of entries that are yet to be made.
+    pub(crate) async fn sync_made<S, W>(
+        &self,
+        namespace: NamespaceId,
+        sync: SyncOptions,
+        entries: S,
+        mut progress: impl FnMut(&Step),
+    ) -> Result<Synced>
+    where
+        S: Stream<Item = Result<W>> + Send,
+        W: Future<Output = Result<Made>> + Send,
+    {
+        if !(1..=200).contains(&sync.at_once) || sync.origin.is_empty() {
+            let found = format!("{} entries at once of {:?}", sync.at_once, sync.origin);
+            return Err(Error::bad("keeping in step", found, "takes 1 to 200 of an origin with a name"));
+        }
+        let steps = entries.map(|made| {
+            let sync = &sync;
+            async move {
+                match made {
+                    Ok(made) => self.step(namespace, sync, made).await,
+                    Err(error) => (None, Step::Failed { key: None, error }),
+                }
+            }
+        });
+        let mut steps: BoxStream<'_, (Option<String>, Step)> = steps.buffer_unordered(sync.at_once).boxed();
+        let mut synced = Synced::default();
+        let mut there = BTreeSet::new();
+        while let Some((key, step)) = steps.next().await {
+            there.extend(key);
+            progress(&step);
+            synced.count(step);
+        }
+        drop(steps);
+        if sync.delete_missing && synced.failed.is_empty() {
+            self.delete_missing(namespace, &sync.origin, &there, &mut synced, progress).await?;
+        }
+        Ok(synced)
+    }
+
+    async fn step(
+        &self,
+        namespace: NamespaceId,
+        sync: &SyncOptions,
+        made: impl Future<Output = Result<Made>>,
+    ) -> (Option<String>, Step) {
+        let (new, content) = match made.await {
+            Ok(Made::Entry(new, content)) => (*new, content),
+            Ok(Made::Same(key, entry)) => return (Some(key), Step::Same(entry)),
+            Err(error) => return (None, Step::Failed { key: None, error }),
+        };
+        let Some(key) = new.key.clone() else {
+            let error = Error::bad("an entry of an origin has", "no key", "give it one");
+            return (None, Step::Failed { key: None, error });
+        };
+        let step = match self.add_in_step(namespace, sync, new, content).await {
+            Ok(step) => step,
+            Err(error) => Step::Failed { key: Some(key.clone()), error },
+        };
+        (Some(key), step)
+    }
+
+    async fn add_in_step(
+        &self,
+        namespace: NamespaceId,
+        sync: &SyncOptions,
+        new: NewEntry,
+        content: Content,
+    ) -> Result<Step> {
+        if sync.only_new {
+            let key = new.key.clone().unwrap_or_default();
+            let live = self.inner.store.query(move |tx| crate::entries::by_key(tx, namespace, &key)).await?;
+            if let Some(live) = live {
+                return Ok(Step::Same(live.id));
+            }
+        }
+        let new = NewEntry { origin: Some(sync.origin.clone()), ..new };
+        let added = self.add(namespace, new, content).await?;
+        Ok(if added.created { Step::Added(Box::new(added)) } else { Step::Same(added.entry.id) })
+    }
+
+    /// Deletes the live entries of an origin that are not among these keys.
+    async fn delete_missing(
+        &self,
+        namespace: NamespaceId,
+        origin: &str,
+        there: &BTreeSet<String>,
+        synced: &mut Synced,
+        mut progress: impl FnMut(&Step),
+    ) -> Result<()> {
+        let (asked, there) = (origin.to_owned(), there.clone());
+        let read = self.inner.store.query(move |tx| {
+            let mut missing = Vec::new();
+            tx.each(EntryRow::of_origin.eq(namespace).eq(Some(asked.clone())), |entry| {
+                if entry.key.as_ref().is_none_or(|key| !there.contains(key)) {
+                    missing.push(entry.id);
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+            Ok(missing)
+        });
+        for ids in read.await?.chunks(DELETE_STEP) {
+            let (rag, ids) = (self.clone(), ids.to_vec());
+            let gone = self.inner.store.mutate(move |tx| {
+                let mut gone = Vec::new();
+                for id in ids {
+                    if tx.get(id)?.is_some_and(|entry| entry.status == EntryStatus::Ready) {
+                        rag.delete(tx, id)?;
+                        gone.push(id);
+                    }
+                }
+                Ok(gone)
+            });
+            for id in gone.await.map_err(unwrapped)? {
+                let step = Step::Deleted(id);
+                progress(&step);
+                synced.count(step);
+            }
+        }
+        Ok(())
+    }
+}

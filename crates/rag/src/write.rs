@@ -1,0 +1,182 @@
+//! Writing entries and their chunks, step by step, each in the caller's transaction.
+
+use std::collections::BTreeMap;
+
+use loomwork_search::{Space, vectors};
+use loomwork_store::{Result as StoreResult, Row, Tx};
+
+use crate::Error;
+use crate::content::NewEntry;
+use crate::embed::Prepared;
+use crate::filter::{Holder, marks_of};
+use crate::settle::{LEASE, require};
+use crate::sweep::delete_chunk;
+use crate::tables::{ChunkId, ChunkRow, EntryId, EntryRow, EntryStatus, NamespaceId};
+use crate::weight::folded;
+
+/// Whether an entry has to be written at all.
+pub(crate) enum Begun {
+    /// It has.
+    New(Row<EntryRow>),
+    /// One is live that is the same, but for its title and metadata, which are what was given now.
+    Same(Row<EntryRow>),
+}
+
+/// Whether an entry is the one that is to be added, but for its title and metadata.
+pub(crate) fn is_same(entry: &EntryRow, new: &NewEntry, hash: &str) -> bool {
+    entry.content_hash.as_deref() == Some(hash)
+        && entry.importance == new.importance
+        && entry.filters.len() == new.filters.len()
+        && new.filters.iter().all(|(name, value)| entry.filters.get(name) == Some(value))
+}
+
+/// Returns the live entry that has the content that is to be added.
+pub(crate) fn same(
+    tx: &Tx,
+    namespace: NamespaceId,
+    new: &NewEntry,
+    hash: Option<&str>,
+) -> StoreResult<Option<Row<EntryRow>>> {
+    let Some(hash) = hash else { return Ok(None) };
+    if let Some(key) = &new.key {
+        let mut versions = tx.scan(EntryRow::by_key.eq(namespace).eq(key.as_str()).desc())?.into_iter();
+        // What is on its way comes behind the live one, so that is no longer the last word.
+        let last = versions.find(|row| matches!(row.status, EntryStatus::Pending | EntryStatus::Ready));
+        if let Some(last) = last.filter(|last| last.is_live() && is_same(last, new, hash)) {
+            return Ok(Some(last));
+        }
+    }
+    if !new.dedupe {
+        return Ok(None);
+    }
+    let mut others = tx.scan(EntryRow::by_hash.eq(namespace).eq(Some(hash.to_owned())))?.into_iter();
+    Ok(others.find(|entry| is_same(entry, new, hash)))
+}
+
+/// Gives an entry the title and metadata of one that is the same otherwise.
+pub(crate) fn describe(tx: &mut Tx, entry: Row<EntryRow>, new: &NewEntry) -> StoreResult<Row<EntryRow>> {
+    if entry.title == new.title && entry.metadata == new.metadata && entry.origin == new.origin {
+        return Ok(entry);
+    }
+    tx.update(entry.id, |row| {
+        row.title.clone_from(&new.title);
+        row.metadata.clone_from(&new.metadata);
+        row.origin.clone_from(&new.origin);
+    })
+}
+
+/// Begins an entry, unless one is live that is the same.
+pub(crate) fn begin(
+    tx: &mut Tx,
+    namespace: NamespaceId,
+    new: &NewEntry,
+    hash: Option<String>,
+) -> StoreResult<Begun> {
+    if let Some(entry) = same(tx, namespace, new, hash.as_deref())? {
+        return describe(tx, entry, new).map(Begun::Same);
+    }
+    let newest = match &new.key {
+        Some(key) => tx.first(EntryRow::by_key.eq(namespace).eq(key.as_str()).desc())?,
+        None => None,
+    };
+    let now = tx.now();
+    let entry = tx.insert(EntryRow {
+        namespace,
+        key: new.key.clone(),
+        version: newest.map_or(0, |newest| newest.version + 1),
+        status: EntryStatus::Pending,
+        title: new.title.clone(),
+        metadata: new.metadata.clone(),
+        filters: new.filters.clone().into_iter().collect::<BTreeMap<_, _>>(),
+        importance: new.importance,
+        content_hash: hash,
+        origin: new.origin.clone(),
+        file: None,
+        chunks: 0,
+        tokens: 0,
+        created: now,
+        settled: now,
+        published: None,
+        error: None,
+        attempts: 0,
+        job: None,
+        context: new.context.clone(),
+        spaces: Vec::new(),
+        hidden: true,
+        swept: 0,
+        due: Some(now + LEASE),
+    })?;
+    Ok(Begun::New(entry))
+}
+
+/// Returns a pending entry; an error where it is no longer wanted.
+pub(crate) fn pending(tx: &Tx, id: EntryId) -> StoreResult<Row<EntryRow>> {
+    let entry = require(tx, id)?;
+    if entry.status == EntryStatus::Pending {
+        return Ok(entry);
+    }
+    Err(Error::Overtaken { entry: id.to_string(), status: entry.status.as_str() }.into())
+}
+
+/// Writes some chunks of a pending entry, in place of those that are there.
+pub(crate) fn write(
+    tx: &mut Tx,
+    id: EntryId,
+    first: u32,
+    chunks: &[Prepared],
+    tokens: u64,
+) -> StoreResult<()> {
+    let entry = pending(tx, id)?;
+    let of_entry = marks_of(Holder::Entry, &entry.filters);
+    for (order, prepared) in (first..).zip(chunks) {
+        let mut marks = of_entry.clone();
+        marks.extend(marks_of(Holder::Chunk, &prepared.chunk.metadata));
+        let row = ChunkRow {
+            namespace: entry.namespace,
+            entry: id,
+            order,
+            text: prepared.chunk.text.clone(),
+            keywords: prepared.chunk.keywords.clone(),
+            metadata: prepared.chunk.metadata.clone(),
+            place: prepared.chunk.place.clone(),
+            hash: prepared.hash.clone(),
+            marks,
+            shelved: false,
+        };
+        let chunk: ChunkId = match tx.ids(ChunkRow::by_entry.eq(id).eq(order))?.pop() {
+            Some(chunk) => tx.replace(chunk, row)?.id,
+            None => tx.insert(row)?.id,
+        };
+        for (space, vector) in &prepared.vectors {
+            vectors::insert(tx, space, chunk, folded(vector, entry.importance))?;
+        }
+    }
+    let end = first.saturating_add(u32::try_from(chunks.len()).unwrap_or(u32::MAX));
+    let due = entry.due.map(|_| tx.now() + LEASE);
+    tx.update(id, |row| {
+        row.chunks = row.chunks.max(end);
+        row.tokens += tokens;
+        row.due = due;
+    })
+    .map(drop)
+}
+
+/// Says that a pending entry has this many chunks, and no more, in these spaces.
+pub(crate) fn complete(
+    tx: &mut Tx,
+    id: EntryId,
+    chunks: u32,
+    spaces: &[Space],
+    hash: Option<String>,
+) -> StoreResult<()> {
+    pending(tx, id)?;
+    for surplus in tx.ids(ChunkRow::by_entry.eq(id).ge(chunks))? {
+        delete_chunk(tx, surplus)?;
+    }
+    tx.update(id, |row| {
+        row.chunks = chunks;
+        row.spaces = spaces.to_vec();
+        row.content_hash = row.content_hash.take().or(hash);
+    })
+    .map(drop)
+}
