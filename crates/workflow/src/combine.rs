@@ -33,7 +33,8 @@ impl Flow {
         left: impl IntoFuture<Output = Result<A>>,
         right: impl IntoFuture<Output = Result<B>>,
     ) -> Result<(A, B)> {
-        let (mut left, mut right) = (pin!(maybe_done(left.into_future())), pin!(maybe_done(right.into_future())));
+        let (mut left, mut right) =
+            (pin!(maybe_done(left.into_future())), pin!(maybe_done(right.into_future())));
         poll_fn(|context| {
             let done = [left.as_mut().poll(context).is_ready(), right.as_mut().poll(context).is_ready()];
             if let Some(error) = failure(left.as_mut()) {

@@ -45,7 +45,11 @@ impl fmt::Display for Difference {
         write!(f, "step {number} differs: the journal has {}", Side(recorded))?;
         match asked {
             Some(asked) if asked.kind == recorded.kind && asked.name == recorded.name => {
-                write!(f, ", the code gives it other arguments: {}", asked.args.as_deref().unwrap_or("none"))?;
+                write!(
+                    f,
+                    ", the code gives it other arguments: {}",
+                    asked.args.as_deref().unwrap_or("none")
+                )?;
             }
             Some(asked) => write!(f, ", the code has {}", Side(asked))?,
             None => f.write_str(", the code does not come to it")?,

@@ -130,8 +130,7 @@ impl Driver {
             match self.machine.advance() {
                 Advance::Waiting => {}
                 Advance::Ended(ended) => {
-                    let machine = &self.machine;
-                    let ending = Ending::of(ended, || machine.desk().take_returned());
+                    let ending = self.machine.ending(ended);
                     return self.conclude(ending).await;
                 }
                 Advance::Stuck(trouble) => return self.conclude(Ending::of_trouble(&trouble)).await,
@@ -361,8 +360,7 @@ async fn acting(
     let started = store.clock().now();
     let outcome = attempts(&store, &mut run, options).await;
     crash_point("workflow.acted");
-    let recorded =
-        store.mutate(move |tx| record(tx, hold, known, (number, &label), started, outcome)).await;
+    let recorded = store.mutate(move |tx| record(tx, hold, known, (number, &label), started, outcome)).await;
     crash_point("workflow.recorded");
     match recorded {
         Ok(Some(arrived)) => Answer::Acted(arrived),

@@ -16,7 +16,8 @@ use crate::journal::{Hold, cut_off, settle};
 use crate::limits::{KEEP, RESULT, check};
 use crate::payload;
 use crate::tables::{
-    Ended, LeftoverRow, MailRow, State, StoredFailure, StoredOutcome, Telling, WorkflowId, WorkflowRow,
+    Ended, LeftoverRow, MailRow, State, StepKind, StepRow, StoredFailure, StoredOutcome, Telling, WorkflowId,
+    WorkflowRow,
 };
 
 /// How often a completion handler is tried before it is left for a person to look at.
@@ -49,8 +50,13 @@ impl fmt::Debug for Completions {
 pub(crate) enum Ending {
     Success(Box<RawValue>),
     Failed(StoredFailure),
-    /// It goes on anew, with what it had been given back and not taken.
-    Continue { input: Box<RawValue>, returned: Vec<(String, StoredOutcome)> },
+    /// It goes on anew, with the events that it had been given back and not taken, and those that have come
+    /// from the position `unseen` on.
+    Continue {
+        input: Box<RawValue>,
+        returned: Vec<(String, StoredOutcome)>,
+        unseen: u64,
+    },
     Blocked(String),
 }
 
@@ -58,17 +64,22 @@ impl Ending {
     /// Judges what the code has returned.
     pub(crate) fn of(
         ended: Result<Box<RawValue>>,
-        returned: impl FnOnce() -> Vec<(String, StoredOutcome)>,
+        left: impl FnOnce() -> (Vec<(String, StoredOutcome)>, u64),
     ) -> Self {
         let error = match ended {
             Ok(result) => match check("the workflow's result", &result, RESULT) {
                 Ok(()) => return Self::Success(result),
-                Err(message) => return Self::Failed(StoredFailure::new(loomwork_core::Kind::Invalid, message)),
+                Err(message) => {
+                    return Self::Failed(StoredFailure::new(loomwork_core::Kind::Invalid, message));
+                }
             },
             Err(error) => error,
         };
         match error.downcast::<Continue>() {
-            Ok(Continue { input }) => Self::Continue { input, returned: returned() },
+            Ok(Continue { input }) => {
+                let (returned, unseen) = left();
+                Self::Continue { input, returned, unseen }
+            }
             Err(error) => Self::Failed(StoredFailure::new(error.kind(), with_sources(&error))),
         }
     }
@@ -89,11 +100,12 @@ pub(crate) fn conclude(tx: &mut Tx, completions: &Completions, hold: Hold, endin
     let Some(row) = hold.check(tx)? else { return Ok(false) };
     match ending {
         Ending::Success(result) => {
-            let held = payload::hold(tx, row.id, result.clone(), |payload, json| payload.result = Some(json))?;
+            let held =
+                payload::hold(tx, row.id, result.clone(), |payload, json| payload.result = Some(json))?;
             finish(tx, completions, row, Ended::Success(held), Some(result))?;
         }
         Ending::Failed(failure) => finish(tx, completions, row, Ended::Failed(failure), None)?,
-        Ending::Continue { input, returned } => go_on_anew(tx, row, input, returned)?,
+        Ending::Continue { input, returned, unseen } => go_on_anew(tx, row, input, returned, unseen)?,
         Ending::Blocked(why) => {
             tracing::error!(workflow = %row.id, name = row.name, why, "a workflow is blocked");
             tx.update(row.id, |row| {
@@ -111,8 +123,18 @@ fn go_on_anew(
     tx: &mut Tx,
     row: Row<WorkflowRow>,
     input: Box<RawValue>,
-    returned: Vec<(String, StoredOutcome)>,
+    mut returned: Vec<(String, StoredOutcome)>,
+    unseen: u64,
 ) -> Result<()> {
+    // The code has ended before these reached it.
+    for step in tx.scan(StepRow::settled.eq(row.id).eq(row.chapter).ge(unseen))? {
+        let StepRow { kind, name, outcome, .. } = step.record;
+        if let (StepKind::Event, Some(value @ (StoredOutcome::Success(_) | StoredOutcome::Failed(_)))) =
+            (kind, outcome)
+        {
+            returned.push((name, value));
+        }
+    }
     cut_off(tx, row.id)?;
     let sent = tx.now();
     for (name, value) in returned {
@@ -169,13 +191,8 @@ pub(crate) fn finish(
         settle(tx, step, outcome)?;
     }
     let Some(callback) = &row.on_done else { return Ok(()) };
-    let told = Told {
-        workflow: row.id,
-        name: row.name.clone(),
-        context: callback.context.clone(),
-        ended,
-        result,
-    };
+    let told =
+        Told { workflow: row.id, name: row.name.clone(), context: callback.context.clone(), ended, result };
     tell(tx, completions, &row, told)
 }
 

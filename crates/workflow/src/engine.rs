@@ -222,7 +222,14 @@ impl Workflows {
         let names: Arc<[&'static str]> = handlers.keys().copied().collect();
         let host = Arc::new(CurrentHost::new(store.mutate(register).await?));
         let blocked = names.clone();
-        while store.clone().mutate({ let names = blocked.clone(); move |tx| try_blocked(tx, &names) }).await? {}
+        while store
+            .clone()
+            .mutate({
+                let names = blocked.clone();
+                move |tx| try_blocked(tx, &names)
+            })
+            .await?
+        {}
         let shared = Arc::new(Shared {
             store: store.clone(),
             handlers: Handlers(handlers),

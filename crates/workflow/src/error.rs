@@ -54,9 +54,9 @@ impl fmt::Display for StepError {
             Failure::Failed { message, .. } => write!(f, "failed: {message}"),
             Failure::Cancelled => f.write_str("was cancelled"),
             Failure::TimedOut => f.write_str("timed out"),
-            Failure::Interrupted => f.write_str(
-                "was interrupted: its process died while it ran, and it may start only once",
-            ),
+            Failure::Interrupted => {
+                f.write_str("was interrupted: its process died while it ran, and it may start only once")
+            }
         }
     }
 }

@@ -150,7 +150,9 @@ impl fmt::Display for History {
                 write!(f, " {args}")?;
             }
             match (finished, due) {
-                (Some(finished), _) => write!(f, " → {} in {}", short(&state.text()), offset(finished.since(*started)))?,
+                (Some(finished), _) => {
+                    write!(f, " → {} in {}", short(&state.text()), offset(finished.since(*started)))?
+                }
                 (None, Some(due)) => write!(f, " … until {due}")?,
                 (None, None) => write!(f, " …")?,
             }

@@ -45,7 +45,8 @@ impl CurrentHost {
     /// Goes on under another id; what was in memory under the old one is dropped.
     fn replace(&self, id: Id<HostRow>) {
         let new = Host { id, lost: CancellationToken::new() };
-        let old = std::mem::replace(&mut *self.0.lock().expect("nothing panics while it holds the host"), new);
+        let old =
+            std::mem::replace(&mut *self.0.lock().expect("nothing panics while it holds the host"), new);
         old.lost.cancel();
     }
 }

@@ -168,11 +168,7 @@ impl<'a> Writer<'a> {
 }
 
 /// Cancels what a step has waited for.
-fn call_off(
-    tx: &mut Tx,
-    job: Option<loomwork_workpool::JobId>,
-    child: Option<WorkflowId>,
-) -> Result<()> {
+fn call_off(tx: &mut Tx, job: Option<loomwork_workpool::JobId>, child: Option<WorkflowId>) -> Result<()> {
     if let Some(job) = job {
         loomwork_workpool::cancel(tx, job)?;
     }

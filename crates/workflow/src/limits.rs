@@ -81,5 +81,6 @@ pub(crate) fn shown(json: &str) -> String {
 
 /// A number that tells two arguments apart: FNV-1a, which is stable for ever.
 pub(crate) fn fingerprint(json: &str) -> u64 {
-    json.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    json.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 
 use crate::desk::Desk;
 use crate::difference::Trouble;
+use crate::end::Ending;
 use crate::flow::Flow;
 use crate::journal::Arrived;
 use crate::order::Order;
@@ -81,7 +82,10 @@ pub(crate) struct Machine {
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine").field("desk", &self.desk.about).field("next", &self.next).finish_non_exhaustive()
+        f.debug_struct("Machine")
+            .field("desk", &self.desk.about)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,6 +125,16 @@ impl Machine {
     /// Returns the position from which on it knows nothing.
     pub(crate) fn known(&self) -> u64 {
         self.next
+    }
+
+    /// Returns the position from which on its code has seen nothing.
+    pub(crate) fn unseen(&self) -> u64 {
+        self.ready.front().map_or(self.next, |first| first.position)
+    }
+
+    /// Judges how its code came to its end.
+    pub(crate) fn ending(&self, ended: Result<Box<RawValue>>) -> Ending {
+        Ending::of(ended, || (self.desk.take_returned(), self.unseen()))
     }
 
     /// Takes an outcome in, once.

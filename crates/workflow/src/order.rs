@@ -64,7 +64,10 @@ pub(crate) struct Order {
 
 impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Order").field("number", &self.number).field("label", &self.label).finish_non_exhaustive()
+        f.debug_struct("Order")
+            .field("number", &self.number)
+            .field("label", &self.label)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,7 +87,9 @@ pub(crate) enum Note {
     /// Enqueue a job and wait for it.
     Job(Box<dyn TxPart<JobId>>),
     Sleep(Until),
-    Event { timeout: Option<Duration> },
+    Event {
+        timeout: Option<Duration>,
+    },
     /// Start another workflow and wait for it.
     Child(Box<dyn TxPart<WorkflowId>>),
     /// Start another workflow and leave it alone.
@@ -95,7 +100,11 @@ pub(crate) enum Note {
     /// The step was to run only once, and began in a process that died.
     Interrupt,
     /// An event came for a step that was dropped; it is for this one, which waits already or not.
-    Return { value: StoredOutcome, from: u32, waits: bool },
+    Return {
+        value: StoredOutcome,
+        from: u32,
+        waits: bool,
+    },
 }
 
 /// How long a sleep lasts.
@@ -232,7 +241,9 @@ pub(crate) enum Mutated {
     Lost,
     Recorded(Vec<Arrived>),
     /// It failed, and a further attempt may not.
-    Again { wait: Duration },
+    Again {
+        wait: Duration,
+    },
 }
 
 /// Runs a step's mutation and records it, all in one transaction. While `attempts` are left, a failure that

@@ -86,7 +86,8 @@ pub fn outcome<I, R: DeserializeOwned>(
 ) -> Result<Option<Outcome<R>>> {
     let Some(row) = tx.get(id)? else { return Ok(None) };
     if row.name != workflow.name {
-        let message = format!("{id} is a workflow {:?}, not a {:?}; ask for it as that", row.name, workflow.name);
+        let message =
+            format!("{id} is a workflow {:?}, not a {:?}; ask for it as that", row.name, workflow.name);
         return Err(Error::message(Kind::Invalid, message));
     }
     let Some(ended) = &row.ended else { return Ok(None) };
@@ -107,7 +108,8 @@ fn typed<R: DeserializeOwned>(name: &str, ended: &Ended, result: &str) -> Result
 
 fn decode<T: DeserializeOwned>(name: &str, what: &str, json: &str) -> Result<T> {
     serde_json::from_str(json).map_err(|error| {
-        let message = format!("the {what} of workflow {name:?} is not what this program takes it for: {error}");
+        let message =
+            format!("the {what} of workflow {name:?} is not what this program takes it for: {error}");
         Error::message(Kind::Invalid, message)
     })
 }

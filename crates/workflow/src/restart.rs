@@ -95,7 +95,8 @@ pub fn restart(tx: &mut Tx, workflow: WorkflowId, from: From) -> Result<()> {
 /// All steps of the journal that counts, in the order of their numbers.
 pub(crate) fn journal(tx: &Tx, run: &Row<WorkflowRow>) -> Result<Vec<Row<StepRow>>> {
     let mut steps = tx.scan(StepRow::settled.eq(run.id).eq(run.chapter))?;
-    steps.extend(tx.scan(StepRow::pending.eq(run.id))?.into_iter().filter(|step| step.chapter == run.chapter));
+    steps
+        .extend(tx.scan(StepRow::pending.eq(run.id))?.into_iter().filter(|step| step.chapter == run.chapter));
     steps.extend(tx.scan(StepRow::cut_off.eq(run.id).eq(run.chapter))?);
     steps.sort_by_key(|step| step.number);
     Ok(steps)

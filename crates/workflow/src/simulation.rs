@@ -10,7 +10,7 @@ mod world;
 use world::World;
 
 /// How many seeds each part runs, if nobody says.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 250;
 
 /// How many parts there are, so that they run beside each other.
 const PARTS: u64 = 4;

@@ -138,7 +138,11 @@ fn insert(
     nested: Option<Nested>,
 ) -> Result<WorkflowId> {
     let StartOptions { due, key, taken, on_done, keep_ms } = options;
-    let texts = [("name", Some(name)), ("key", key.as_deref()), ("completion", on_done.as_ref().map(|(name, _)| *name))];
+    let texts = [
+        ("name", Some(name)),
+        ("key", key.as_deref()),
+        ("completion", on_done.as_ref().map(|(name, _)| *name)),
+    ];
     for (what, text) in texts {
         let bytes = text.map_or(1, str::len);
         if bytes == 0 || bytes > MAX_TEXT_BYTES {
@@ -154,9 +158,7 @@ fn insert(
     {
         return match taken {
             Taken::Join => Ok(there.id),
-            Taken::Refuse => {
-                Err(StartError::Taken { workflow: name, key: key.clone(), id: there.id }.into())
-            }
+            Taken::Refuse => Err(StartError::Taken { workflow: name, key: key.clone(), id: there.id }.into()),
         };
     }
     let now = tx.now();

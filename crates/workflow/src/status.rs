@@ -7,9 +7,7 @@ use serde::Serialize;
 
 use crate::outcome::OutcomeKind;
 use crate::restart::journal;
-use crate::tables::{
-    Ended, MailRow, State, StepKind, StepRow, StoredOutcome, WorkflowId, WorkflowRow,
-};
+use crate::tables::{Ended, MailRow, State, StepKind, StepRow, StoredOutcome, WorkflowId, WorkflowRow};
 
 /// What a workflow is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -151,7 +151,8 @@ impl Draft {
             let failure = Failure::Failed { kind: Kind::Invalid, message };
             StepError { number, step: kind, name: name.chars().take(MAX_TEXT_BYTES).collect(), failure }
         });
-        let label = Label { kind, name: name.clone(), fingerprint: args.map(fingerprint), args: args.map(shown) };
+        let label =
+            Label { kind, name: name.clone(), fingerprint: args.map(fingerprint), args: args.map(shown) };
         let plan = Box::new(Plan { label, loose, work });
         Step { desk, number, kind, name, state: State::Planned(Some(plan)), result: PhantomData }
     }
@@ -159,6 +160,9 @@ impl Draft {
 
 impl fmt::Debug for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Draft").field("number", &self.number).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Draft")
+            .field("number", &self.number)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

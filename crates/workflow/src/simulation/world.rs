@@ -15,7 +15,7 @@ use crate::cancel::cancel;
 use crate::claim::{Put, Taken, claim, park};
 use crate::end::{Completions, Ending, conclude};
 use crate::event::send;
-use crate::host::{bury, register};
+use crate::host::{beat, bury, register};
 use crate::journal::{Arrived, Hold, Label, news};
 use crate::machine::{Advance, Handler, Machine};
 use crate::order::{Mutated, Note, Noted, Order, TxPart, Work, mutate, record, write_down};
@@ -23,8 +23,8 @@ use crate::outcome::{Outcome, outcome};
 use crate::restart::{From, restart};
 use crate::serve::step_ended;
 use crate::start::start;
-use crate::steps::result;
 use crate::status::status;
+use crate::steps::result;
 use crate::tables::{HostRow, State, StepKind, StepRow, StoredOutcome, WorkflowId, WorkflowRow};
 use crate::timers::{begin, ring};
 
@@ -159,7 +159,7 @@ impl World {
                 3..=8 => self.advance(false),
                 9..=13 => self.carry_out(false).await,
                 14 | 15 => self.hear(false).await,
-                16 => self.end_job().await,
+                16 => drop(self.end_job().await),
                 17 => self.send().await,
                 18 => self.pass().await,
                 19 => self.park().await,
@@ -230,7 +230,9 @@ impl World {
         let at = self.draw(self.processes.len());
         let host = self.processes[at].id;
         let names: Arc<[&'static str]> = [WORK.name()].into();
-        let taken = self.commit(move |tx| claim(tx, host, &names, 2)).await.unwrap_or_default();
+        let taken =
+            self.commit(move |tx| if beat(tx, host)? { claim(tx, host, &names, 2) } else { Ok(None) });
+        let taken = taken.await.unwrap_or_default();
         self.note(format!("process {at} takes {}", taken.len()));
         for Taken { hold, run, input, journal } in taken {
             let input = input.expect("the input is there");
@@ -253,26 +255,32 @@ impl World {
     fn advance(&mut self, all: bool) {
         let picked = if all { self.everyone() } else { self.pick().into_iter().collect() };
         for (at, number) in picked {
-            let run = &mut self.processes[at].runs[number];
-            if run.under_way.iter().any(|under_way| matches!(under_way, UnderWay::End(_))) {
-                continue;
-            }
-            let advanced = run.machine.advance();
-            let desk = run.machine.desk();
-            match advanced {
-                Advance::Waiting => run.take_orders(),
-                Advance::Ended(ended) => {
-                    let ending = Ending::of(ended, || desk.take_returned());
-                    run.under_way = vec![UnderWay::End(ending)];
-                }
-                Advance::Stuck(trouble) => panic!("a run is stuck: {trouble}\n{}", self.told()),
-            }
-            self.note(format!("process {at} goes on with run {number}"));
+            self.go_on(at, number);
         }
     }
 
+    /// Runs the code of a run as far as it comes.
+    fn go_on(&mut self, at: usize, number: usize) {
+        let run = &mut self.processes[at].runs[number];
+        if run.under_way.iter().any(|under_way| matches!(under_way, UnderWay::End(_))) {
+            return;
+        }
+        let advanced = run.machine.advance();
+        match advanced {
+            Advance::Waiting => run.take_orders(),
+            Advance::Ended(ended) => {
+                let ending = run.machine.ending(ended);
+                run.under_way = vec![UnderWay::End(ending)];
+            }
+            Advance::Stuck(trouble) => panic!("a run is stuck: {trouble}\n{}", self.told()),
+        }
+        self.note(format!("process {at} goes on with run {number}"));
+    }
+
     fn everyone(&self) -> Vec<(usize, usize)> {
-        let runs = |(at, process): (usize, &Process)| (0..process.runs.len()).map(move |run| (at, run)).collect::<Vec<_>>();
+        let runs = |(at, process): (usize, &Process)| {
+            (0..process.runs.len()).map(move |run| (at, run)).collect::<Vec<_>>()
+        };
         self.processes.iter().enumerate().flat_map(runs).collect()
     }
 
@@ -373,7 +381,9 @@ impl World {
                     .into_iter()
                     .filter(|step| step.kind == StepKind::Job && step.is_pending())
                     .collect();
-                let Some(step) = jobs.get((draw % jobs.len().max(1) as u64) as usize) else { return Ok(false) };
+                let Some(step) = jobs.get((draw % jobs.len().max(1) as u64) as usize) else {
+                    return Ok(false);
+                };
                 let args: u64 = step.args.as_deref().unwrap_or("0").parse().unwrap_or_default();
                 let outcome = if fails {
                     JobOutcome::Failed("on purpose".to_owned())
@@ -395,7 +405,8 @@ impl World {
 
     /// Sends a run one of its events.
     async fn send(&mut self) {
-        let ids: Vec<_> = self.plans.iter().filter(|(_, plan)| takes_events(**plan)).map(|(id, _)| *id).collect();
+        let ids: Vec<_> =
+            self.plans.iter().filter(|(_, plan)| takes_events(**plan)).map(|(id, _)| *id).collect();
         if ids.is_empty() {
             return;
         }
@@ -433,6 +444,7 @@ impl World {
 
     async fn park(&mut self) {
         let Some((at, number)) = self.pick() else { return };
+        self.go_on(at, number);
         let run = &self.processes[at].runs[number];
         if !run.under_way.is_empty() {
             return;
