@@ -6,6 +6,7 @@ mod messages;
 mod search;
 mod store;
 mod tally;
+mod workflow;
 mod workpool;
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ const GROUPS: &[Group] = &[
     Group { name: "messages", run: messages::run, child: messages::child },
     Group { name: "search", run: search::run, child: search::child },
     Group { name: "store", run: store::run, child: store::child },
+    Group { name: "workflow", run: workflow::run, child: workflow::child },
     Group { name: "workpool", run: workpool::run, child: workpool::child },
 ];
 

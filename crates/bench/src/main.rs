@@ -10,6 +10,7 @@ mod rate_limiter;
 mod report;
 mod search;
 mod store;
+mod workflow;
 mod workpool;
 
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ const GROUPS: &[(&str, Measure)] = &[
     ("rate-limiter", rate_limiter::measure),
     ("search", search::measure),
     ("store", store::measure),
+    ("workflow", workflow::measure),
     ("workpool", workpool::measure),
 ];
 

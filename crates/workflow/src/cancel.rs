@@ -2,7 +2,8 @@
 
 use loomwork_store::{Result, Tx};
 
-use crate::end::{Completions, finish};
+use crate::completion::Completions;
+use crate::end::finish;
 use crate::tables::{Ended, WorkflowId};
 
 /// Cancels a workflow, and says whether there was anything to cancel.

@@ -3,13 +3,15 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use loomwork_store::{Id, Result, Row, Tx};
+use loomwork_core::Kind;
+use loomwork_store::{Error, Id, Result, Row, Tx};
 use serde_json::value::RawValue;
 
+use crate::error::with_sources;
 use crate::host::is_entitled;
 use crate::journal::{Arrived, Hold, news};
 use crate::payload;
-use crate::tables::{HostRow, State, StepRow, WorkflowRow};
+use crate::tables::{HostRow, State, StepRow, WorkflowId, WorkflowRow};
 
 /// The most runs that one claim takes.
 pub const CLAIM_STEP: usize = 256;
@@ -66,11 +68,29 @@ pub(crate) fn claim(
         if steps >= CLAIMED_STEPS {
             break;
         }
-        let one = take(tx, host, run)?;
-        steps += one.journal.len();
-        taken.push(one);
+        let id = run.id;
+        match tx.nested(|tx| take(tx, host, run)) {
+            Ok(one) => {
+                steps += one.journal.len();
+                taken.push(one);
+            }
+            // One damaged journal must not keep the other runs from being taken.
+            Err(error) if error.kind() == Kind::Corrupt => block(tx, id, &error)?,
+            Err(error) => return Err(error),
+        }
     }
     Ok(Some(taken))
+}
+
+/// Blocks a run whose journal cannot be read; an engine that starts tries it again.
+fn block(tx: &mut Tx, run: WorkflowId, error: &Error) -> Result<()> {
+    let why = with_sources(error);
+    tracing::error!(workflow = %run, error = why, "a workflow's journal cannot be read");
+    tx.update(run, |row| {
+        row.state = State::Blocked;
+        row.blocked = Some(format!("its journal cannot be read: {why}"));
+    })
+    .map(drop)
 }
 
 fn take(tx: &mut Tx, host: Id<HostRow>, run: Row<WorkflowRow>) -> Result<Taken> {

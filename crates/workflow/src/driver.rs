@@ -12,7 +12,8 @@ use loomwork_store::{Error, Follow, Result, Store};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::claim::{Put, Taken, park, release};
-use crate::end::{Completions, Ending, conclude};
+use crate::completion::Completions;
+use crate::end::{Ending, conclude};
 use crate::error::failed;
 use crate::host::{Host, is_closed};
 use crate::journal::{Arrived, Hold, Label, news};
@@ -377,7 +378,9 @@ async fn attempts(store: &Store, run: &mut Effect, options: EffectOptions) -> St
             Ok(outcome) => return outcome,
             Err(error) => error,
         };
-        let again = options.retry.filter(|policy| attempt < policy.attempts && error.kind().is_retryable());
+        let may_again =
+            |policy: &RetryPolicy| !options.once && attempt < policy.attempts && error.kind().is_retryable();
+        let again = options.retry.filter(may_again);
         let Some(policy) = again else { return failed(&error) };
         let demanded = if let Kind::Limited { wait } = error.kind() { wait } else { Duration::ZERO };
         let random = loomwork_core::Random::system();

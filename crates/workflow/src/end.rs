@@ -1,14 +1,12 @@
-//! Ending a run, and telling whoever waits for it.
+//! Ending a run, and waking whoever waits for it.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use loomwork_core::RetryPolicy;
-use loomwork_store::{Next, Result, Row, Tx, Upkeep};
+use loomwork_core::Kind;
+use loomwork_store::{Result, Row, Tx};
 use serde_json::value::RawValue;
 
+use crate::completion::{Completions, Told, tell};
 use crate::difference::Trouble;
 use crate::error::with_sources;
 use crate::flow::Continue;
@@ -19,31 +17,6 @@ use crate::tables::{
     Ended, LeftoverRow, MailRow, State, StepKind, StepRow, StoredFailure, StoredOutcome, Telling, WorkflowId,
     WorkflowRow,
 };
-
-/// How often a completion handler is tried before it is left for a person to look at.
-pub const COMPLETION_ATTEMPTS: u32 = 10;
-
-/// What a completion handler is told, encoded.
-#[derive(Clone, Debug)]
-pub(crate) struct Told {
-    pub(crate) workflow: WorkflowId,
-    pub(crate) name: String,
-    pub(crate) context: Box<RawValue>,
-    pub(crate) ended: Ended,
-    pub(crate) result: Option<Box<RawValue>>,
-}
-
-type Teller = Arc<dyn Fn(&mut Tx, Told) -> Result<()> + Send + Sync>;
-
-/// The completion handlers of a process, by name.
-#[derive(Clone, Default)]
-pub(crate) struct Completions(pub(crate) HashMap<&'static str, Teller>);
-
-impl fmt::Debug for Completions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
 
 /// How the code of a run came to its end.
 #[derive(Clone, Debug)]
@@ -70,7 +43,7 @@ impl Ending {
             Ok(result) => match check("the workflow's result", &result, RESULT) {
                 Ok(()) => return Self::Success(result),
                 Err(message) => {
-                    return Self::Failed(StoredFailure::new(loomwork_core::Kind::Invalid, message));
+                    return Self::Failed(StoredFailure::new(Kind::Invalid, message));
                 }
             },
             Err(error) => error,
@@ -87,9 +60,7 @@ impl Ending {
     /// What trouble does to a run.
     pub(crate) fn of_trouble(trouble: &Trouble) -> Self {
         match trouble {
-            Trouble::Full { .. } => {
-                Self::Failed(StoredFailure::new(loomwork_core::Kind::Invalid, trouble.to_string()))
-            }
+            Trouble::Full { .. } => Self::Failed(StoredFailure::new(Kind::Invalid, trouble.to_string())),
             Trouble::Differs(_) | Trouble::Foreign => Self::Blocked(trouble.to_string()),
         }
     }
@@ -193,68 +164,5 @@ pub(crate) fn finish(
     let Some(callback) = &row.on_done else { return Ok(()) };
     let told =
         Told { workflow: row.id, name: row.name.clone(), context: callback.context.clone(), ended, result };
-    tell(tx, completions, &row, told)
-}
-
-/// Runs a completion in this transaction. If that fails, only its own writes are undone, and it is tried again.
-fn tell(tx: &mut Tx, completions: &Completions, run: &Row<WorkflowRow>, told: Told) -> Result<()> {
-    let Some(callback) = &run.on_done else { return Ok(()) };
-    let telling = match completions.0.get(callback.name.as_str()) {
-        // Whoever has its handler is to tell it.
-        None => Telling { due: tx.now(), tries: 0, last_error: None, dead: false },
-        Some(handler) => {
-            let Err(error) = tx.nested(|tx| handler(tx, told)) else {
-                if run.telling.is_some() {
-                    tx.update(run.id, |row| row.telling = None)?;
-                }
-                return Ok(());
-            };
-            let tries = run.telling.as_ref().map_or(0, |telling| telling.tries) + 1;
-            let dead = tries >= COMPLETION_ATTEMPTS;
-            let error = with_sources(&error);
-            if dead {
-                tracing::error!(workflow = %run.id, completion = callback.name, error, "a completion failed too often and is dead");
-            } else {
-                tracing::warn!(workflow = %run.id, completion = callback.name, error, tries, "a completion failed and will be tried again");
-            }
-            let pauses = RetryPolicy::default().with_initial(Duration::from_secs(1));
-            let pause = pauses.with_ceiling(Duration::from_secs(3600)).delay(tries, tx.random());
-            Telling { due: tx.now() + pause, tries, last_error: Some(error), dead }
-        }
-    };
-    tx.update(run.id, |row| row.telling = Some(telling)).map(drop)
-}
-
-/// Tells what is due, of the completions that this process has handlers for: one of each name in a step.
-pub(crate) fn telling(completions: Arc<Completions>) -> Upkeep {
-    Upkeep::new("workflow completions", move |tx| {
-        let mut next = None;
-        let mut told = false;
-        for name in completions.0.keys() {
-            let due = WorkflowRow::untold.eq(*name);
-            let Some(row) = tx.first(due.readable())? else { continue };
-            let Some(due) = row.telling.as_ref().map(|telling| telling.due) else { continue };
-            if due > tx.now() {
-                next = Some(next.map_or(due, |next: loomwork_core::Time| next.min(due)));
-                continue;
-            }
-            tell_again(tx, &completions, row)?;
-            told = true;
-        }
-        if told {
-            return Ok(Next::More);
-        }
-        Ok(next.map_or(Next::Idle, Next::At))
-    })
-}
-
-fn tell_again(tx: &mut Tx, completions: &Completions, row: Row<WorkflowRow>) -> Result<()> {
-    let (Some(callback), Some(ended)) = (&row.on_done, &row.ended) else { return Ok(()) };
-    let result = match ended {
-        Ended::Success(held) => payload::read(tx, row.id, held, |payload| payload.result)?,
-        Ended::Failed(_) | Ended::Cancelled => None,
-    };
-    let (context, ended) = (callback.context.clone(), ended.clone());
-    let told = Told { workflow: row.id, name: row.name.clone(), context, ended, result };
     tell(tx, completions, &row, told)
 }

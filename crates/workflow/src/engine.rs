@@ -13,8 +13,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::claim::{CLAIM_STEP, Taken, claim, is_claimable};
 use crate::clean::{retention, sweeping};
+use crate::completion::{Completions, telling};
 use crate::driver::{Handlers, Shared, drive};
-use crate::end::{Completions, telling};
 use crate::flow::Flow;
 use crate::host::{CurrentHost, beat, bury, is_closed, keep_alive, recovery, register};
 use crate::limits::MAX_TEXT_BYTES;
@@ -188,8 +188,8 @@ impl Builder {
 /// Runs the workflows of a store in this process. One is enough; others, in this process or another, share the
 /// work.
 ///
-/// [`shutdown`](Self::shutdown) ends it. When it is dropped instead, its runs stop where they are and are taken
-/// over when the host's lease ends, as after a crash.
+/// [`shutdown`](Self::shutdown) ends it. When it is dropped instead, its runs begin nothing more and are given back
+/// as the actions in them end; nobody waits for that.
 #[derive(Debug)]
 pub struct Workflows {
     shared: Arc<Shared>,

@@ -151,7 +151,7 @@ impl fmt::Display for History {
             }
             match (finished, due) {
                 (Some(finished), _) => {
-                    write!(f, " → {} in {}", short(&state.text()), offset(finished.since(*started)))?
+                    write!(f, " → {} in {}", short(&state.text()), offset(finished.since(*started)))?;
                 }
                 (None, Some(due)) => write!(f, " … until {due}")?,
                 (None, None) => write!(f, " …")?,

@@ -5,6 +5,9 @@
 //! machine does the same whenever it is given the same outcomes, whoever gives them: a process, a replay, or a
 //! simulation.
 
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

@@ -4,7 +4,7 @@ use loomwork_core::Kind;
 use loomwork_store::{Error, Result, Tx};
 use serde::de::DeserializeOwned;
 
-use crate::end::Told;
+use crate::completion::Told;
 use crate::payload;
 use crate::tables::{Ended, WorkflowId};
 use crate::workflow::Workflow;

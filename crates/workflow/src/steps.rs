@@ -181,8 +181,8 @@ impl<T> Action<T> {
         self
     }
 
-    /// Starts it at most once: its beginning is recorded first, and if its process dies while it runs, it
-    /// fails as [interrupted](crate::Failure::Interrupted).
+    /// Starts it at most once, whatever its retry policy: its beginning is recorded first, and if its process
+    /// dies while it runs, it fails as [interrupted](crate::Failure::Interrupted).
     pub fn once(mut self) -> Self {
         self.options.once = true;
         self

@@ -1,7 +1,7 @@
 //! Time: sleeps and waits that are over, and starts that are due.
 
-use loomwork_core::Time;
-use loomwork_store::{Next, Result, Tx, Upkeep};
+use loomwork_core::{Kind, Time};
+use loomwork_store::{Next, Result, Row, Tx, Upkeep};
 
 use crate::journal::{null, settle, take_mail};
 use crate::tables::{State, StepKind, StepRow, StoredOutcome, WorkflowRow};
@@ -18,18 +18,29 @@ pub(crate) fn ring(tx: &mut Tx) -> Result<Next> {
     let due = tx.scan(StepRow::due.le(tx.now()).readable().take(TIMER_STEP))?;
     let more = due.len() == TIMER_STEP;
     for step in due {
-        let outcome = match step.kind {
-            StepKind::Sleep => StoredOutcome::Success(null()),
-            // An event that was there in time wins over the end of the wait.
-            _ => take_mail(tx, step.run, &step.name)?.unwrap_or(StoredOutcome::TimedOut),
-        };
-        settle(tx, step.id, outcome)?;
+        let id = step.id;
+        let Err(error) = tx.nested(|tx| end_wait(tx, &step)) else { continue };
+        if error.kind() != Kind::Corrupt {
+            return Err(error);
+        }
+        // A run with a damaged row must not keep the sleeps of all others from ending.
+        tracing::error!(workflow = %step.run, step = %id, %error, "a sleep or wait cannot end");
+        tx.update(id, |step| step.due = None)?;
     }
     if more {
         return Ok(Next::More);
     }
     let next: Option<Time> = tx.first(StepRow::due.all().readable())?.and_then(|step| step.due);
     Ok(next.map_or(Next::Idle, Next::At))
+}
+
+fn end_wait(tx: &mut Tx, step: &Row<StepRow>) -> Result<()> {
+    let outcome = match step.kind {
+        StepKind::Sleep => StoredOutcome::Success(null()),
+        // An event that was there in time wins over the end of the wait.
+        _ => take_mail(tx, step.run, &step.name)?.unwrap_or(StoredOutcome::TimedOut),
+    };
+    settle(tx, step.id, outcome).map(drop)
 }
 
 /// Makes workflows ready whose time has come.

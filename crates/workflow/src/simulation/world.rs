@@ -13,7 +13,8 @@ use serde_json::value::RawValue;
 use super::code::{EVENTS, GO, Plan, Trace, WORK, right, takes_events, traces, work};
 use crate::cancel::cancel;
 use crate::claim::{Put, Taken, claim, park};
-use crate::end::{Completions, Ending, conclude};
+use crate::completion::Completions;
+use crate::end::{Ending, conclude};
 use crate::event::send;
 use crate::host::{beat, bury, register};
 use crate::journal::{Arrived, Hold, Label, news};
@@ -159,7 +160,9 @@ impl World {
                 3..=8 => self.advance(false),
                 9..=13 => self.carry_out(false).await,
                 14 | 15 => self.hear(false).await,
-                16 => drop(self.end_job().await),
+                16 => {
+                    self.end_job().await;
+                }
                 17 => self.send().await,
                 18 => self.pass().await,
                 19 => self.park().await,

@@ -1,7 +1,10 @@
 //! Completions: told in the transaction of the end.
 
 use loomwork_core::Kind;
-use loomwork_workflow::{Completion, Done, Flow, Outcome, State, Workflow, cancel, status};
+use loomwork_workflow::{
+    COMPLETION_ATTEMPTS, Completion, Done, Flow, Outcome, State, Workflow, cancel, dead_completions,
+    retry_completion, status,
+};
 
 use super::yard::{DOUBLE, Log, Yard, fault, mark, seconds};
 
@@ -61,4 +64,36 @@ async fn a_completion_of_another_program_waits_for_it() {
     let _second = yard.workflows().on_done(TOLD, told).start().await.unwrap();
     yard.until(super::yard::marks, |marks| *marks == ["here"]).await;
     drop(first);
+}
+
+#[tokio::test]
+async fn a_completion_that_never_works_is_dead_and_can_be_mended() {
+    let (yard, log) = (Yard::open().await, Log::default());
+    let seen = log.clone();
+    let told = move |tx: &mut loomwork_store::Tx, done: Done<String, u64>| {
+        seen.add("tried");
+        if seen.read().len() <= COMPLETION_ATTEMPTS as usize {
+            return Err(fault(Kind::Invalid, "broken"));
+        }
+        mark(tx, done.context)
+    };
+    let _workflows = yard.workflows().on(WORK, double).on_done(TOLD, told).start().await.unwrap();
+    let id = yard.start(WORK, 1, TOLD.with("told".into())).await;
+    assert!(!yard.commit(move |tx| retry_completion(tx, id)).await, "it is not dead yet");
+    yard.ends(WORK, id).await;
+    let dead = |tx: &loomwork_store::Tx| Ok(dead_completions(tx, loomwork_store::Page::first(9))?.0);
+    for tries in 2..=COMPLETION_ATTEMPTS as usize {
+        // Longer than any pause, so that each turn of the clock has just one more try.
+        yard.rests().await;
+        yard.clock.advance(seconds(3600));
+        while log.read().len() < tries {
+            yard.rests().await;
+        }
+    }
+    let found = yard.until(dead, |dead| !dead.is_empty()).await;
+    assert_eq!((found[0].workflow, found[0].tries), (id, COMPLETION_ATTEMPTS));
+    assert_eq!(found[0].last_error.as_deref(), Some("broken"));
+    assert!(yard.commit(move |tx| retry_completion(tx, id)).await);
+    yard.until(super::yard::marks, |marks| *marks == ["told"]).await;
+    assert!(yard.read(dead).await.is_empty());
 }

@@ -33,5 +33,6 @@ macro_rules! behaviour {
     };
 }
 
+mod damage;
 mod memory;
 mod sqlite;
