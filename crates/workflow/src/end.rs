@@ -14,7 +14,7 @@ use crate::journal::{Hold, cut_off, settle};
 use crate::limits::{KEEP, RESULT, check};
 use crate::payload;
 use crate::tables::{
-    Ended, LeftoverRow, MailRow, State, StepKind, StepRow, StoredFailure, StoredOutcome, Telling, WorkflowId,
+    Ended, LeftoverRow, MailRow, State, StepKind, StepRow, StoredFailure, StoredOutcome, WorkflowId,
     WorkflowRow,
 };
 
