@@ -22,16 +22,16 @@ where
     W: Future<Output = loomwork_store::Result<String>> + Send + 'static,
 {
     let yard = Yard::open().await;
-    let workflows = yard.workflows().on(WORK, old).start().await.unwrap();
+    let workflows = yard.workflows().on(WORK, old).start().await.expect("the engine starts");
     let id = yard.start(WORK, 4, ()).await;
     yard.until(move |tx| steps(tx, id), |steps| steps.len() == 3).await;
     shut_down(&workflows).await;
-    let workflows = yard.workflows().on(WORK, new).start().await.unwrap();
+    let workflows = yard.workflows().on(WORK, new).start().await.expect("the engine starts");
     let blocked = yard.reaches(id, State::Blocked).await.blocked.expect("it says why");
     shut_down(&workflows).await;
     // It is not lost: the code that it was begun with goes on with it, and takes what was sent meanwhile.
     yard.commit(move |tx| send(tx, id, GO, &1)).await;
-    let _workflows = yard.workflows().on(WORK, old).start().await.unwrap();
+    let _workflows = yard.workflows().on(WORK, old).start().await.expect("the engine starts");
     assert_eq!(yard.ends(WORK, id).await, Outcome::Success("8 1".into()));
     assert_eq!(yard.marks().await, ["first"]);
     blocked

@@ -30,7 +30,7 @@ fn fragile(log: Log) -> impl Fn(Flow, u64) -> std::pin::Pin<Box<dyn Future<Outpu
 /// Runs it until it has failed, mends it and restarts it; returns the marks that it then has left.
 async fn check(from: From, go_again: bool) -> Vec<String> {
     let (yard, log) = (Yard::open().await, Log::default());
-    let _workflows = yard.workflows().on(WORK, fragile(log.clone())).start().await.unwrap();
+    let _workflows = yard.workflows().on(WORK, fragile(log.clone())).start().await.expect("the engine starts");
     let id = yard.start(WORK, 4, ()).await;
     yard.commit(move |tx| send::<String>(tx, id, "go", &"go".to_owned())).await;
     assert_eq!(yard.ends(WORK, id).await, Outcome::Failed("broken".into()));
