@@ -26,7 +26,11 @@ async fn fashion(wf: Flow, city: String) -> Result<String> {
         .name("weather")
         .retry(patient)
         .await?;
-    let advice = format!("{weather}\nWith rain wear a coat, without rain a jacket.\nWhat to wear with rain?");
+    let wardrobe = match weather.contains("rain") {
+        true => "In the rain people wear a coat.",
+        false => "In the sun people wear a hat.",
+    };
+    let advice = format!("{wardrobe}\nWhat do people wear?");
     wf.run(&ASK, advice).name("fashion").retry(patient).await
 }
 
