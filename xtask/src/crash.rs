@@ -12,7 +12,7 @@ pub(crate) const COMMAND: crate::Command = crate::Command {
     help: "\
 Usage: cargo xtask crash NAME|all [--rounds N] [--seed S]
 
-  NAME      one group: files, messages, rag, search, store, usage, workpool
+  NAME      one group: files, messages, rag, search, store, usage, workflow, workpool
   all       every group
   --rounds  how many rounds, 50 if not given; each kills a working process, some
             kill several, and then checks what they left behind

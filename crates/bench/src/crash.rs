@@ -8,6 +8,7 @@ mod search;
 mod store;
 mod tally;
 mod usage;
+mod workflow;
 mod workpool;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ const GROUPS: &[Group] = &[
     Group { name: "search", run: search::run, child: search::child },
     Group { name: "store", run: store::run, child: store::child },
     Group { name: "usage", run: usage::run, child: usage::child },
+    Group { name: "workflow", run: workflow::run, child: workflow::child },
     Group { name: "workpool", run: workpool::run, child: workpool::child },
 ];
 

@@ -13,6 +13,7 @@ mod report;
 mod search;
 mod store;
 mod usage;
+mod workflow;
 mod workpool;
 
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ const GROUPS: &[(&str, Measure)] = &[
     ("search", search::measure),
     ("store", store::measure),
     ("usage", usage::measure),
+    ("workflow", workflow::measure),
     ("workpool", workpool::measure),
 ];
 

@@ -1,0 +1,146 @@
+//! Taking ready runs into memory, and putting them away again.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use loomwork_core::Kind;
+use loomwork_store::{Error, Id, Result, Row, Tx};
+use serde_json::value::RawValue;
+
+use crate::error::with_sources;
+use crate::host::is_entitled;
+use crate::journal::{Arrived, Hold, news};
+use crate::payload;
+use crate::tables::{HostRow, State, StepRow, WorkflowId, WorkflowRow};
+
+/// The most runs that one claim takes.
+pub const CLAIM_STEP: usize = 256;
+
+/// The most steps of journals that one claim reads; a run that has more is taken alone.
+pub const CLAIMED_STEPS: usize = 10_000;
+
+/// A run that was taken, with what it takes to go on with it.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) hold: Hold,
+    pub(crate) run: Row<WorkflowRow>,
+    /// `None` when it is gone.
+    pub(crate) input: Option<Box<RawValue>>,
+    pub(crate) journal: Vec<StepRow>,
+}
+
+/// Whether a claim would find something.
+pub(crate) fn is_claimable(tx: &Tx, names: &[&'static str]) -> Result<bool> {
+    for name in names {
+        if tx.first(WorkflowRow::ready.eq(*name).readable())?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Takes up to `count` ready runs of the names; `None` when the host's lease is over.
+pub(crate) fn claim(
+    tx: &mut Tx,
+    host: Id<HostRow>,
+    names: &Arc<[&'static str]>,
+    count: usize,
+) -> Result<Option<Vec<Taken>>> {
+    if !is_entitled(tx, host)? {
+        return Ok(None);
+    }
+    let mut found = Vec::new();
+    // Those of each name take turns by beginning with another one each time.
+    let first = tx.random().below(names.len().max(1) as u64) as usize;
+    for at in 0..names.len() {
+        let name = names[(first + at) % names.len()];
+        if found.len() == count {
+            break;
+        }
+        tx.each_unclaimed(WorkflowRow::ready.eq(name).readable(), |row| {
+            found.push(row);
+            Ok(if found.len() == count { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+    }
+    let mut taken: Vec<Taken> = Vec::new();
+    let mut steps = 0;
+    for run in found {
+        if steps >= CLAIMED_STEPS {
+            break;
+        }
+        let id = run.id;
+        match tx.nested(|tx| take(tx, host, run)) {
+            Ok(one) => {
+                steps += one.journal.len();
+                taken.push(one);
+            }
+            // One damaged journal must not keep the other runs from being taken.
+            Err(error) if error.kind() == Kind::Corrupt => block(tx, id, &error)?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(taken))
+}
+
+/// Blocks a run whose journal cannot be read; an engine that starts tries it again.
+fn block(tx: &mut Tx, run: WorkflowId, error: &Error) -> Result<()> {
+    let why = with_sources(error);
+    tracing::error!(workflow = %run, error = why, "a workflow's journal cannot be read");
+    tx.update(run, |row| {
+        row.state = State::Blocked;
+        row.blocked = Some(format!("its journal cannot be read: {why}"));
+    })
+    .map(drop)
+}
+
+fn take(tx: &mut Tx, host: Id<HostRow>, run: Row<WorkflowRow>) -> Result<Taken> {
+    let run = tx.update(run.id, |row| {
+        row.state = State::Running;
+        row.host = Some(host);
+        row.fence += 1;
+    })?;
+    let mut journal = tx.scan(StepRow::settled.eq(run.id).eq(run.chapter))?;
+    let pending = tx.scan(StepRow::pending.eq(run.id))?;
+    journal.extend(pending.into_iter().filter(|step| step.chapter == run.chapter));
+    let input = payload::read(tx, run.id, &run.input, |payload| payload.input)?;
+    let hold = Hold { run: run.id, host, fence: run.fence, chapter: run.chapter };
+    let journal = journal.into_iter().map(|row| row.record).collect();
+    Ok(Taken { hold, run, input, journal })
+}
+
+/// What became of putting a run away.
+#[derive(Debug)]
+pub(crate) enum Put {
+    /// It is in rows alone.
+    Away,
+    /// Something has come meanwhile.
+    News(Vec<Arrived>),
+    Lost,
+}
+
+/// Puts a run away that has nothing to do; whoever settles one of its steps has it taken again.
+pub(crate) fn park(tx: &mut Tx, hold: Hold, known: u64) -> Result<Put> {
+    let Some(arrived) = news(tx, &hold, known)? else { return Ok(Put::Lost) };
+    if !arrived.is_empty() {
+        return Ok(Put::News(arrived));
+    }
+    tx.update(hold.run, |row| {
+        row.state = State::Parked;
+        row.host = None;
+    })?;
+    Ok(Put::Away)
+}
+
+/// Gives a run back, to be taken again at once.
+pub(crate) fn release(tx: &mut Tx, hold: Hold) -> Result<()> {
+    if hold.check(tx)?.is_none() {
+        return Ok(());
+    }
+    let now = tx.now();
+    tx.update(hold.run, |row| {
+        row.state = State::Ready;
+        row.host = None;
+        row.woken = now;
+    })
+    .map(drop)
+}

@@ -1,0 +1,244 @@
+//! The machine: a workflow's code as a value that is run step by step, without a store, a runtime or a clock.
+//!
+//! [`advance`](Machine::advance) polls the code until it can go no further, and then hands it the next
+//! outcome. What the code wants done are orders; what came of them is [fed](Machine::arrive) back. So a
+//! machine does the same whenever it is given the same outcomes, whoever gives them: a process, a replay, or a
+//! simulation.
+
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use loomwork_core::Kind;
+use loomwork_store::{Error, Result, Row};
+use serde_json::value::RawValue;
+
+use crate::desk::Desk;
+use crate::difference::Trouble;
+use crate::end::Ending;
+use crate::flow::Flow;
+use crate::journal::Arrived;
+use crate::order::Order;
+use crate::tables::{StepRow, StoredOutcome, WorkflowRow};
+
+/// A workflow's code under way.
+pub(crate) type Code = Pin<Box<dyn Future<Output = Result<Box<RawValue>>> + Send>>;
+
+/// The code of a name: it begins a run.
+pub(crate) type Handler = Arc<dyn Fn(Flow, Box<RawValue>) -> Code + Send + Sync>;
+
+/// How often code may be polled in a row without an outcome; more is a loop that waits for nothing.
+const MAX_POLLS: usize = 10_000;
+
+/// How far a machine has come.
+#[derive(Debug)]
+pub(crate) enum Advance {
+    /// It waits for outcomes; there may be orders.
+    Waiting,
+    /// The code has returned.
+    Ended(Result<Box<RawValue>>),
+    /// It cannot go on.
+    Stuck(Trouble),
+}
+
+/// Remembers that the code was woken, and by whom.
+#[derive(Default)]
+struct Bell {
+    rung: AtomicBool,
+    /// The machine is polling or delivering, so whoever rings is part of the code.
+    within: AtomicBool,
+    /// Somebody else has rung.
+    foreign: AtomicBool,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        if !self.within.load(Ordering::Acquire) {
+            self.foreign.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// A run in memory.
+pub(crate) struct Machine {
+    /// `None` when it has ended.
+    code: Option<Code>,
+    desk: Arc<Desk>,
+    bell: Arc<Bell>,
+    /// What is to be delivered, in this order.
+    ready: VecDeque<Arrived>,
+    /// What has come before its turn.
+    early: BTreeMap<u64, Arrived>,
+    /// The position that comes next.
+    next: u64,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("desk", &self.desk.about)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.desk.close();
+        // A destructor that panics is the code's own affair.
+        let code = self.code.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(code)));
+    }
+}
+
+impl Machine {
+    /// Makes a machine of a run and its journal.
+    pub(crate) fn new(
+        handler: &Handler,
+        run: &Row<WorkflowRow>,
+        input: Box<RawValue>,
+        journal: Vec<StepRow>,
+    ) -> Self {
+        let desk = Desk::new(run.id, run, &journal);
+        let mut ready: Vec<Arrived> = journal.into_iter().filter_map(Arrived::of).collect();
+        ready.sort_by_key(|arrived| arrived.position);
+        let next = ready.last().map_or(0, |last| last.position + 1);
+        let (flow, handler) = (Flow::new(desk.clone()), handler.clone());
+        // Called inside, so that a panic before the first await is caught like any other.
+        let code = Box::pin(async move { handler(flow, input).await });
+        let bell = Arc::new(Bell::default());
+        bell.rung.store(true, Ordering::Release);
+        Self { code: Some(code), desk, bell, ready: ready.into(), early: BTreeMap::new(), next }
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Returns the position from which on it knows nothing.
+    pub(crate) fn known(&self) -> u64 {
+        self.next
+    }
+
+    /// Returns the position from which on its code has seen nothing.
+    pub(crate) fn unseen(&self) -> u64 {
+        self.ready.front().map_or(self.next, |first| first.position)
+    }
+
+    /// Judges how its code came to its end.
+    pub(crate) fn ending(&self, ended: Result<Box<RawValue>>) -> Ending {
+        Ending::of(ended, || (self.desk.take_returned(), self.unseen()))
+    }
+
+    /// Takes an outcome in, once.
+    pub(crate) fn arrive(&mut self, arrived: Arrived) {
+        if arrived.position >= self.next {
+            self.early.insert(arrived.position, arrived);
+        }
+        while let Some(arrived) = self.early.remove(&self.next) {
+            self.next += 1;
+            self.ready.push_back(arrived);
+        }
+    }
+
+    /// Takes back an event that did not reach a step.
+    pub(crate) fn take_back(&self, from: u32, name: String, value: StoredOutcome) {
+        self.within(|| self.desk.take_back(from, name, value));
+    }
+
+    /// Takes the orders that the code has left.
+    pub(crate) fn orders(&self) -> Vec<Order> {
+        self.desk.orders()
+    }
+
+    /// Goes on for as long as there are outcomes.
+    pub(crate) fn advance(&mut self) -> Advance {
+        let mut polls = 0;
+        loop {
+            if self.bell.foreign.load(Ordering::Acquire) || polls > MAX_POLLS {
+                return Advance::Stuck(Trouble::Foreign);
+            }
+            if self.bell.rung.swap(false, Ordering::AcqRel) {
+                polls += 1;
+                if let Poll::Ready(ended) = self.poll() {
+                    return self.ended(ended);
+                }
+            }
+            if let Some(trouble) = self.desk.trouble() {
+                return Advance::Stuck(trouble);
+            }
+            if self.bell.rung.load(Ordering::Acquire) {
+                continue;
+            }
+            match self.ready.pop_front() {
+                Some(arrived) => {
+                    polls = 0;
+                    self.within(|| self.desk.deliver(arrived));
+                }
+                None if self.desk.is_waiting() => return Advance::Waiting,
+                None => return Advance::Stuck(Trouble::Foreign),
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Poll<Result<Box<RawValue>>> {
+        let Some(mut code) = self.code.take() else { return Poll::Pending };
+        let waker = Waker::from(self.bell.clone());
+        let polled = self.within(|| {
+            catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(&mut Context::from_waker(&waker))))
+        });
+        match polled {
+            Ok(Poll::Pending) => {
+                self.code = Some(code);
+                Poll::Pending
+            }
+            Ok(Poll::Ready(ended)) => {
+                self.desk.close();
+                Poll::Ready(ended)
+            }
+            Err(panic) => {
+                self.desk.close();
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(code)));
+                let message = format!("the workflow panicked: {}", panic_text(&*panic));
+                Poll::Ready(Err(Error::message(Kind::Internal, message)))
+            }
+        }
+    }
+
+    fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.bell.within.store(true, Ordering::Release);
+        let done = work();
+        self.bell.within.store(false, Ordering::Release);
+        done
+    }
+
+    /// Code that returns before its journal is used up is not the code that wrote it.
+    fn ended(&mut self, ended: Result<Box<RawValue>>) -> Advance {
+        if let Some(trouble) = self.desk.trouble() {
+            return Advance::Stuck(trouble);
+        }
+        match self.desk.left_over() {
+            Some(difference) => Advance::Stuck(Trouble::Differs(difference)),
+            None => Advance::Ended(ended),
+        }
+    }
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a text")
+}

@@ -1,0 +1,168 @@
+//! A step as the code sees it: a future.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use loomwork_core::Kind;
+use loomwork_store::Result;
+use serde::de::DeserializeOwned;
+
+use crate::desk::Desk;
+use crate::error::{Failure, StepError};
+use crate::journal::Label;
+use crate::limits::{MAX_TEXT_BYTES, fingerprint, shown};
+use crate::order::Work;
+use crate::tables::{StepKind, StoredFailure, StoredOutcome};
+
+/// A step that was begun or is about to be: awaiting it gives its outcome once that is on record.
+///
+/// Its number is taken when it is made, so steps are numbered as they stand in the code. It begins when it is
+/// first polled. Dropping it calls it off: a sleep ends, an event goes to the next who waits for it, a job or
+/// child is cancelled.
+#[must_use = "a step does nothing unless it is awaited"]
+pub struct Step<T> {
+    desk: Arc<Desk>,
+    number: u32,
+    kind: StepKind,
+    name: String,
+    state: State,
+    result: PhantomData<fn() -> T>,
+}
+
+enum State {
+    Planned(Option<Box<Plan>>),
+    Begun,
+    Done,
+}
+
+struct Plan {
+    label: Label,
+    loose: bool,
+    work: Result<Work, StepError>,
+}
+
+impl<T> fmt::Debug for Step<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl<T> Unpin for Step<T> {}
+
+impl<T> Drop for Step<T> {
+    fn drop(&mut self) {
+        if matches!(self.state, State::Begun) {
+            self.desk.drop_step(self.number);
+        }
+    }
+}
+
+impl<T: DeserializeOwned> Future for Step<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Planned(plan) = &mut self.state {
+            let plan = plan.take();
+            self.state = State::Begun;
+            if let Some(Plan { label, loose, work }) = plan.map(|plan| *plan) {
+                match work {
+                    Ok(work) => self.desk.issue(self.number, label, loose, work, context.waker()),
+                    Err(error) => {
+                        self.state = State::Done;
+                        return Poll::Ready(Err(error.into()));
+                    }
+                }
+            }
+        }
+        let Poll::Ready(outcome) = self.desk.take(self.number, context) else { return Poll::Pending };
+        self.state = State::Done;
+        Poll::Ready(self.read(outcome))
+    }
+}
+
+impl<T: DeserializeOwned> Step<T> {
+    fn read(&self, outcome: StoredOutcome) -> Result<T> {
+        let failure = match outcome {
+            StoredOutcome::Success(json) => match serde_json::from_str(json.get()) {
+                Ok(value) => return Ok(value),
+                Err(error) => Failure::Failed {
+                    kind: Kind::Invalid,
+                    message: format!("its result is not what this program takes it for: {error}"),
+                },
+            },
+            StoredOutcome::Failed(failure) => {
+                let kind = failure.kind();
+                let StoredFailure { message, .. } = failure;
+                Failure::Failed { kind, message }
+            }
+            StoredOutcome::Cancelled | StoredOutcome::Withdrawn => Failure::Cancelled,
+            StoredOutcome::TimedOut => Failure::TimedOut,
+            StoredOutcome::Interrupted => Failure::Interrupted,
+        };
+        Err(StepError { number: self.number, step: self.kind, name: self.name.clone(), failure }.into())
+    }
+}
+
+/// What the steps of all kinds have in common while they are described.
+#[derive(Clone)]
+pub(crate) struct Draft {
+    desk: Arc<Desk>,
+    number: u32,
+    kind: StepKind,
+    name: String,
+    loose: bool,
+}
+
+impl Draft {
+    pub(crate) fn new(desk: &Arc<Desk>, kind: StepKind, name: impl Into<String>) -> Self {
+        Self { desk: desk.clone(), number: desk.number(), kind, name: name.into(), loose: false }
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(crate) fn set_name(&mut self, name: impl Into<String>) {
+        self.name = name.into();
+    }
+
+    pub(crate) fn set_loose(&mut self, loose: bool) {
+        self.loose = loose;
+    }
+
+    pub(crate) fn about(&self) -> &crate::desk::About {
+        &self.desk.about
+    }
+
+    /// Makes the step; `args` are its arguments as JSON, or why there are none.
+    pub(crate) fn step<T>(self, args: Option<&str>, work: Result<Work, String>) -> Step<T> {
+        let Self { desk, number, kind, name, loose } = self;
+        let work = match work {
+            Ok(_) if name.is_empty() || name.len() > MAX_TEXT_BYTES => {
+                Err(format!("its name has {} bytes; it must have 1 to {MAX_TEXT_BYTES}", name.len()))
+            }
+            work => work,
+        };
+        let work = work.map_err(|message| {
+            let failure = Failure::Failed { kind: Kind::Invalid, message };
+            StepError { number, step: kind, name: name.chars().take(MAX_TEXT_BYTES).collect(), failure }
+        });
+        let label =
+            Label { kind, name: name.clone(), fingerprint: args.map(fingerprint), args: args.map(shown) };
+        let plan = Box::new(Plan { label, loose, work });
+        Step { desk, number, kind, name, state: State::Planned(Some(plan)), result: PhantomData }
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft")
+            .field("number", &self.number)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

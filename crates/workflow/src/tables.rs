@@ -1,0 +1,380 @@
+//! The crate's records.
+
+use loomwork_core::{Kind, Time};
+use loomwork_store::lease::Lease;
+use loomwork_store::{Id, Key, Table, TableDef};
+use loomwork_workpool::JobId;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Where a workflow stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Key)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It waits for the time of its start.
+    Scheduled,
+    /// It waits for a process to take it.
+    Ready,
+    /// A process has it in memory.
+    Running,
+    /// It waits for something, and nobody has it in memory.
+    Parked,
+    /// Its code does not fit its journal; see [`Status::blocked`](crate::Status::blocked).
+    Blocked,
+    /// It ended; the row stays for its retention.
+    Ended,
+}
+
+/// The id of a workflow's run.
+pub type WorkflowId = Id<WorkflowRow>;
+
+/// A run of a workflow, from its start until its retention is over. No step writes it: it changes when the
+/// run is taken, parked, woken and ended. [`status`](crate::status()) tells what is in it.
+#[derive(Clone, Debug, Serialize, Deserialize, Table)]
+#[serde(rename_all = "camelCase")]
+#[table(name = "workflows", id = "workflow")]
+#[index(unique by_key(name, key), when = WorkflowRow::has_key)]
+#[index(ready(name, woken), when = WorkflowRow::is_ready)]
+#[index(scheduled(woken), when = WorkflowRow::is_scheduled)]
+#[index(by_host(host), when = WorkflowRow::is_running)]
+#[index(by_name(name))]
+#[index(open(name), when = WorkflowRow::is_open)]
+#[index(blocked(name), when = WorkflowRow::is_blocked)]
+#[index(untold(completion: Option<String> = WorkflowRow::completion, due: Option<Time> = WorkflowRow::tell_at), when = WorkflowRow::is_untold)]
+#[index(dead(due: Option<Time> = WorkflowRow::tell_at), when = WorkflowRow::is_dead)]
+#[index(retained(retained), when = WorkflowRow::has_ended)]
+pub struct WorkflowRow {
+    pub(crate) name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    pub(crate) state: State,
+    /// Grows whenever the run is taken, cancelled or restarted: who holds an older one holds nothing.
+    pub(crate) fence: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<Id<HostRow>>,
+    /// Which journal counts: going on anew, and restarting from the start, begin another one.
+    pub(crate) chapter: u32,
+    pub(crate) restarts: u32,
+    /// When it was last made ready, or is to be.
+    pub(crate) woken: Time,
+    pub(crate) input: Held,
+    /// The workflow that waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<WorkflowId>,
+    /// The step of the parent that its end settles; none if it is detached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent_step: Option<StepId>,
+    #[serde(default)]
+    pub(crate) depth: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) on_done: Option<StoredCallback>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) telling: Option<Telling>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) blocked: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<Ended>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keep_ms: Option<u64>,
+    pub(crate) created: Time,
+    /// When its present journal was begun; the time that its code sees first.
+    pub(crate) begun: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finished: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retained: Option<Time>,
+}
+
+impl WorkflowRow {
+    fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    fn is_scheduled(&self) -> bool {
+        self.state == State::Scheduled
+    }
+
+    fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    fn is_open(&self) -> bool {
+        !self.has_ended()
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.state == State::Blocked
+    }
+
+    fn is_untold(&self) -> bool {
+        self.telling.as_ref().is_some_and(|telling| !telling.dead)
+    }
+
+    fn is_dead(&self) -> bool {
+        self.telling.as_ref().is_some_and(|telling| telling.dead)
+    }
+
+    fn completion(&self) -> Option<String> {
+        self.on_done.as_ref().map(|callback| callback.name.clone())
+    }
+
+    fn tell_at(&self) -> Option<Time> {
+        self.telling.as_ref().map(|telling| telling.due)
+    }
+}
+
+/// JSON in a row, or beside it in a [`PayloadRow`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Held {
+    Here(Box<RawValue>),
+    Aside,
+}
+
+/// What is too large for a workflow's row, under the workflow's id.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, Table)]
+#[table(name = "workflow_payloads", id = "workflowpayload")]
+pub(crate) struct PayloadRow {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) input: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) result: Option<Box<RawValue>>,
+}
+
+/// Whom to call when a workflow has ended, and with what.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StoredCallback {
+    pub(crate) name: String,
+    pub(crate) context: Box<RawValue>,
+}
+
+/// A completion that is still to be told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Telling {
+    pub(crate) due: Time,
+    pub(crate) tries: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<String>,
+    pub(crate) dead: bool,
+}
+
+/// How a workflow ended, encoded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ended {
+    Success(Held),
+    Failed(StoredFailure),
+    Cancelled,
+}
+
+/// An error as a row holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredFailure {
+    pub(crate) kind: String,
+    pub(crate) message: String,
+}
+
+impl StoredFailure {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind: kind.as_str().to_owned(), message: message.into() }
+    }
+
+    /// The kind as far as a row keeps it: a limit's wait is over when it is read.
+    pub(crate) fn kind(&self) -> Kind {
+        match self.kind.as_str() {
+            "invalid" => Kind::Invalid,
+            "denied" => Kind::Denied,
+            "not_found" => Kind::NotFound,
+            "conflict" => Kind::Conflict,
+            "limited" => Kind::Limited { wait: std::time::Duration::ZERO },
+            "unavailable" => Kind::Unavailable,
+            "cancelled" => Kind::Cancelled,
+            "corrupt" => Kind::Corrupt,
+            _ => Kind::Internal,
+        }
+    }
+}
+
+/// What a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// A mutation within the workflow.
+    Mutation,
+    /// An action within the workflow.
+    Effect,
+    /// A job of the workpool.
+    Job,
+    /// A sleep.
+    Sleep,
+    /// A wait for an event.
+    Event,
+    /// Another workflow, waited for.
+    Child,
+    /// Another workflow, started and left alone.
+    Start,
+    /// A mark of [`patched`](crate::Flow::patched).
+    Patch,
+}
+
+impl StepKind {
+    /// Returns the kind in a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mutation => "mutation",
+            Self::Effect => "effect",
+            Self::Job => "job",
+            Self::Sleep => "sleep",
+            Self::Event => "event",
+            Self::Child => "child",
+            Self::Start => "start",
+            Self::Patch => "patch",
+        }
+    }
+}
+
+/// The id of a step.
+pub type StepId = Id<StepRow>;
+
+/// A step of a workflow: an entry of its journal. A step within the workflow is inserted when it is settled
+/// and never written again; one that waits is inserted as pending and written once more.
+#[derive(Clone, Debug, Serialize, Deserialize, Table)]
+#[serde(rename_all = "camelCase")]
+#[table(name = "workflow_steps", id = "step")]
+#[index(unique settled(run, chapter, position), when = StepRow::is_settled)]
+#[index(pending(run, number), when = StepRow::is_pending)]
+#[index(waiting(run, name, number), when = StepRow::is_waiting)]
+#[index(due(due), when = StepRow::is_due_later)]
+#[index(cut_off(run, chapter), when = StepRow::is_cut_off)]
+pub struct StepRow {
+    pub(crate) run: WorkflowId,
+    pub(crate) chapter: u32,
+    /// Its place in the code: the order in which steps are made.
+    pub(crate) number: u32,
+    pub(crate) kind: StepKind,
+    pub(crate) name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fingerprint: Option<u64>,
+    /// The beginning of its arguments, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) args: Option<String>,
+    /// Its place in the order in which outcomes reach the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) position: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome: Option<StoredOutcome>,
+    /// The workflow ended, or went on anew, while it was pending.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) cut: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) due: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) job: Option<JobId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) child: Option<WorkflowId>,
+    /// The step that had got this event and could not use it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) returned_from: Option<u32>,
+    pub(crate) started: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finished: Option<Time>,
+}
+
+impl StepRow {
+    pub(crate) fn is_settled(&self) -> bool {
+        self.position.is_some()
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        self.position.is_none() && !self.cut
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.is_pending() && self.kind == StepKind::Event
+    }
+
+    fn is_due_later(&self) -> bool {
+        self.is_pending() && self.due.is_some()
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.cut
+    }
+}
+
+/// How a step ended, encoded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StoredOutcome {
+    Success(Box<RawValue>),
+    Failed(StoredFailure),
+    Cancelled,
+    TimedOut,
+    Interrupted,
+    /// Its workflow dropped it.
+    Withdrawn,
+}
+
+impl StoredOutcome {
+    /// What it takes of the journal.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Success(json) => json.get().len(),
+            Self::Failed(failure) => failure.message.len(),
+            Self::Cancelled | Self::TimedOut | Self::Interrupted | Self::Withdrawn => 0,
+        }
+    }
+}
+
+/// An event that nobody has taken yet.
+#[derive(Clone, Debug, Serialize, Deserialize, Table)]
+#[table(name = "workflow_events", id = "event")]
+#[index(by_name(run, name, rank))]
+pub(crate) struct MailRow {
+    pub(crate) run: WorkflowId,
+    pub(crate) name: String,
+    /// What came back from a step sorts before what was sent.
+    pub(crate) rank: u8,
+    pub(crate) value: StoredOutcome,
+    pub(crate) sent: Time,
+}
+
+/// What is left of a workflow that is to be deleted in steps.
+#[derive(Clone, Debug, Serialize, Deserialize, Table)]
+#[table(name = "workflow_leftovers", id = "leftover")]
+pub(crate) struct LeftoverRow {
+    pub(crate) run: WorkflowId,
+    /// Only the chapters before this one; all of it, if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) below: Option<u32>,
+}
+
+/// A process that has workflows in memory. Its lease is the lease of all that it has.
+#[derive(Clone, Debug, Serialize, Deserialize, Table)]
+#[table(name = "workflow_hosts", id = "workflowhost")]
+pub struct HostRow {
+    pub(crate) lease: Lease,
+    /// Its workflows are being taken over; it must not come back under this id.
+    pub(crate) buried: bool,
+}
+
+/// The crate's tables, for [`Store::builder`](loomwork_store::Store::builder). Those of the workpool come
+/// beside them.
+pub fn tables() -> [TableDef; 6] {
+    [
+        WorkflowRow::table(),
+        PayloadRow::table(),
+        StepRow::table(),
+        MailRow::table(),
+        LeftoverRow::table(),
+        HostRow::table(),
+    ]
+}

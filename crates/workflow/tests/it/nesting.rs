@@ -1,0 +1,112 @@
+//! Workflows within workflows.
+
+use loomwork_workflow::{
+    Failure, Flow, Outcome, OutcomeKind, StepError, Workflow, cancel, clean_up, find, list, status,
+};
+
+use super::yard::{DOUBLE, Yard, seconds};
+
+const PARENT: Workflow<u64, String> = Workflow::new("parent");
+const CHILD: Workflow<u64, u64> = Workflow::new("child");
+
+async fn child(wf: Flow, input: u64) -> loomwork_store::Result<u64> {
+    if input == 0 {
+        wf.event::<u64>("never").await
+    } else {
+        wf.run(&DOUBLE, input).await
+    }
+}
+
+/// Says how its child ended.
+async fn parent(wf: Flow, input: u64) -> loomwork_store::Result<String> {
+    Ok(match wf.child(&CHILD, input).await {
+        Ok(doubled) => format!("{doubled}"),
+        Err(error) => format!("{:?}", error.downcast::<StepError>()?.failure),
+    })
+}
+
+#[tokio::test]
+async fn a_parent_gets_what_its_child_returns() {
+    let yard = Yard::open().await;
+    let _workflows = yard.workflows().on(PARENT, parent).on(CHILD, child).start().await.unwrap();
+    let id = yard.start(PARENT, 4, ()).await;
+    assert_eq!(yard.ends(PARENT, id).await, Outcome::Success("8".into()));
+}
+
+#[tokio::test]
+async fn a_childs_failure_and_its_cancellation_are_the_steps() {
+    let yard = Yard::open().await;
+    let _workflows = yard.forgetful().on(PARENT, parent).on(CHILD, child).start().await.unwrap();
+    let id = yard.start(PARENT, 13, ()).await;
+    let Outcome::Success(failure) = yard.ends(PARENT, id).await else { panic!("it was caught") };
+    assert!(failure.contains("13 is not doubled"), "{failure}");
+
+    let id = yard.start(PARENT, 0, ()).await;
+    let inner = yard.waits(id, 1).await.running[0].child.expect("it waits for its child");
+    assert_eq!(yard.status(inner).await.parent, Some(id));
+    yard.waits(inner, 1).await;
+    assert!(yard.commit(move |tx| cancel(tx, inner)).await);
+    assert_eq!(yard.ends(PARENT, id).await, Outcome::Success(format!("{:?}", Failure::Cancelled)));
+}
+
+#[tokio::test]
+async fn cancelling_a_parent_cancels_its_children_and_cleaning_it_up_forgets_them() {
+    let yard = Yard::open().await;
+    let _workflows = yard.workflows().on(PARENT, parent).on(CHILD, child).start().await.unwrap();
+    let id = yard.start(PARENT, 0, ()).await;
+    let inner = yard.waits(id, 1).await.running[0].child.expect("it waits for its child");
+    yard.waits(inner, 1).await;
+    assert!(yard.commit(move |tx| cancel(tx, id)).await);
+    assert_eq!(yard.status(inner).await.outcome, Some(OutcomeKind::Cancelled));
+    assert!(yard.commit(move |tx| clean_up(tx, id)).await);
+    yard.until(move |tx| status(tx, inner), Option::is_none).await;
+}
+
+#[tokio::test]
+async fn a_detached_workflow_goes_on_by_itself() {
+    let yard = Yard::open().await;
+    let code = |wf: Flow, _| async move {
+        let started = wf.start(&CHILD, 0).with("the one").await?;
+        let again = wf.start(&CHILD, 5).with("the one").await?;
+        wf.sleep(seconds(60)).await;
+        Ok(format!("{}", started == again))
+    };
+    let _workflows = yard.workflows().on(PARENT, code).on(CHILD, child).start().await.unwrap();
+    let id = yard.start(PARENT, 0, ()).await;
+    let inner = yard.until(|tx| find(tx, "child", "the one"), Option::is_some).await.unwrap();
+    yard.waits(inner, 1).await;
+    yard.commit(move |tx| cancel(tx, id)).await;
+    assert_eq!(yard.status(inner).await.outcome, None);
+}
+
+#[tokio::test]
+async fn a_child_may_start_later() {
+    let yard = Yard::open().await;
+    let code = |wf: Flow, _| async move {
+        let doubled = wf.child(&CHILD, 2).after(seconds(60)).await?;
+        let again = wf.run(&DOUBLE, doubled).after(seconds(60)).await?;
+        Ok(format!("{again} at {}", wf.now().since(super::yard::START).as_secs()))
+    };
+    let _workflows = yard.workflows().on(PARENT, code).on(CHILD, child).start().await.unwrap();
+    let id = yard.start(PARENT, 0, ()).await;
+    yard.waits(id, 1).await;
+    yard.pass(seconds(60)).await;
+    yard.until(move |tx| loomwork_workflow::steps(tx, id), |steps| steps.len() == 2).await;
+    yard.pass(seconds(60)).await;
+    assert_eq!(yard.ends(PARENT, id).await, Outcome::Success("8 at 120".into()));
+}
+
+#[tokio::test]
+async fn nesting_has_an_end() {
+    const ENDLESS: Workflow<u64, u64> = Workflow::new("endless");
+    let yard = Yard::open().await;
+    let code = |wf: Flow, depth: u64| async move { wf.child(&ENDLESS, depth + 1).await };
+    let _workflows = yard.workflows().on(ENDLESS, code).start().await.unwrap();
+    let id = yard.start(ENDLESS, 0, ()).await;
+    let Outcome::Failed(error) = yard.ends(ENDLESS, id).await else { panic!("it fails") };
+    assert!(error.contains("MAX_DEPTH"), "{error}");
+    let (all, _) = yard
+        .read(|tx| list(tx, loomwork_workflow::Listed::Named("endless"), loomwork_store::Page::first(99)))
+        .await;
+    assert_eq!(all.len(), 33);
+}
