@@ -72,7 +72,8 @@ impl Embedder {
         }
         self.queue(tx, wanting)?;
         feed::advance(tx, &consumer, end)?;
-        Ok(if changes.len() == CHANGE_STEP { Next::More } else { Next::Idle })
+        // What it has deleted itself is a change as well, and its own commits do not wake it.
+        Ok(Next::More)
     }
 
     /// Returns the index's row, which begins anew when the model or the declaration is another one.

@@ -1,11 +1,12 @@
 //! Steps: what runs them, what is recorded, what fails.
 
 use loomwork_core::Kind;
+use loomwork_testkit::soon;
 use loomwork_workflow::{
     Failure, Flow, MAX_RESULT_BYTES, Outcome, StepError, StepKind, StepState, Workflow, steps,
 };
 
-use super::yard::{DOUBLE, Log, Yard, at_once, fault, mark, marked};
+use super::yard::{DOUBLE, Gate, Log, Yard, at_once, fault, mark, marked};
 
 const WORK: Workflow<u64, u64> = Workflow::new("work");
 const TEXT: Workflow<u64, String> = Workflow::new("text");
@@ -170,14 +171,24 @@ async fn a_step_that_never_began_costs_nothing() {
 #[tokio::test]
 async fn an_effect_that_takes_too_long_is_stopped() {
     let yard = Yard::open().await;
-    let code = |wf: Flow, _| async move {
-        let endless = wf.effect("endless", std::future::pending::<loomwork_store::Result<u64>>);
-        let error = endless.timeout(super::yard::seconds(5)).await.expect_err("it is stopped");
-        assert!(error.to_string().contains("its timeout of 5s"), "{error}");
-        Ok(1)
+    let begun = Gate::closed();
+    let begins = begun.clone();
+    let code = move |wf: Flow, _| {
+        let begins = begins.clone();
+        async move {
+            let endless = wf.effect("endless", move || {
+                begins.open_for(1);
+                std::future::pending::<loomwork_store::Result<u64>>()
+            });
+            let error = endless.timeout(super::yard::seconds(5)).await.expect_err("it is stopped");
+            assert!(error.to_string().contains("its timeout of 5s"), "{error}");
+            Ok(1)
+        }
     };
     let _workflows = yard.workflows().on(WORK, code).start().await.unwrap();
     let id = yard.start(WORK, 0, ()).await;
+    // Its time begins with it.
+    soon(begun.pass()).await;
     yard.pass(super::yard::seconds(5)).await;
     assert_eq!(yard.ends(WORK, id).await, Outcome::Success(1));
 }

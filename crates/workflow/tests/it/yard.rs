@@ -22,6 +22,9 @@ pub(crate) const START: Time = Time::from_millis(1_700_000_000_000);
 /// Doubles a number; fails for 13, and later for 99.
 pub(crate) const DOUBLE: Job<u64, u64> = Job::new("double");
 
+/// How many commits in a row what runs in the background is given, to go on as far as it can.
+const ROUNDS: usize = 25;
+
 /// What a step has left in the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "marks", id = "mark")]
@@ -188,7 +191,7 @@ impl Yard {
 
     /// Gives what runs in the background every chance to go on.
     pub(crate) async fn rests(&self) {
-        for _ in 0..5 {
+        for _ in 0..ROUNDS {
             self.commit(|_| Ok(())).await;
             tokio::task::yield_now().await;
         }
