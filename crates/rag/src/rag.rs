@@ -309,6 +309,15 @@ impl Rag {
         namespaces::promote(tx, &self.inner.settling, id)
     }
 
+    /// Waits until the index has been filled from the rows that there were at the start. Searches before that
+    /// answer from a part of them.
+    ///
+    /// # Errors
+    /// When the store or the index fails.
+    pub async fn filled(&self) -> Result<()> {
+        Ok(self.inner.search.filled().await?)
+    }
+
     /// Ends the upkeep and the search, and lets go of the folder; `deadline` is real time.
     ///
     /// # Errors

@@ -18,7 +18,9 @@ fn larger() -> MockEmbeddings {
 
 async fn newer(yard: &Yard, model: &Arc<MockEmbeddings>, with: impl FnOnce(Builder) -> Builder) -> Rag {
     let builder = Rag::builder_with(&yard.store, model.clone()).former(yard.model.clone(), None);
-    with(builder).start().await.expect("it starts")
+    let new = with(builder).start().await.expect("it starts");
+    new.filled().await.expect("all is found");
+    new
 }
 
 async fn complete(yard: &Yard, id: NamespaceId) {

@@ -193,7 +193,9 @@ pub(crate) async fn start(
         heard.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         Ok(())
     });
-    with(builder).start().await.expect("the knowledge base starts")
+    let rag = with(builder).start().await.expect("the knowledge base starts");
+    rag.filled().await.expect("all is found");
+    rag
 }
 
 pub(crate) fn texts(found: &Found) -> Vec<String> {
