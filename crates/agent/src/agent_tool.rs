@@ -164,11 +164,13 @@ async fn call<S: Send + Sync + 'static>(
     let (caller, parent) = (Some(context.agent().to_owned()), Some(parent));
     let on_usage = agent.options.on_usage.clone().or_else(|| context.scope().on_usage.clone());
     let options = Options { caller, parent, on_usage, ..Options::default() };
-    let generation = Generation {
+    let mut generation = Generation {
         delegated: context.scope().delegated.below(),
         cancel: context.cancelled().child_token(),
         ..Generation::new(&agent, runtime, Target { thread, user }, prompt, options)
     };
+    // After a crash its caller calls it anew, so nobody would wait for a run that goes on.
+    generation.options.durable = None;
     // A task of its own has a stack of its own, however deep agents call each other; nobody reads its chunks.
     let (tasks, cancel) = (runtime.tasks.clone(), generation.cancel.clone());
     let _called_off = cancel.clone().drop_guard();

@@ -193,10 +193,10 @@ async fn tell(store: &Store, known: &Known, row: Row<OutboxRow>) {
                 });
                 told.await.map_err(BoxError::from)
             }
-            UsageHandler::Later(handler) => told_in_time(store, id, tries, handler(*event)).await,
+            UsageHandler::Later(handler) => told_in_time(store, id, tries, || handler(*event)).await,
         },
         (Some(Handler::Exchange(handler)), Told::Exchange(exchange)) => {
-            told_in_time(store, id, tries, handler.tell(*exchange)).await
+            told_in_time(store, id, tries, || handler.tell(*exchange)).await
         }
         _ => Err("a handler of this name is told of other things".into()),
     };
@@ -211,13 +211,17 @@ async fn tell(store: &Store, known: &Known, row: Row<OutboxRow>) {
 }
 
 /// Runs an async handler, and lets go of its row if it succeeds.
-async fn told_in_time(
+async fn told_in_time<F>(
     store: &Store,
     id: OutboxId,
     tries: u32,
-    telling: impl Future<Output = std::result::Result<(), BoxError>>,
-) -> std::result::Result<(), BoxError> {
-    let telling = AssertUnwindSafe(telling).catch_unwind();
+    tell: impl FnOnce() -> F,
+) -> std::result::Result<(), BoxError>
+where
+    F: Future<Output = std::result::Result<(), BoxError>>,
+{
+    // Called inside, since a handler may panic before there is a future.
+    let telling = AssertUnwindSafe(async { tell().await }).catch_unwind();
     tokio::select! {
         told = telling => told.unwrap_or_else(|_| Err("the handler panicked".into()))?,
         () = store.clock().sleep(HANDLER_TIMEOUT) => {

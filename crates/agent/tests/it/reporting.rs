@@ -106,6 +106,20 @@ async fn a_handler_that_panics_harms_no_answer() {
 }
 
 #[tokio::test]
+async fn a_handler_that_panics_before_it_waits_is_told_again_and_stops_no_other() {
+    let office = Office::with([text("Done.")]).await;
+    let panicked = AtomicU32::new(0);
+    let agent = office.agent().on_usage(OnUsage::later("remote", move |_| {
+        assert!(panicked.fetch_add(1, Ordering::Relaxed) > 0, "the first time it panics");
+        async { Ok::<_, std::io::Error>(()) }
+    }));
+    let thread = office.thread(&agent).await;
+    thread.generate_text("Go.").await.expect("an answer");
+    office.told().await;
+    assert_eq!((office.waiting().await.len(), office.dead().await.len()), (0, 0));
+}
+
+#[tokio::test]
 async fn what_fails_too_often_is_put_aside_where_people_see_it_and_can_be_told_again() {
     let office = Office::with([text("Done.")]).await;
     let agent = office.agent().on_usage(failing(outbox::ATTEMPTS));
