@@ -284,6 +284,7 @@ impl Event {
         if units > MAX_UNITS {
             return Err(UsageError::TooManyUnits { units });
         }
+        self.quantities.iter().try_for_each(|(unit, _)| unit.check())?;
         match self.quantities.iter().find(|(_, quantity)| *quantity > MAX_QUANTITY) {
             Some((unit, quantity)) => Err(UsageError::TooMuch { unit: unit.clone(), quantity }),
             None => Ok(()),

@@ -8,6 +8,9 @@ use loomwork_core::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::UsageError;
+use crate::event::fits;
+
 /// The most that an event may have of one kind. Sums of tens of thousands of the largest still fit.
 pub const MAX_QUANTITY: u64 = 1 << 48;
 
@@ -106,6 +109,16 @@ impl fmt::Display for Unit {
                 let name = NAMED.iter().find(|(kind, _)| kind == named).map_or("", |(_, name)| *name);
                 f.write_str(name)
             }
+        }
+    }
+}
+
+impl Unit {
+    /// A name that could be written and not be read again would damage every row that it is in.
+    pub(crate) fn check(&self) -> Result<(), UsageError> {
+        match self {
+            Self::Tool(name) | Self::Own(name) => fits("name of a unit", name, 1, MAX_UNIT_BYTES),
+            _ => Ok(()),
         }
     }
 }

@@ -26,6 +26,16 @@ async fn an_event_is_priced_and_billed_in_its_period() {
 }
 
 #[tokio::test]
+async fn a_unit_that_could_not_be_read_again_is_refused() {
+    let desk = Desk::priced().await;
+    for name in [String::new(), "x".repeat(61)] {
+        let event = desk.event("one", [(Unit::Tool(name), 1)]);
+        let refused = desk.store.mutate(move |tx| record(tx, event.clone())).await.unwrap_err();
+        assert!(refused.to_string().contains("name of a unit"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_repeated_event_changes_nothing() {
     let desk = Desk::priced().await;
     let event = desk.event("one", [(Unit::OutputText, 100)]);
