@@ -59,7 +59,7 @@ pub(crate) struct Attempt {
     is_asked: bool,
     /// What has come.
     came: Assembly,
-    /// The texts that have come where no chunks do: one for each time that the model has begun.
+    /// The texts that have come where no chunks do: one for each time that the text has begun.
     heard: Vec<String>,
     /// The whole answer.
     answer: Option<Reply>,
@@ -88,7 +88,7 @@ impl Attempt {
         self.came.push(chunk)
     }
 
-    /// Notes the text of an answer so far, and how often the model has begun it.
+    /// Notes the text of an answer so far, and how often it has begun.
     pub(crate) fn heard(&mut self, text: &str, beginnings: u32, now: Time) {
         self.first.get_or_insert(now);
         self.heard.resize(usize::try_from(beginnings.max(1)).unwrap_or(1), String::new());
@@ -181,8 +181,6 @@ impl Attempt {
         let before = self.heard.iter().rev().skip(1);
         let before: u64 = before.map(|text| Estimator.count_part(&Part::text(text))).sum();
         let output_text = before + came.iter().map(|part| Estimator.count_part(part)).sum::<u64>();
-        let beginnings = u64::try_from(self.heard.len()).unwrap_or(u64::MAX).max(1);
-        let input_fresh = self.plan.sent.saturating_mul(beginnings);
-        Usage { input_fresh, output_text, estimated: true, ..Usage::default() }
+        Usage { input_fresh: self.plan.sent, output_text, estimated: true, ..Usage::default() }
     }
 }

@@ -180,7 +180,7 @@ impl Record {
         self.attempt().came(chunk, now)
     }
 
-    /// Notes the text of the model's answer so far, and how often the model has begun it.
+    /// Notes the text of the model's answer so far, and how often it has begun.
     pub(crate) fn heard(&self, text: &str, beginnings: u32) {
         let now = self.now();
         self.attempt().heard(text, beginnings, now);

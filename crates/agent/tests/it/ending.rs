@@ -1,5 +1,6 @@
 //! Answers whose end is not written as it should be: by a store that is away, or because others were quicker.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -238,11 +239,15 @@ async fn a_cut_run_that_is_aborted_later_is_settled_at_once() {
     assert_eq!(told, [(StepEnd::Cut, false)]);
 }
 
+fn words() -> ObjectSpec<BTreeMap<String, String>> {
+    ObjectSpec::of()
+}
+
 #[tokio::test]
 async fn what_values_used_that_were_blocked_or_broke_off_is_counted() {
     let hangs = Gate::new();
     let desk = Desk::with([]).await;
-    let replies = [text(r#"{"a": 1}"#), text(r#"{"a": "one two three four"#).gate(&hangs).text("\"}")];
+    let replies = [text(r#"{"a": "1"}"#), text(r#"{"a": "one two three four"#).gate(&hangs).text("\"}")];
     let model = Arc::new(MockModel::new(replies).with_schema_support(SchemaSupport::Native));
     let guard = OutputGuard::new("luck", |_: String| async { Ok(Verdict::Block("no luck".into())) });
     let heard = Heard::default();
@@ -255,10 +260,10 @@ async fn what_values_used_that_were_blocked_or_broke_off_is_counted() {
         Agent::new("clerk", model as Arc<dyn LanguageModel>).on_usage(heard.handler()).on_exchange(log);
     let thread = desk.thread(&agent).await;
     let blocking = Options { output_guards: Some(vec![guard]), ..Options::default() };
-    thread.generate_object_with("Count.", ObjectSpec::any(), blocking).await.expect_err("it is blocked");
+    thread.generate_object_with("Count.", words(), blocking).await.expect_err("it is blocked");
     let exchange = soon(exchanges.recv()).await.expect("it is told");
-    assert_eq!(exchange.reply.text(), r#"{"a": 1}"#);
-    let growing = thread.stream_object_with("Count.", ObjectSpec::any(), Options::default());
+    assert_eq!(exchange.reply.text(), r#"{"a": "1"}"#);
+    let growing = thread.stream_object_with("Count.", words(), Options::default());
     soon(hangs.reached()).await;
     let id = thread.id();
     let abort = move |tx: &mut _| abort_all(tx, id, None, &Failure::new("aborted", "enough"));
