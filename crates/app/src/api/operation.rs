@@ -15,6 +15,7 @@ use super::args::{ArgTypes, Args};
 use crate::app::App;
 use crate::auth::{Caller, Need, Scope, allow};
 use crate::error::Result;
+use crate::idempotency::{self, Claim};
 
 /// How long an operation may take, unless it says otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -90,21 +91,29 @@ impl Reading<'_> {
 }
 
 /// What an action works with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) app: App,
     pub(crate) caller: Caller,
+    /// The request's row, if its client gave it a key.
+    pub(crate) claim: Option<Claim>,
 }
 
 impl Call {
-    /// Runs one mutation, whose result is the answer.
+    /// Runs one mutation, whose result is the answer; under a key of the client, that is kept in the same transaction.
     pub(crate) async fn mutate<R, F>(&self, mutation: F) -> Result<Answer<R>>
     where
         R: Serialize,
         F: FnOnce(&mut Tx, &Caller) -> Result<R> + Clone + Send + 'static,
     {
-        let caller = self.caller.clone();
-        let run = move |tx: &mut Tx| Ok(Answer::of(&mutation(tx, &caller)?)?.0);
+        let (caller, claim) = (self.caller.clone(), self.claim.as_ref().map(|claim| claim.id));
+        let run = move |tx: &mut Tx| {
+            let json = json_of(&mutation(tx, &caller)?)?;
+            if let Some(claim) = claim {
+                idempotency::keep(tx, claim, &json)?;
+            }
+            Ok(json)
+        };
         let answer = self.app.store().try_mutate(run).await;
         answer.map(|json| Answer(json, PhantomData))
     }
@@ -123,9 +132,14 @@ impl<R: Serialize> Answer<R> {
     pub(crate) fn of(value: &R) -> Result<Self> {
         Ok(Self(json_of(value)?, PhantomData))
     }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn into_json(self) -> String {
+        self.0
+    }
 }
 
-fn json_of<R: Serialize>(value: &R) -> Result<String> {
+pub(crate) fn json_of<R: Serialize>(value: &R) -> Result<String> {
     serde_json::to_string(value).map_err(|error| {
         let message = format!("an answer cannot be written as JSON: {error}");
         crate::error::Error::new(loomwork_core::Kind::Internal, message)
@@ -195,7 +209,7 @@ impl Operation {
         path: &str,
         scope: Scope,
         summary: &str,
-    ) -> impl FnOnce(Run) -> Self {
+    ) -> impl FnOnce(Run) -> Self + use<A, R> {
         let (id, path, summary) = (format!("{tag}.{name}"), path.to_owned(), summary.to_owned());
         move |run| Self {
             id,

@@ -7,8 +7,9 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::follow;
 use super::respond;
-use crate::api::{Method, Operation, Run};
+use crate::api::{Method, Operation, Run, files};
 use crate::app::App;
 use crate::error::ErrorBody;
 
@@ -37,6 +38,11 @@ fn describe(operations: &[Operation]) -> Value {
         let described = describe_one(operation, &mut reading, &mut writing);
         let path = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
         path[method_name(operation.method)] = described;
+    }
+    for described in [files::described(), follow::described()] {
+        if let Value::Object(described) = described {
+            paths.extend(described);
+        }
     }
     let mut schemas = reading.take_definitions(true);
     schemas.extend(writing.take_definitions(true));

@@ -2,7 +2,12 @@
 
 mod answers;
 mod errors;
+mod files;
+mod functions;
+mod hooks;
+mod keys;
 mod live;
+mod operators;
 mod serving;
 mod threads;
 mod world;
