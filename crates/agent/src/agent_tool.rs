@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::agent::Agent;
+use crate::call_off::CallOff;
 use crate::generate::{Generation, Target};
 use crate::options::Options;
-use crate::stream::Answering;
+use crate::stream::Pending;
 use crate::tool::{BoxError, IntoTool, ParentRun, Tool, ToolContext, ToolError, ToolPolicy};
 
 /// How deep agents may call each other as tools: an agent that calls itself comes to an end.
@@ -166,15 +167,13 @@ async fn call<S: Send + Sync + 'static>(
     let options = Options { caller, parent, on_usage, ..Options::default() };
     let mut generation = Generation {
         delegated: context.scope().delegated.below(),
-        cancel: context.cancelled().child_token(),
+        call_off: CallOff::below(context.cancelled()),
         ..Generation::new(&agent, runtime, Target { thread, user }, prompt, options)
     };
     // After a crash its caller calls it anew, so nobody would wait for a run that goes on.
     generation.options.durable = None;
-    // A task of its own has a stack of its own, however deep agents call each other; nobody reads its chunks.
-    let (tasks, cancel) = (runtime.tasks.clone(), generation.cancel.clone());
-    let _called_off = cancel.clone().drop_guard();
-    let reply = Answering::start(&tasks, cancel, false, |_| generation.run(None)).finish().await?;
+    // A task of its own has a stack of its own, however deep agents call each other.
+    let reply = Pending::spawn(generation, |generation| generation.run(None)).or_call_off().await?;
     if let Some(open) = reply.open_calls().next() {
         let text =
             format!("{:?} waits for somebody to answer its call of `{}`", agent.name(), open.call.name);

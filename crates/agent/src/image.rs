@@ -7,10 +7,12 @@ use loomwork_models::{
     Data, Extras, File, GeneratedImage, ImageModel, ImageRequest, Images, Message, Part, Role, Usage,
     Warning, guess_media_type,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::error::AgentError;
-use crate::generate::{Generation, Plan, Record, inline};
+use crate::generate::{Generation, Plan, Record, inline, unless_called_off};
 use crate::reply::Stored;
+use crate::stream::Pending;
 
 /// How the images of an answer shall be. What they show is the prompt.
 ///
@@ -44,13 +46,19 @@ pub struct ImageReply {
     pub stored: Option<Stored>,
 }
 
-/// Asks for images, and stores them as files of an answer.
-pub(crate) async fn make<S: Send + Sync + 'static>(
-    mut generation: Generation<S>,
+/// Asks for images, and waits for them.
+pub(crate) async fn generate<S: Send + Sync + 'static>(
+    generation: Generation<S>,
     options: ImageOptions,
 ) -> Result<ImageReply, AgentError> {
-    // There is one step: whoever finds it cut asks again.
-    generation.options.durable = None;
+    Pending::spawn(generation.of_one_step(), |generation| make(generation, options)).or_call_off().await
+}
+
+/// Asks for images, and stores them as files of an answer.
+async fn make<S: Send + Sync + 'static>(
+    generation: Generation<S>,
+    options: ImageOptions,
+) -> Result<ImageReply, AgentError> {
     let agent = || generation.agent.name().to_owned();
     let lacks = |lacks| AgentError::Lacks { agent: agent(), what: "make an image", lacks };
     let model = generation.options.image_model.clone();
@@ -58,20 +66,20 @@ pub(crate) async fn make<S: Send + Sync + 'static>(
         model.ok_or_else(|| lacks("it has no image model; give it one, or give one with the call"))?;
     let files = generation.runtime.files.clone();
     let files = files.ok_or_else(|| lacks("there is no file store; give the runtime one by `with_files`"))?;
-    let asked = request(&generation, &files, options).await?;
+    let (call_off, run) = (generation.call_off.clone(), generation.unstored);
+    let asked = unless_called_off(&call_off, run, request(&generation, &files, options)).await?;
     if asked.prompt.trim().is_empty() {
         return Err(lacks("the prompt has no words; say what the image shall show"));
     }
-    let plan = Plan::of_image(model.name(), &asked.prompt);
-    let mut record = Record::begin(&generation, &plan, Vec::new()).await?;
+    let plan = Plan::of_image(generation.counter(), model.name(), &asked.prompt);
+    let begun = Record::begin(&generation, &plan, Vec::new());
+    let mut record = unless_called_off(&call_off, run, begun).await?;
     record.asking(plan);
-    let made = tokio::select! {
-        made = write(&generation, &*model, asked, &files, &record) => made,
-        lost = record.lost() => Err(AgentError::Ended(Box::new(lost))),
-    };
-    let (images, mut reply) = match made {
+    let cancel = call_off.token().child_token();
+    let making = write(&generation, &*model, asked, &files, &record, &cancel);
+    let (images, mut reply) = match generation.while_held(&record, &cancel, making).await {
         Ok(made) => made,
-        Err(error) => return Err(record.fail(error).await),
+        Err(error) => return Err(generation.fail(&mut record, error).await),
     };
     let name = model.name();
     let said = NewMessage {
@@ -129,6 +137,7 @@ async fn write<S: Send + Sync + 'static>(
     asked: ImageRequest,
     files: &Files,
     record: &Record,
+    cancel: &CancellationToken,
 ) -> Result<(Vec<File>, ImageReply), AgentError> {
     record.push(UiChunk::StartStep).await?;
     let failed = |error| generation.model_failed(error);
@@ -138,7 +147,7 @@ async fn write<S: Send + Sync + 'static>(
     };
     let made = tokio::select! {
         made = model.generate(asked) => made.map_err(failed)?,
-        () = generation.cancel.cancelled() => return Err(failed(called_off())),
+        () = cancel.cancelled() => return Err(failed(called_off())),
     };
     let Images { images, usage, warnings, .. } = made;
     let revised_prompts = images.iter().filter_map(|image| image.revised_prompt.clone()).collect();

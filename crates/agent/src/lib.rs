@@ -33,7 +33,7 @@
 //! let reply = thread.generate_text("Hello! Who are you?").await?;
 //! assert!(reply.text.contains("offline"));
 //!
-//! let mut stream = thread.stream_text("And what can you do?");
+//! let mut stream = thread.stream_text("And what can you do?").await?;
 //! while let Some(text) = stream.next_text().await {
 //!     print!("{text}");
 //! }
@@ -75,6 +75,7 @@
 mod admission;
 mod agent;
 mod agent_tool;
+mod call_off;
 pub mod context;
 mod dry_run;
 mod edit_tools;
@@ -109,6 +110,7 @@ pub use edit_tools::{RECALLED, recall_edits, record_edit};
 pub use error::AgentError;
 pub use estimate::estimate;
 pub use exchange::{Exchange, MAX_EXCHANGE_BYTES, OnExchange};
+pub use generate::{MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, PROGRESS_CHUNK, PROGRESS_EVERY};
 pub use guard::{InputGuard, OutputGuard, Passage, Verdict};
 pub use image::{ImageOptions, ImageReply};
 pub use loomwork_macros::tool;

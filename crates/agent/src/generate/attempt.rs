@@ -1,10 +1,12 @@
 //! One attempt at a step while it is made: what is needed to end it, whoever has to.
 
+use std::sync::Arc;
+
 use loomwork_core::Time;
 use loomwork_messages::{HostRow, NewMessage};
 use loomwork_models::{
-    Assembly, Chunk, Error, Estimator, Finish, Message, ModelName, Part, Reply, ReplyInfo, Request,
-    TokenCounter, Usage,
+    Assembly, Chunk, Error, Finish, Message, ModelName, PartKind, Reply, ReplyInfo, Request, TokenCounter,
+    Usage,
 };
 use loomwork_store::Id;
 
@@ -22,25 +24,44 @@ pub(crate) struct Plan {
     /// How many tokens are sent, as they are estimated.
     pub(crate) sent: u64,
     pub(crate) max_output: Option<u64>,
+    /// What counts tokens.
+    pub(crate) counter: Arc<dyn TokenCounter>,
 }
 
 impl Plan {
-    pub(crate) fn of(model: &ModelName, request: &Request) -> Self {
-        let sent = Estimator.count_request(request);
+    pub(crate) fn of(counter: Arc<dyn TokenCounter>, model: &ModelName, request: &Request) -> Self {
+        let sent = counter.count_request(request);
         let max_output = request.settings.max_output_tokens;
-        Self { kind: UsageKind::Chat, model: model.clone(), sent, max_output }
+        Self { kind: UsageKind::Chat, model: model.clone(), sent, max_output, counter }
     }
 
     /// Returns the plan of images.
-    pub(crate) fn of_image(model: &ModelName, prompt: &str) -> Self {
-        let sent = Estimator.count_message(&Message::user(prompt));
-        Self { kind: UsageKind::Image, model: model.clone(), sent, max_output: None }
+    pub(crate) fn of_image(counter: Arc<dyn TokenCounter>, model: &ModelName, prompt: &str) -> Self {
+        let sent = counter.count_message(&Message::user(prompt));
+        Self { kind: UsageKind::Image, model: model.clone(), sent, max_output: None, counter }
     }
 
     /// Returns the plan of the next step, which sends what this one has said too.
     pub(crate) fn with(&self, said: &[NewMessage]) -> Self {
-        let more: u64 = said.iter().map(|new| Estimator.count_message(&new.message)).sum();
+        let more: u64 = said.iter().map(|new| self.counter.count_message(&new.message)).sum();
         Self { sent: self.sent.saturating_add(more), ..self.clone() }
+    }
+}
+
+/// What a model has said, as far as it counts.
+#[derive(Debug, Default)]
+struct Heard {
+    /// What grew: texts, thoughts, and the arguments of calls.
+    text: String,
+    /// The tokens of what came whole.
+    whole: u64,
+    /// What the provider says that was used.
+    usage: Option<Usage>,
+}
+
+impl Heard {
+    fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.whole == 0
     }
 }
 
@@ -60,6 +81,7 @@ pub(crate) struct Attempt {
     is_asked: bool,
     /// What has come.
     came: Assembly,
+    heard: Heard,
     /// How the answer ended, and what is known of it; its parts are the step's.
     answer: Option<(Finish, ReplyInfo)>,
 }
@@ -73,12 +95,25 @@ impl Attempt {
         holds: Holds,
     ) -> Self {
         let (first, answered, has_ended, is_asked) = (None, None, false, false);
-        let (came, answer) = (Assembly::default(), None);
-        Self { step, attempt, row, holds, first, answered, has_ended, plan, is_asked, came, answer }
+        let (came, heard, answer) = (Assembly::default(), Heard::default(), None);
+        Self { step, attempt, row, holds, first, answered, has_ended, plan, is_asked, came, heard, answer }
     }
 
     pub(crate) fn asking(&mut self, plan: Plan) {
         (self.plan, self.is_asked) = (plan, true);
+    }
+
+    /// Counts what the model says, whatever guards make of it.
+    pub(crate) fn heard(&mut self, chunk: &Chunk) {
+        match chunk {
+            Chunk::PartStart { kind: PartKind::ToolCall { tool_name, .. }, .. } => {
+                self.heard.text.push_str(tool_name);
+            }
+            Chunk::PartDelta { delta, .. } => self.heard.text.push_str(delta),
+            Chunk::Part { part } => self.heard.whole += self.plan.counter.count_part(part),
+            Chunk::Finish(finish) => self.heard.usage = Some(finish.usage.clone()),
+            _ => {}
+        }
     }
 
     /// Adds a chunk of the answer.
@@ -142,7 +177,10 @@ impl Attempt {
         let usage = match (&self.answer, said) {
             (Some((finish, _)), _) => finish.usage.clone(),
             (None, Some(said)) => said,
-            (None, None) => self.estimate(&partial.parts, end == StepEnd::Failed),
+            (None, None) => match &self.heard.usage {
+                Some(usage) => usage.clone(),
+                None => self.estimate(end == StepEnd::Failed),
+            },
         };
         let or =
             |name: &str, planned: &str| if name.is_empty() { planned.to_owned() } else { name.to_owned() };
@@ -161,11 +199,12 @@ impl Attempt {
 
     /// Returns what the call may have used, where nobody says so. A model that refused before its first word has
     /// used nothing.
-    fn estimate(&self, came: &[Part], has_failed: bool) -> Usage {
-        if !self.is_asked || (has_failed && self.first.is_none()) {
+    fn estimate(&self, has_failed: bool) -> Usage {
+        let has_spoken = self.first.is_some() || !self.heard.is_empty();
+        if !self.is_asked || (has_failed && !has_spoken) {
             return Usage::default();
         }
-        let output_text = came.iter().map(|part| Estimator.count_part(part)).sum();
+        let output_text = self.plan.counter.count(&self.heard.text) + self.heard.whole;
         Usage { input_fresh: self.plan.sent, output_text, estimated: true, ..Usage::default() }
     }
 }

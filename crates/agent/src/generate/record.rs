@@ -13,12 +13,13 @@ use loomwork_store::{Error, Id, Problem, Row, Store, Tx};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::Generation;
 use super::attempt::{Attempt, Plan};
 use super::ending::Ending;
 use super::opening::{Opened, OpenedRun, Opening, OpeningPlace, Turned, planned, step_row};
 use super::report::Reporter;
+use super::{Generation, called_off};
 use crate::admission::{Admission, Holds, Refused};
+use crate::call_off::dropped;
 use crate::error::AgentError;
 use crate::journal;
 use crate::reply::Stored;
@@ -65,8 +66,7 @@ impl Drop for Record {
         }
         let store = self.store.clone();
         let ending = self.ending(StepEnd::Aborted, None);
-        let failure = Failure::new("dropped", "whoever waited for the answer has gone");
-        let fails = self.kept.as_ref().map(|kept| (kept.hold, MessageStatus::Aborted, failure));
+        let fails = self.kept.as_ref().map(|kept| (kept.hold, MessageStatus::Aborted, dropped()));
         self.tasks.spawn("dropped answer", move |_| async move {
             if let Err(error) = ending.write(&store, fails).await {
                 tracing::debug!(%error, "a dropped answer had ended already");
@@ -200,6 +200,11 @@ impl Record {
     /// Notes that the model is asked now.
     pub(crate) fn asking(&self, plan: Plan) {
         self.attempt().asking(plan);
+    }
+
+    /// Notes what the model says before any guard has seen it: it is used whatever becomes of it.
+    pub(crate) fn heard(&self, chunk: &Chunk) {
+        self.attempt().heard(chunk);
     }
 
     /// Notes a chunk of the model's answer.
@@ -352,11 +357,32 @@ impl Record {
 
     /// Ends the run with an error, and returns the error. What was streamed is kept.
     pub(crate) async fn fail(&mut self, error: AgentError) -> AgentError {
-        let end = match &error {
-            AgentError::Ended(_) => StepEnd::Aborted,
-            AgentError::Model { source, .. } if source.kind() == &ErrorKind::Cancelled => StepEnd::Aborted,
-            _ => StepEnd::Failed,
-        };
+        match &error {
+            // It has ended already; its message gets the rest of what was streamed.
+            AgentError::Ended(_) => self.end(error, StepEnd::Aborted, None).await,
+            AgentError::Model { source, .. } if source.kind() == &ErrorKind::Cancelled => {
+                let fails = (MessageStatus::Aborted, error.failure());
+                self.end(error, StepEnd::Aborted, Some(fails)).await
+            }
+            _ => {
+                let fails = (MessageStatus::Failed, error.failure());
+                self.end(error, StepEnd::Failed, Some(fails)).await
+            }
+        }
+    }
+
+    /// Ends the run since it was called off, and returns the error that says so. What was streamed is kept.
+    pub(crate) async fn abort(&mut self, why: Failure) -> AgentError {
+        let error = called_off(self.reporter.run, why.clone());
+        self.end(error, StepEnd::Aborted, Some((MessageStatus::Aborted, why))).await
+    }
+
+    async fn end(
+        &mut self,
+        error: AgentError,
+        end: StepEnd,
+        fails: Option<(MessageStatus, Failure)>,
+    ) -> AgentError {
         let ending = self.ending(end, Some(&error));
         self.reporter.delegated.report(&ending.closing.usage);
         let Some(kept) = &self.kept else {
@@ -367,12 +393,7 @@ impl Record {
             return error;
         };
         let flushed = kept.writer.flush().await;
-        let fails = match (&error, end) {
-            // It has ended already; its message gets the rest of what was streamed.
-            (AgentError::Ended(_), _) => None,
-            (_, StepEnd::Aborted) => Some((kept.hold, MessageStatus::Aborted, error.failure())),
-            _ => Some((kept.hold, MessageStatus::Failed, error.failure())),
-        };
+        let fails = fails.map(|(status, failure)| (kept.hold, status, failure));
         let (run, fails_here) = (kept.run.id, fails.is_some());
         // Until here, whoever drops it has it ended.
         let written = ending.write(&self.store, fails).await;
@@ -390,6 +411,14 @@ impl Record {
             }
         }
         error
+    }
+
+    /// Returns where an answer is stored that has begun.
+    pub(crate) fn begun(&self) -> Option<Stored> {
+        let kept = self.kept.as_ref()?;
+        let messages = kept.messages.iter().copied().chain(kept.run.pending).collect();
+        let run = &kept.run;
+        Some(Stored { thread: run.thread, run: run.id, prompt: run.prompt, order: run.order, messages })
     }
 
     pub(crate) fn stored(mut self) -> Option<Stored> {

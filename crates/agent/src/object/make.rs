@@ -7,11 +7,20 @@ use serde_json::Value;
 
 use super::{ObjectReply, ObjectSpec};
 use crate::error::AgentError;
-use crate::generate::{Generation, Out, Plan, Record};
+use crate::generate::{Generation, Out, Plan, Record, say, unless_called_off};
 use crate::guard::{Blocked, OutputGuard};
+use crate::stream::Pending;
 
 /// The number of the text part that holds the value.
 const PART: &str = "0";
+
+/// Asks for a value, and waits for it.
+pub(crate) async fn generate<S: Send + Sync + 'static, T: DeserializeOwned + Send + 'static>(
+    generation: Generation<S>,
+    spec: ObjectSpec<T>,
+) -> Result<ObjectReply<T>, AgentError> {
+    Pending::spawn(generation.of_one_step(), |generation| make(generation, spec, None)).or_call_off().await
+}
 
 /// Asks for a value, hands on its text as it grows, and stores its JSON as the answer.
 pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
@@ -28,10 +37,9 @@ pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
             lacks: "there is no text to choose; give one at least",
         });
     }
-    // There is one step: whoever finds it cut asks again.
-    generation.options.durable = None;
-    let (mut messages, embedded) = generation.told().await?;
-    let cancel = generation.cancel.child_token();
+    let (call_off, run) = (generation.call_off.clone(), generation.unstored);
+    let (mut messages, embedded) = unless_called_off(&call_off, run, generation.told()).await?;
+    let cancel = call_off.token().child_token();
     let begun = async {
         generation.guard_input(&mut messages, 0).await?;
         let mut settings = generation.options.settings.clone();
@@ -39,32 +47,29 @@ pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
         let provider_options = generation.options.provider_options.clone();
         let request =
             Request { settings, provider_options, cancel: cancel.clone(), ..Request::new(messages) };
-        let plan = Plan::of(model.name(), &request);
+        let plan = Plan::of(generation.counter(), model.name(), &request);
         let record = Record::begin(&generation, &plan, embedded.clone()).await?;
         Ok((request, plan, record))
     };
-    let (request, plan, mut record) = match begun.await {
+    let (request, plan, mut record) = match unless_called_off(&call_off, run, begun).await {
         Ok(begun) => begun,
         Err(error) => {
             generation.tell_embedded(embedded, &error).await;
             return Err(error);
         }
     };
+    if let Some(out) = &out {
+        out.begun(record.begun());
+    }
     record.asking(plan);
     let clock = generation.runtime.store.clock().clone();
     let spec = ObjectSpec { options: ObjectOptions { clock, ..spec.options.clone() }, ..spec };
     let guards = generation.options.output_guards.as_deref().unwrap_or_default();
     let writing = Writing { generation: &generation, guards, record: &record, out: &out };
-    let made = tokio::select! {
-        made = writing.write(&*model, request, spec) => made,
-        lost = record.lost() => {
-            cancel.cancel();
-            Err(AgentError::Ended(Box::new(lost)))
-        }
-    };
-    let object = match made {
+    let made = generation.while_held(&record, &cancel, writing.write(&*model, request, spec));
+    let object = match made.await {
         Ok(object) => object,
-        Err(error) => return Err(record.fail(error).await),
+        Err(error) => return Err(generation.fail(&mut record, error).await),
     };
     let Object { value, json, reply, usage, calls } = object;
     let said = NewMessage {
@@ -184,10 +189,6 @@ impl<S: Send + Sync + 'static> Writing<'_, S> {
     }
 
     async fn say(&self, chunk: UiChunk) -> Result<(), AgentError> {
-        if let Some(out) = self.out {
-            // A reader who has gone is no reason to stop.
-            let _ = out.send(chunk.clone()).await;
-        }
-        self.record.push(chunk).await
+        say(chunk, self.record, self.out).await
     }
 }

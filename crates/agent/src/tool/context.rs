@@ -270,9 +270,9 @@ impl<S> ToolContext<S> {
     }
 
     /// Returns a key that is the same whenever this call is tried, also after a crash, and that no other call
-    /// has: run and call.
+    /// has: run, step and call. Some servers give calls of different steps one id.
     pub fn idempotency_key(&self) -> String {
-        format!("{}:{}", self.scope.run, self.call.id)
+        format!("{}:{}:{}", self.scope.run, self.scope.step, self.call.id)
     }
 
     /// Returns the token that says when nobody waits for the call any longer: the run was called off, or this

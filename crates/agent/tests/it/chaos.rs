@@ -112,9 +112,9 @@ async fn ask(thread: AgentThread, number: usize, store: loomwork_store::Store) {
     let clock = Clock::system();
     match number % 5 {
         0 => drop(thread.generate_text("Go.").await),
-        1 => drop(thread.stream_text("Go.").finish().await),
+        1 => drop(thread.stream_text("Go.").await.expect("it begins").finish().await),
         2 => {
-            let mut stream = thread.stream_text("Go.");
+            let mut stream = thread.stream_text("Go.").await.expect("it begins");
             stream.next().await;
             stream.abort();
             drop(stream.finish().await);
@@ -127,7 +127,7 @@ async fn ask(thread: AgentThread, number: usize, store: loomwork_store::Store) {
             }
         }
         _ => {
-            let stream = thread.stream_text("Go.");
+            let stream = thread.stream_text("Go.").await.expect("it begins");
             clock.sleep(PATIENCE / 4).await;
             let (id, stopped) = (thread.id(), Stopped::new("stopped", "the user pressed stop"));
             store.mutate(move |tx| abort_all(tx, id, None, &stopped)).await.expect("aborted");

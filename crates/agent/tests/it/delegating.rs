@@ -141,7 +141,7 @@ async fn an_abort_of_the_root_ends_the_runs_below() {
     let slow = model([text("half of it").hang()]);
     let tool = agent("slow", &slow).as_tool("slow", "Waits.").stored(Home::NewThread);
     let thread = desk.thread(&desk.agent().tool(tool).expect("a tool").stop_when(step_count(3))).await;
-    let stream = thread.stream_text("Go.");
+    let stream = thread.stream_text("Go.").await.expect("it begins");
     let mut below = desk
         .runtime
         .store()

@@ -21,6 +21,7 @@ use loomwork_models::{
 use loomwork_store::Store;
 use loomwork_testkit::soon;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, text};
 use super::logs::Warnings;
@@ -194,8 +195,9 @@ async fn a_source_that_fails_is_an_error_or_is_left_out() {
     assert!(warnings.of("left out")[0].contains("it is down"));
 }
 
-/// A server that never answers.
-struct Silent;
+/// A server that never answers, and says when it is asked.
+#[derive(Default)]
+struct Silent(CancellationToken);
 
 #[async_trait]
 impl ToolSource for Silent {
@@ -204,6 +206,7 @@ impl ToolSource for Silent {
     }
 
     async fn list(&self) -> Result<Vec<ToolInfo>, BoxError> {
+        self.0.cancel();
         std::future::pending().await
     }
 
@@ -218,19 +221,15 @@ async fn a_source_has_its_time_to_list_its_tools() {
     let store = Store::memory().clock(hand.clock()).tables(tables()).open().await.expect("a store");
     let runtime = Runtime::start(&store).await.expect("a runtime");
     let model = Arc::new(MockModel::always(text("never")));
-    let agent = Agent::new("support", model as Arc<dyn LanguageModel>).tool_source(Arc::new(Silent));
+    let silent = Arc::new(Silent::default());
+    let agent = Agent::new("support", model as Arc<dyn LanguageModel>).tool_source(silent.clone());
     let asked = agent.for_nobody(&runtime);
-    let asking = asked.generate_text("Go.");
-    tokio::pin!(asking);
     let waits = async {
+        silent.0.cancelled().await;
         hand.advance(LIST_TIMEOUT + Duration::from_millis(1));
-        std::future::pending::<()>().await;
     };
-    let error = tokio::select! {
-        biased;
-        answered = soon(&mut asking) => answered.expect_err("it never lists"),
-        () = waits => unreachable!("it waits for ever"),
-    };
+    let (answered, ()) = soon(async { tokio::join!(asked.generate_text("Go."), waits) }).await;
+    let error = answered.expect_err("it never lists");
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(error.to_string().contains("`silent`"), "{error}");
 }

@@ -39,7 +39,7 @@ async fn planner(replies: impl IntoIterator<Item = MockReply>) -> (Desk, Arc<Moc
 #[tokio::test]
 async fn a_value_is_shown_while_it_grows_and_stored_when_it_is_complete() {
     let (desk, _, thread) = planner([text(PLAN)]).await;
-    let mut stream = thread.stream_object::<Plan>("Plan my day.");
+    let mut stream = thread.stream_object::<Plan>("Plan my day.").await.expect("it begins");
     let mut shown = Vec::new();
     while let Some(partial) = soon(stream.next()).await {
         shown.push(partial.clone());
@@ -62,7 +62,7 @@ async fn a_value_that_nobody_reads_is_made_and_stored() {
         let id = thread.id();
         move |tx| loomwork_messages::last(tx, id)
     });
-    drop(thread.stream_object::<Plan>("Plan my day."));
+    drop(thread.stream_object::<Plan>("Plan my day.").await.expect("it begins"));
     while soon(messages.next()).await.expect("open").expect("read").map(|row| row.message.text())
         != Some(r#"{"steps":["weave well","sell"]}"#.to_owned())
     {}
@@ -99,7 +99,7 @@ async fn a_list_is_written_without_the_object_that_providers_want_around_it() {
     let whole = text(r#"{"value": ["weave well", "sell"]}"#);
     let cut = text(r#"{"value": ["weave well", "#).fail(broken);
     let (desk, _, thread) = planner([whole, cut]).await;
-    let mut stream = thread.stream_object::<Vec<String>>("What first?");
+    let mut stream = thread.stream_object::<Vec<String>>("What first?").await.expect("it begins");
     assert_eq!(soon(stream.next()).await, Some(&json!(["weave "])));
     assert_eq!(soon(stream.finish()).await.expect("a list").object, plan().steps);
     thread.generate_object::<Vec<String>>("What then?").await.expect_err("it breaks off");
@@ -111,7 +111,7 @@ async fn a_list_is_written_without_the_object_that_providers_want_around_it() {
 #[tokio::test]
 async fn a_value_that_does_not_fit_goes_back_and_what_was_shown_is_taken_back() {
     let (desk, model, thread) = planner([text(r#"{"steps": "all of them"}"#), text(PLAN)]).await;
-    let mut stream = thread.stream_object::<Plan>("Plan my day.");
+    let mut stream = thread.stream_object::<Plan>("Plan my day.").await.expect("it begins");
     let mut shown: Vec<Value> = Vec::new();
     while let Some(partial) = soon(stream.next()).await {
         shown.push(partial.clone());
@@ -177,7 +177,7 @@ async fn a_choice_from_nothing_is_refused_before_anything_is_stored() {
 async fn an_aborted_value_keeps_what_was_shown() {
     let gate = Gate::default();
     let (desk, _, thread) = planner([text(r#"{"steps": ["weave"#).gate(&gate).text("never")]).await;
-    let mut stream = thread.stream_object::<Plan>("Plan my day.");
+    let mut stream = thread.stream_object::<Plan>("Plan my day.").await.expect("it begins");
     while soon(stream.next()).await != Some(&json!({ "steps": ["weave"] })) {}
     stream.abort();
     soon(stream.finish()).await.expect_err("it was called off");

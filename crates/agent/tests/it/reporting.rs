@@ -151,7 +151,7 @@ async fn failed_and_aborted_attempts_are_told_too() {
     let thread = office.thread(&agent).await;
     thread.generate_text("1").await.expect_err("it fails half way");
     thread.generate_text("2").await.expect_err("it is refused");
-    let stream = thread.stream_text("3");
+    let stream = thread.stream_text("3").await.expect("it begins");
     soon(hangs.reached()).await;
     let (id, stopped) = (thread.id(), Failure::new("stopped", "the user pressed stop"));
     office.runtime.store().mutate(move |tx| abort_all(tx, id, None, &stopped)).await.expect("aborted");

@@ -292,10 +292,28 @@ async fn a_durable_answer_outlives_the_end_of_its_process() {
     let model = Arc::new(MockModel::new([text("half of").gate(&hangs), text("All of it.")]));
     let agent = Agent::new("clerk", model as Arc<dyn LanguageModel>).durable();
     let thread = agent.create_thread(&house.runtime, NewThread::for_user("alice")).await.expect("a thread");
-    let stream = thread.stream_text("Go.");
+    let stream = thread.stream_text("Go.").await.expect("it begins");
     soon(hangs.reached()).await;
     house.runtime.shutdown(Duration::from_secs(20)).await.expect("it ends in order");
     soon(stream.finish()).await.expect_err("it ended with its process");
+    let house = house.reopen().await;
+    let run = house.queued().await;
+    let reply = soon(agent.in_thread(&house.runtime, thread.id()).resume(run)).await.expect("an answer");
+    assert_eq!(reply.text, "All of it.");
+}
+
+#[tokio::test]
+async fn a_durable_answer_that_somebody_awaits_is_given_back_when_its_process_ends() {
+    let house = House::open().await;
+    let hangs = Gate::new();
+    let model = Arc::new(MockModel::new([text("half of").gate(&hangs), text("All of it.")]));
+    let agent = Agent::new("clerk", model as Arc<dyn LanguageModel>).durable();
+    let thread = agent.create_thread(&house.runtime, NewThread::for_user("alice")).await.expect("a thread");
+    let asking = asking(&thread, "Go.");
+    soon(hangs.reached()).await;
+    house.runtime.shutdown(Duration::from_secs(20)).await.expect("it ends in order");
+    let error = asked(asking).await.expect_err("it ended with its process");
+    assert!(error.to_string().contains("waits to be resumed"), "{error}");
     let house = house.reopen().await;
     let run = house.queued().await;
     let reply = soon(agent.in_thread(&house.runtime, thread.id()).resume(run)).await.expect("an answer");

@@ -153,7 +153,7 @@ async fn failures_are_errors_and_what_was_called_off_is_none() {
     let agent = office.agent();
     let thread = office.thread(&agent).await;
     thread.generate_text("1").await.expect_err("it fails");
-    let stream = thread.stream_text("2");
+    let stream = thread.stream_text("2").await.expect("it begins");
     soon(hangs.reached()).await;
     let (id, stopped) = (thread.id(), Failure::new("stopped", "the user pressed stop"));
     office.runtime.store().mutate(move |tx| abort_all(tx, id, None, &stopped)).await.expect("aborted");
