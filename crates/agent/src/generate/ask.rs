@@ -35,7 +35,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             while let Some(chunk) = chunks.next().await {
                 let chunk = chunk.map_err(failed)?;
                 first.came(&span);
-                record.heard(&chunk);
+                record.said(&chunk);
                 let chunk = self.put_away(ids.made_unique(chunk), record).await?;
                 let seen = gate.pass(chunk).await.map_err(|blocked| self.blocked(blocked, "the answer"))?;
                 for chunk in seen {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use loomwork_core::Time;
 use loomwork_messages::{HostRow, NewMessage};
 use loomwork_models::{
-    Assembly, Chunk, Error, Finish, Message, ModelName, PartKind, Reply, ReplyInfo, Request, TokenCounter,
-    Usage,
+    Assembly, Chunk, Error, Message, ModelName, Part, PartKind, Reply, Request, TokenCounter, Usage,
 };
 use loomwork_store::Id;
 
@@ -50,7 +49,7 @@ impl Plan {
 
 /// What a model has said, as far as it counts.
 #[derive(Debug, Default)]
-struct Heard {
+struct Counted {
     /// What grew: texts, thoughts, and the arguments of calls.
     text: String,
     /// The tokens of what came whole.
@@ -59,7 +58,7 @@ struct Heard {
     usage: Option<Usage>,
 }
 
-impl Heard {
+impl Counted {
     fn is_empty(&self) -> bool {
         self.text.is_empty() && self.whole == 0
     }
@@ -81,9 +80,11 @@ pub(crate) struct Attempt {
     is_asked: bool,
     /// What has come.
     came: Assembly,
-    heard: Heard,
-    /// How the answer ended, and what is known of it; its parts are the step's.
-    answer: Option<(Finish, ReplyInfo)>,
+    counted: Counted,
+    /// The texts that have come where no chunks do: one for each time that the text has begun.
+    heard: Vec<String>,
+    /// The whole answer.
+    answer: Option<Reply>,
 }
 
 impl Attempt {
@@ -95,8 +96,23 @@ impl Attempt {
         holds: Holds,
     ) -> Self {
         let (first, answered, has_ended, is_asked) = (None, None, false, false);
-        let (came, heard, answer) = (Assembly::default(), Heard::default(), None);
-        Self { step, attempt, row, holds, first, answered, has_ended, plan, is_asked, came, heard, answer }
+        let (came, counted) = (Assembly::default(), Counted::default());
+        let (heard, answer) = (Vec::new(), None);
+        Self {
+            step,
+            attempt,
+            row,
+            holds,
+            first,
+            answered,
+            has_ended,
+            plan,
+            is_asked,
+            came,
+            counted,
+            heard,
+            answer,
+        }
     }
 
     pub(crate) fn asking(&mut self, plan: Plan) {
@@ -104,14 +120,14 @@ impl Attempt {
     }
 
     /// Counts what the model says, whatever guards make of it.
-    pub(crate) fn heard(&mut self, chunk: &Chunk) {
+    pub(crate) fn said(&mut self, chunk: &Chunk) {
         match chunk {
             Chunk::PartStart { kind: PartKind::ToolCall { tool_name, .. }, .. } => {
-                self.heard.text.push_str(tool_name);
+                self.counted.text.push_str(tool_name);
             }
-            Chunk::PartDelta { delta, .. } => self.heard.text.push_str(delta),
-            Chunk::Part { part } => self.heard.whole += self.plan.counter.count_part(part),
-            Chunk::Finish(finish) => self.heard.usage = Some(finish.usage.clone()),
+            Chunk::PartDelta { delta, .. } => self.counted.text.push_str(delta),
+            Chunk::Part { part } => self.counted.whole += self.plan.counter.count_part(part),
+            Chunk::Finish(finish) => self.counted.usage = Some(finish.usage.clone()),
             _ => {}
         }
     }
@@ -120,6 +136,16 @@ impl Attempt {
     pub(crate) fn came(&mut self, chunk: Chunk, now: Time) -> Result<(), Error> {
         self.first.get_or_insert(now);
         self.came.push(chunk)
+    }
+
+    /// Notes the text of an answer so far, and how often it has begun.
+    pub(crate) fn heard(&mut self, text: &str, beginnings: u32, now: Time) {
+        self.first.get_or_insert(now);
+        self.heard.resize(usize::try_from(beginnings.max(1)).unwrap_or(1), String::new());
+        let Some(heard) = self.heard.last_mut() else { return };
+        if let Some(more) = text.get(heard.len()..) {
+            heard.push_str(more);
+        }
     }
 
     /// Returns the whole answer, when its last chunk has come.
@@ -136,15 +162,17 @@ impl Attempt {
     /// Takes an answer for this attempt's that was known before.
     pub(crate) fn knows(&mut self, reply: &Reply) {
         self.is_asked = true;
-        self.answer = Some((reply.finish.clone(), reply.info.clone()));
+        self.answer = Some(reply.clone());
     }
 
-    /// Returns what came, if the answer is not whole.
-    pub(crate) fn partial(&self) -> Reply {
-        match &self.answer {
-            Some((finish, info)) => Reply { parts: Vec::new(), finish: finish.clone(), info: info.clone() },
-            None => self.came.clone().into_reply(),
+    /// Returns what came: all of it, or what there is if the answer is not whole.
+    pub(crate) fn so_far(&self) -> Reply {
+        if let Some(answer) = &self.answer {
+            return answer.clone();
         }
+        let mut reply = self.came.clone().into_reply();
+        reply.parts.extend(self.heard.last().map(Part::text));
+        reply
     }
 
     /// Returns what is known at the end of a step that is complete.
@@ -169,15 +197,15 @@ impl Attempt {
 
     /// Returns what is known at the end of a step that was cut short.
     pub(crate) fn cut(&self, end: StepEnd, error: Option<&AgentError>) -> Closing {
-        let partial = self.partial();
+        let came = self.so_far();
         let said = match error {
             Some(AgentError::Model { source, .. }) => source.usage().cloned(),
             _ => None,
         };
         let usage = match (&self.answer, said) {
-            (Some((finish, _)), _) => finish.usage.clone(),
+            (Some(answer), _) => answer.finish.usage.clone(),
             (None, Some(said)) => said,
-            (None, None) => match &self.heard.usage {
+            (None, None) => match &self.counted.usage {
                 Some(usage) => usage.clone(),
                 None => self.estimate(end == StepEnd::Failed),
             },
@@ -187,11 +215,11 @@ impl Attempt {
         Closing {
             kind: self.plan.kind,
             end,
-            provider: or(&partial.info.provider, &self.plan.model.provider),
-            model: or(&partial.info.model, &self.plan.model.model),
+            provider: or(&came.info.provider, &self.plan.model.provider),
+            model: or(&came.info.model, &self.plan.model.model),
             usage,
-            provider_metadata: partial.finish.provider_metadata,
-            finish_reason: self.answer.as_ref().map(|(finish, _)| finish.reason),
+            provider_metadata: came.finish.provider_metadata,
+            finish_reason: self.answer.as_ref().map(|answer| answer.finish.reason),
             first: self.first,
             answered: self.answered,
         }
@@ -200,11 +228,13 @@ impl Attempt {
     /// Returns what the call may have used, where nobody says so. A model that refused before its first word has
     /// used nothing.
     fn estimate(&self, has_failed: bool) -> Usage {
-        let has_spoken = self.first.is_some() || !self.heard.is_empty();
+        let has_spoken = self.first.is_some() || !self.counted.is_empty();
         if !self.is_asked || (has_failed && !has_spoken) {
             return Usage::default();
         }
-        let output_text = self.plan.counter.count(&self.heard.text) + self.heard.whole;
+        let counter = &self.plan.counter;
+        let texts = self.heard.iter().chain([&self.counted.text]);
+        let output_text = self.counted.whole + texts.map(|text| counter.count(text)).sum::<u64>();
         Usage { input_fresh: self.plan.sent, output_text, estimated: true, ..Usage::default() }
     }
 }
