@@ -46,7 +46,7 @@ pub(crate) use record::Record;
 use report::Reporter;
 use resume::Known;
 use step::Made;
-pub(crate) use step::say;
+pub(crate) use step::{Prepared, say};
 
 /// Where an answer goes.
 #[derive(Clone, Debug)]
@@ -113,7 +113,8 @@ impl<S: Send + Sync + 'static> Generation<S> {
 
     /// Makes the answer.
     pub(crate) async fn run(mut self, out: Out) -> Result<AgentReply, AgentError> {
-        let span = spans::invoke_agent(&self);
+        let model = self.options.model.as_ref().map(|model| model.name());
+        let span = spans::invoke_agent(&self, model);
         let answered = async {
             let call_off = self.call_off.clone();
             let (mut messages, embedded) = unless_called_off(&call_off, self.unstored, self.told()).await?;
@@ -135,7 +136,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             self.go_on(record, messages, Known::default(), first, &out).await
         };
         let answered = answered.instrument(span.clone()).await;
-        spans::agent_ended(&span, &answered);
+        spans::agent_ended(&span, answered.as_ref().map(|reply| &reply.usage));
         answered
     }
 
@@ -145,7 +146,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         mut record: Record,
         mut messages: Vec<Message>,
         known: Known,
-        first: step::Prepared<S>,
+        first: Prepared<S>,
         out: &Out,
     ) -> Result<AgentReply, AgentError> {
         let Known { mut steps, mut begun } = known;
@@ -244,6 +245,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             thread: self.target.thread,
             user: self.target.user.clone(),
             agent: self.agent.name.clone(),
+            values: self.options.values.clone(),
             on_usage: on_usage.clone(),
             on_exchange: on_exchange.clone(),
             delegated: self.delegated.clone(),

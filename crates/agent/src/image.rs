@@ -1,17 +1,21 @@
 //! Images as answers.
 
 use loomwork_files::{About, FileId, Files};
-use loomwork_messages::runs::Prompt;
-use loomwork_messages::{NewMessage, UiChunk, file_url};
+use loomwork_messages::runs::{Prompt, RunError};
+use loomwork_messages::{MessageId, MessageStatus, NewMessage, ThreadId, UiChunk, file_url};
 use loomwork_models::{
     Data, Extras, File, Finish, GeneratedImage, ImageModel, ImageRequest, Images, Message, Part, Reply,
     ReplyInfo, Role, Usage, Warning, guess_media_type,
 };
+use loomwork_store::Tx;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
+use crate::context::ContextError;
 use crate::error::AgentError;
 use crate::generate::{Generation, Plan, Record, inline, unless_called_off};
 use crate::reply::Stored;
+use crate::spans;
 use crate::stream::Pending;
 
 /// How the images of an answer shall be. What they show is the prompt.
@@ -59,6 +63,17 @@ async fn make<S: Send + Sync + 'static>(
     generation: Generation<S>,
     options: ImageOptions,
 ) -> Result<ImageReply, AgentError> {
+    let model = generation.options.image_model.as_ref().map(|model| model.name());
+    let span = spans::invoke_agent(&generation, model);
+    let made = answer(generation, options).instrument(span.clone()).await;
+    spans::agent_ended(&span, made.as_ref().map(|reply| &reply.usage));
+    made
+}
+
+async fn answer<S: Send + Sync + 'static>(
+    generation: Generation<S>,
+    options: ImageOptions,
+) -> Result<ImageReply, AgentError> {
     let agent = || generation.agent.name().to_owned();
     let lacks = |lacks| AgentError::Lacks { agent: agent(), what: "make an image", lacks };
     let model = generation.options.image_model.clone();
@@ -103,9 +118,13 @@ async fn request<S: Send + Sync + 'static>(
 ) -> Result<ImageRequest, AgentError> {
     let mut messages: Vec<Message> = match &generation.prompt {
         Prompt::New(messages) => messages.iter().map(|new| new.message.clone()).collect(),
-        Prompt::Message(id) => {
-            let id = *id;
-            vec![generation.runtime.store.query(move |tx| Ok(tx.require(id)?.record.message)).await?]
+        Prompt::Message(prompt) => {
+            let (prompt, thread) = (*prompt, generation.target.thread);
+            let read = generation.runtime.store.query(move |tx| prompt_of(tx, thread, prompt));
+            vec![read.await.map_err(|error| match error.downcast::<ContextError>() {
+                Ok(error) => generation.no_context(error),
+                Err(error) => error.into(),
+            })?]
         }
     };
     inline(files, &mut messages).await?;
@@ -130,6 +149,19 @@ async fn request<S: Send + Sync + 'static>(
     })
 }
 
+/// Returns what a stored prompt says: one of the thread, and whole.
+fn prompt_of(tx: &Tx, thread: Option<ThreadId>, prompt: MessageId) -> loomwork_store::Result<Message> {
+    let thread = thread.ok_or(ContextError::PromptWithoutThread { prompt })?;
+    let row = tx.get(prompt)?.filter(|row| row.thread == thread);
+    let row = row.ok_or(ContextError::NoPrompt { prompt, thread })?;
+    if row.status != MessageStatus::Success {
+        let why = row.record.error.map(|why| why.message);
+        let failure = why.unwrap_or_else(|| "it is not complete".to_owned());
+        return Err(RunError::PromptFailed { message: prompt, failure }.into());
+    }
+    Ok(row.record.message)
+}
+
 /// Makes the images, and stores their bytes.
 async fn write<S: Send + Sync + 'static>(
     generation: &Generation<S>,
@@ -145,8 +177,12 @@ async fn write<S: Send + Sync + 'static>(
         let (name, text) = (model.name(), "the images were called off");
         loomwork_models::Error::new(loomwork_models::ErrorKind::Cancelled, &name.provider, &name.model, text)
     };
+    let span = spans::generate_content(model.name());
     let made = tokio::select! {
-        made = model.generate(asked) => made.map_err(failed)?,
+        made = model.generate(asked).instrument(span.clone()) => {
+            spans::content_ended(&span, made.as_ref().map(|made| &made.usage));
+            made.map_err(failed)?
+        }
         () = cancel.cancelled() => return Err(failed(called_off())),
     };
     let Images { images, usage, warnings, .. } = made;

@@ -101,17 +101,18 @@ mod tables;
 mod thread;
 mod tool;
 mod usage;
+mod values;
 
 pub use admission::{Admission, Hold, PlannedCall};
 pub use agent::Agent;
-pub use agent_tool::{AgentTool, Delegated, Home, MAX_AGENT_DEPTH, PARENT, Task};
+pub use agent_tool::{AGENT_TIMEOUT, AgentTool, Delegated, Home, MAX_AGENT_DEPTH, PARENT, Task};
 pub use dry_run::DryRun;
 pub use edit_tools::{RECALLED, recall_edits, record_edit};
 pub use error::AgentError;
 pub use estimate::estimate;
 pub use exchange::{Exchange, MAX_EXCHANGE_BYTES, OnExchange};
 pub use generate::{MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, PROGRESS_CHUNK, PROGRESS_EVERY};
-pub use guard::{InputGuard, OutputGuard, Passage, Verdict};
+pub use guard::{InputGuard, Occasion, OutputGuard, Passage, Verdict};
 pub use image::{ImageOptions, ImageReply};
 pub use loomwork_macros::tool;
 pub use object::{ObjectReply, ObjectSpec, ObjectStream};
@@ -131,6 +132,7 @@ pub use tool::{
     ToolsError, UNREAD_EVENTS, run_calls,
 };
 pub use usage::{OnUsage, UsageEvent, UsageKind};
+pub use values::Values;
 
 /// What the expansion of [`#[tool]`](macro@tool) stands on.
 #[doc(hidden)]

@@ -4,15 +4,14 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt as _;
 use loomwork_messages::{Translator, offload};
-use loomwork_models::{Chunk, Message, Part, PartKind, Reply, Request, Role};
-use tracing::Instrument as _;
+use loomwork_models::{Chunk, LanguageModel as _, Message, Part, PartKind, Reply, Request, Role};
 
 use super::files::is_too_large;
 use super::step::Prepared;
 use super::{Generation, Out, Record};
 use crate::error::AgentError;
 use crate::guard::Gatekeeper;
-use crate::spans;
+use crate::spans::Traced;
 
 impl<S: Send + Sync + 'static> Generation<S> {
     /// Asks the model, and hands on what it says as it comes.
@@ -23,35 +22,29 @@ impl<S: Send + Sync + 'static> Generation<S> {
         record: &Record,
         out: &Out,
     ) -> Result<Reply, AgentError> {
-        let span = spans::chat(&prepared.plan.model, &request.settings);
-        let asking = async {
-            let failed = |error| self.model_failed(error);
-            let mut translator = Translator::default();
-            let mut first = spans::FirstChunk::awaited(self.runtime.store.clock());
-            let mut gate = Gatekeeper::new(self.options.output_guards.as_deref().unwrap_or_default());
-            let mut ids = CallIds::default();
-            record.asking(prepared.plan.clone());
-            let mut chunks = prepared.model.stream(request).await.map_err(failed)?;
-            while let Some(chunk) = chunks.next().await {
-                let chunk = chunk.map_err(failed)?;
-                first.came(&span);
-                record.said(&chunk);
-                let chunk = self.put_away(ids.made_unique(chunk), record).await?;
-                let seen = gate.pass(chunk).await.map_err(|blocked| self.blocked(blocked, "the answer"))?;
-                for chunk in seen {
-                    if !is_unsayable(&chunk, record) {
-                        for chunk in translator.push(chunk.clone()) {
-                            self.say(chunk, record, out).await?;
-                        }
+        let failed = |error| self.model_failed(error);
+        let mut translator = Translator::default();
+        let mut gate =
+            Gatekeeper::new(self.options.output_guards.as_deref().unwrap_or_default(), self.occasion());
+        let mut ids = CallIds::default();
+        let model = Traced::new(&*prepared.model, self.runtime.store.clock());
+        record.asking(prepared.plan.clone());
+        let mut chunks = model.stream(request).await.map_err(failed)?;
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(failed)?;
+            record.said(&chunk);
+            let chunk = self.put_away(ids.made_unique(chunk), record).await?;
+            let seen = gate.pass(chunk).await.map_err(|blocked| self.blocked(blocked, "the answer"))?;
+            for chunk in seen {
+                if !is_unsayable(&chunk, record) {
+                    for chunk in translator.push(chunk.clone()) {
+                        self.say(chunk, record, out).await?;
                     }
-                    record.came(chunk).map_err(failed)?;
                 }
+                record.came(chunk).map_err(failed)?;
             }
-            record.whole().map_err(failed)
-        };
-        let answered = asking.instrument(span.clone()).await;
-        spans::chat_ended(&span, &answered);
-        answered
+        }
+        record.whole().map_err(failed)
     }
 
     /// Says again what the model said before its process was gone.

@@ -98,7 +98,10 @@ impl Record {
                 agent: Some(generation.agent.name().to_owned()),
                 user: generation.target.user.clone(),
                 durable: generation.options.durable.unwrap_or(false),
-                values: generation.options.parent.map(ParentRun::values).unwrap_or_default(),
+                values: generation
+                    .options
+                    .values
+                    .kept_with(generation.options.parent.map(ParentRun::values).unwrap_or_default()),
                 ..NewRun::answering(generation.stored_prompt())
             },
             denials: generation.denials.clone(),

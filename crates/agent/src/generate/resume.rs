@@ -24,6 +24,7 @@ use crate::runtime::Runtime;
 use crate::spans;
 use crate::tables::{CallRow, StepId};
 use crate::tool::{CallEnd, Outcome, ParentRun};
+use crate::values::Values;
 
 /// What is known of a run before it goes on.
 #[derive(Debug, Default)]
@@ -85,9 +86,11 @@ impl<S: Send + Sync + 'static> Generation<S> {
         self.unstored = run;
         self.target.user.clone_from(&row.user);
         self.options.parent = self.options.parent.or_else(|| ParentRun::of(&row));
-        let span = spans::invoke_agent(&self);
+        self.options.values = std::mem::take(&mut self.options.values).merged(Values::of_run(&row));
+        let model = self.options.model.as_ref().map(|model| model.name());
+        let span = spans::invoke_agent(&self, model);
         let answered = self.go_on_with(&row, &out).instrument(span.clone()).await;
-        spans::agent_ended(&span, &answered);
+        spans::agent_ended(&span, answered.as_ref().map(|reply| &reply.usage));
         answered
     }
 

@@ -13,7 +13,7 @@ use super::files::is_too_large;
 use super::resume::Begun;
 use super::{Generation, Out, Plan, Record, inline};
 use crate::error::AgentError;
-use crate::guard::Blocked;
+use crate::guard::{Blocked, Occasion};
 use crate::prepare::NextStep;
 use crate::reply::StepReply;
 use crate::tool::{CallEnd, Outcome, Tools};
@@ -50,6 +50,8 @@ impl<S: Send + Sync + 'static> Generation<S> {
         self.guard_input(messages, checked).await?;
         let mut next = NextStep {
             number: steps.len(),
+            state: self.agent.state.clone(),
+            values: self.options.values.clone(),
             steps: Arc::default(),
             model: self.model()?,
             messages: messages.clone(),
@@ -82,9 +84,11 @@ impl<S: Send + Sync + 'static> Generation<S> {
         messages: &mut Vec<Message>,
         checked: usize,
     ) -> Result<(), AgentError> {
+        let occasion = self.occasion();
         for guard in self.options.input_guards.iter().flatten() {
             let new = messages.split_off(checked);
-            let seen = guard.check(new).await.map_err(|blocked| self.blocked(blocked, "the input"))?;
+            let seen =
+                guard.check(&occasion, new).await.map_err(|blocked| self.blocked(blocked, "the input"))?;
             messages.extend(seen);
         }
         Ok(())
@@ -211,6 +215,16 @@ fn is_chunk_too_large(error: &Error) -> bool {
 }
 
 impl<S> Generation<S> {
+    /// Returns what guards are told of the answer.
+    pub(crate) fn occasion(&self) -> Arc<Occasion> {
+        Arc::new(Occasion {
+            agent: self.agent.name.to_string(),
+            user: self.target.user.clone(),
+            thread: self.target.thread,
+            values: self.options.values.clone(),
+        })
+    }
+
     /// Returns the error of a model. Where guards stand before the user, nothing of what the model said is in it.
     pub(crate) fn model_failed(&self, error: loomwork_models::Error) -> AgentError {
         let is_guarded = self.options.output_guards.iter().flatten().next().is_some();

@@ -4,11 +4,13 @@ use loomwork_messages::{NewMessage, UiChunk};
 use loomwork_models::{LanguageModel, Message, Object, ObjectOptions, Request, stream_value};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::Instrument as _;
 
 use super::{ObjectReply, ObjectSpec};
 use crate::error::AgentError;
 use crate::generate::{Generation, Out, Plan, Record, say, unless_called_off};
 use crate::guard::{Blocked, OutputGuard};
+use crate::spans::{self, Traced};
 use crate::stream::Pending;
 
 /// The number of the text part that holds the value.
@@ -24,6 +26,17 @@ pub(crate) async fn generate<S: Send + Sync + 'static, T: DeserializeOwned + Sen
 
 /// Asks for a value, hands on its text as it grows, and stores its JSON as the answer.
 pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
+    generation: Generation<S>,
+    spec: ObjectSpec<T>,
+    out: Out,
+) -> Result<ObjectReply<T>, AgentError> {
+    let span = spans::invoke_agent(&generation, generation.options.model.as_ref().map(|model| model.name()));
+    let made = answer(generation, spec, out).instrument(span.clone()).await;
+    spans::agent_ended(&span, made.as_ref().map(|reply| &reply.usage));
+    made
+}
+
+async fn answer<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
     mut generation: Generation<S>,
     spec: ObjectSpec<T>,
     out: Out,
@@ -63,10 +76,12 @@ pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
     }
     record.asking(plan);
     let clock = generation.runtime.store.clock().clone();
-    let spec = ObjectSpec { options: ObjectOptions { clock, ..spec.options.clone() }, ..spec };
+    let options = ObjectOptions { clock: clock.clone(), ..spec.options.clone() };
+    let spec = ObjectSpec { options, ..spec };
     let guards = generation.options.output_guards.as_deref().unwrap_or_default();
     let writing = Writing { generation: &generation, guards, record: &record, out: &out };
-    let made = generation.while_held(&record, &cancel, writing.write(&*model, request, spec));
+    let traced = Traced::new(&*model, &clock);
+    let made = generation.while_held(&record, &cancel, writing.write(&traced, request, spec));
     let object = match made.await {
         Ok(object) => object,
         Err(error) => return Err(generation.fail(&mut record, error).await),
@@ -154,9 +169,10 @@ impl<S: Send + Sync + 'static> Writing<'_, S> {
     /// Lets the guards see a value.
     async fn guarded<T: DeserializeOwned>(&self, mut object: Object<T>) -> Result<Object<T>, AgentError> {
         let blocked = |blocked| self.generation.blocked(blocked, "the answer");
+        let occasion = self.generation.occasion();
         for guard in self.guards {
             let text = object.json.to_string();
-            let seen = guard.check(text.clone()).await.map_err(blocked)?;
+            let seen = guard.check(&occasion, text.clone()).await.map_err(blocked)?;
             if seen == text {
                 continue;
             }

@@ -5,9 +5,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use loomwork_core::{RetryPolicy, Shutdown, Tasks, Time};
-use loomwork_store::{Result, Row, Store, Tx};
+use loomwork_store::{Result, Row, Store, Tx, Watch};
 use tokio::sync::watch;
 
 use super::{ATTEMPTS, OutboxId, OutboxRow, Told};
@@ -15,17 +16,14 @@ use crate::exchange::OnExchange;
 use crate::tool::BoxError;
 use crate::usage::{OnUsage, UsageHandler};
 
-/// How many rows of a handler are told in one go.
-pub const OUTBOX_STEP: usize = 64;
+/// How many rows of a handler are told at a time. Each is claimed when it is told, so that none waits behind its claim.
+pub const TOLD_AT_A_TIME: usize = 8;
 
 /// How long an async handler may take; one that takes longer has failed.
 pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long what a process has taken to tell is its own: longer than a handler may take.
 const TAKEN: Duration = Duration::from_secs(150);
-
-/// How many async handlers run at a time.
-const AT_A_TIME: usize = 8;
 
 /// The pauses between attempts: from a second to an hour, so that all of them take a working day.
 const PAUSES: RetryPolicy = RetryPolicy {
@@ -89,7 +87,7 @@ impl Outbox {
         Self { known: Arc::new(known) }
     }
 
-    /// Makes a handler known. A later one of the same name takes its place.
+    /// Makes a handler known. A later one of the same name takes its place for all that is told from then on.
     pub(crate) fn know(&self, handler: impl Into<Handler>) {
         let handler = handler.into();
         self.known.send_if_modified(|known| known.insert(handler.name(), handler).is_none());
@@ -98,24 +96,12 @@ impl Outbox {
 
 /// Tells what is due until the process or its runtime ends.
 async fn tell_until(store: &Store, mut hears: watch::Receiver<Known>, shutdown: Shutdown) {
-    loop {
-        let known = hears.borrow_and_update().clone();
-        let told = tokio::select! {
-            () = shutdown.requested() => return,
-            changed = hears.changed() => changed.is_ok(),
-            () = tell_known(store, &known) => false,
-        };
-        if !told {
-            return;
-        }
-    }
-}
-
-/// Tells these handlers what is due, until the store is closed.
-async fn tell_known(store: &Store, known: &Known) {
-    let names: Vec<String> = known.keys().cloned().collect();
-    let mut dues = store.watch(move |tx| next_due(tx, &names));
+    let mut names: Vec<String> = hears.borrow_and_update().keys().cloned().collect();
+    let mut dues = due_of(store, &names);
     let mut due: Option<Time> = None;
+    let mut telling = FuturesUnordered::new();
+    // How many rows of each handler are told now.
+    let mut busy: BTreeMap<String, usize> = BTreeMap::new();
     loop {
         let is_due = async {
             match due {
@@ -124,14 +110,59 @@ async fn tell_known(store: &Store, known: &Known) {
             }
         };
         tokio::select! {
+            () = shutdown.requested() => return,
+            changed = hears.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                names = hears.borrow_and_update().keys().cloned().collect();
+                dues = due_of(store, &names);
+            }
             seen = dues.next() => match seen {
                 Some(Ok(next)) => due = next,
                 Some(Err(error)) => tracing::warn!(%error, "the outbox cannot be read"),
                 None => return,
             },
-            () = is_due => due = tell_due(store, known).await,
+            Some(told) = telling.next() => {
+                let told: String = told;
+                busy.entry(told).and_modify(|count| *count = count.saturating_sub(1));
+                // It may have kept others waiting.
+                due = Some(store.clock().now());
+            }
+            () = is_due => {
+                let room = names.iter().filter_map(|name| {
+                    let room = TOLD_AT_A_TIME.saturating_sub(busy.get(name).copied().unwrap_or(0));
+                    (room > 0).then(|| (name.clone(), room))
+                });
+                let room: Vec<_> = room.collect();
+                due = match store.mutate(move |tx| claim(tx, &room)).relaxed().await {
+                    Ok((claimed, next)) => {
+                        for row in claimed {
+                            let name = row.handler.clone();
+                            *busy.entry(name.clone()).or_default() += 1;
+                            // One that was put in the place of another since is the one that is told.
+                            let handler = hears.borrow().get(&name).cloned();
+                            telling.push(async move {
+                                tell(store, handler, row).await;
+                                name
+                            });
+                        }
+                        next
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the outbox cannot be told from; it is tried again");
+                        Some(store.clock().now() + PAUSES.initial)
+                    }
+                };
+            }
         }
     }
+}
+
+/// Watches when something is due.
+fn due_of(store: &Store, names: &[String]) -> Watch<Option<Time>> {
+    let names = names.to_vec();
+    store.watch(move |tx| next_due(tx, &names))
 }
 
 fn next_due<'a>(tx: &Tx, names: impl IntoIterator<Item = &'a String>) -> Result<Option<Time>> {
@@ -144,46 +175,30 @@ fn next_due<'a>(tx: &Tx, names: impl IntoIterator<Item = &'a String>) -> Result<
     Ok(next)
 }
 
-/// Tells what is due, and returns when something is due next.
-async fn tell_due(store: &Store, known: &Known) -> Option<Time> {
-    let names: Vec<String> = known.keys().cloned().collect();
-    let taken = store.mutate(move |tx| {
-        let mut taken = Vec::new();
-        for name in &names {
-            let due = OutboxRow::due.eq(name.as_str()).le(tx.now()).readable().take(OUTBOX_STEP);
-            for row in tx.scan(due)? {
-                let ours = tx.now() + TAKEN;
-                taken.push(tx.update(row.id, |row| {
-                    row.due = ours;
-                    row.tries += 1;
-                })?);
-            }
+/// Takes what is due, of each handler as many rows as it has room for, and says when something is due next.
+fn claim(tx: &mut Tx, room: &[(String, usize)]) -> Result<(Vec<Row<OutboxRow>>, Option<Time>)> {
+    let mut claimed = Vec::new();
+    for (name, room) in room {
+        let due = OutboxRow::due.eq(name.as_str()).le(tx.now()).readable().take(*room);
+        for row in tx.scan(due)? {
+            let ours = tx.now() + TAKEN;
+            claimed.push(tx.update(row.id, |row| {
+                row.due = ours;
+                row.tries += 1;
+            })?);
         }
-        Ok(taken)
-    });
-    let failed = match taken.relaxed().await {
-        Ok(taken) => {
-            let telling = taken.into_iter().map(|row| tell(store, known, row));
-            futures_util::stream::iter(telling).for_each_concurrent(AT_A_TIME, |telling| telling).await;
-            None
-        }
-        Err(error) => Some(error),
-    };
-    let names: Vec<String> = known.keys().cloned().collect();
-    let next = match failed {
-        Some(error) => Err(error),
-        None => store.query(move |tx| next_due(tx, &names)).await,
-    };
-    next.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the outbox cannot be told from; it is tried again");
-        Some(store.clock().now() + PAUSES.initial)
-    })
+    }
+    // What is due of a handler that has no room now waits until one of its rows is told.
+    let has_room = |name: &str| claimed.iter().filter(|row: &&Row<OutboxRow>| row.handler == name).count();
+    let with_room = room.iter().filter(|(name, room)| has_room(name) < *room).map(|(name, _)| name);
+    let next = next_due(tx, with_room)?;
+    Ok((claimed, next))
 }
 
 /// Tells one row, and writes what became of it.
-async fn tell(store: &Store, known: &Known, row: Row<OutboxRow>) {
+async fn tell(store: &Store, handler: Option<Handler>, row: Row<OutboxRow>) {
     let Row { id, record: OutboxRow { handler: name, told, tries, .. } } = row;
-    let told = match (known.get(&name), told) {
+    let told = match (&handler, told) {
         (Some(Handler::Usage(on_usage)), Told::Usage(event)) => match on_usage.handler() {
             UsageHandler::InCommit(handler) => {
                 let handler = handler.clone();

@@ -412,3 +412,52 @@ async fn what_is_planned_is_counted_by_the_agents_own_counter() {
     thread.generate_text("Hello").await.expect("an answer");
     assert!(planned.lock().expect("nothing panics")[0] > 5_000);
 }
+
+#[tokio::test]
+async fn guards_and_admissions_of_a_call_come_to_those_of_the_agent() {
+    let office = Office::with([text("A tulip and a rose."), text("A tulip and a rose.")]).await;
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let admission = |name: &'static str| {
+        let asked = asked.clone();
+        Admission::before_call(name, move |_, _| {
+            asked.lock().expect("nothing panics").push(name);
+            Ok(Hold::none())
+        })
+    };
+    let agent = office.agent().output_guard(without("tulip")).admission(admission("agent"));
+    let thread = office.thread(&agent).await;
+    let own = || Options {
+        output_guards: Some(vec![without("rose")]),
+        admissions: Some(vec![admission("call")]),
+        ..Options::default()
+    };
+    let reply = thread.generate_text_with("Go.", own()).await.expect("an answer");
+    assert_eq!(reply.text, "A ... and a ....");
+    assert_eq!(*asked.lock().expect("nothing panics"), ["agent", "call"]);
+    let unset = vec![loomwork_agent::Field::OutputGuards, loomwork_agent::Field::Admissions];
+    let reply = thread.generate_text_with("Go.", Options { unset, ..own() }).await.expect("an answer");
+    assert_eq!(reply.text, "A tulip and a ....");
+    assert_eq!(*asked.lock().expect("nothing panics"), ["agent", "call", "call"]);
+}
+
+#[tokio::test]
+async fn an_end_of_a_sentence_is_seen_wherever_the_model_pauses() {
+    let (kind, provider_metadata) = (PartKind::Text, loomwork_models::ProviderData::new());
+    let starts = Chunk::PartStart { part: 0, kind, provider_metadata: provider_metadata.clone() };
+    let grows = |delta: &str| Chunk::PartDelta { part: 0, delta: delta.to_owned() };
+    let pieces = ["One", ".", " Tw", "o costs 1.", "5!", "\n", "Drei。Vier", "? ", "…"];
+    let reply =
+        pieces.iter().fold(MockReply::default().chunk(starts), |reply, piece| reply.chunk(grows(piece)));
+    let office = Office::with([reply.chunk(Chunk::PartEnd { part: 0, provider_metadata })]).await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sees = seen.clone();
+    let guard = OutputGuard::new("sentences", move |said: String| {
+        sees.lock().expect("nothing panics").push(said);
+        async { Ok(Verdict::Pass) }
+    });
+    let thread = office.thread(&office.agent().output_guard(guard.by(Passage::Sentence))).await;
+    let reply = thread.generate_text("Count.").await.expect("an answer");
+    assert_eq!(reply.text, pieces.concat());
+    let seen = seen.lock().expect("nothing panics").clone();
+    assert_eq!(seen, ["One.", " Two costs 1.5!", "\n", "Drei。", "Vier?", " …"]);
+}

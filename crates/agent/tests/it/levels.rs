@@ -9,7 +9,7 @@ use loomwork_agent::context::{ContextHandler, ContextOptions, ContextValues, Edi
 use loomwork_agent::{
     Admission, Agent, AgentError, BoxError, Field, Hold, InputGuard, LIST_TIMEOUT, OnExchange, OnUsage,
     Options, OutputGuard, ParentRun, PrepareStep, Runtime, Storage, Tool, ToolContext, ToolInfo, ToolMount,
-    ToolSource, Tools, Verdict, step_count, tables,
+    ToolSource, Tools, Values, Verdict, step_count, tables,
 };
 use loomwork_core::{Clock, Fault, Kind, RawId, Time};
 use loomwork_messages::RunId;
@@ -272,6 +272,7 @@ fn everything() -> Options {
         settings,
         provider_options: ProviderData::from_iter([("openai".to_owned(), json!({ "user": "alice" }))]),
         caller: Some("mail".into()),
+        values: Values::of(&json!({ "tenant": "loom" })).expect("JSON with names"),
         parent: Some(parent()),
         durable: Some(true),
         admissions: Some(vec![Admission::before_run("all", |_, _| Ok(Hold::none()))]),

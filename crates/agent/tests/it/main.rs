@@ -1,6 +1,7 @@
 //! What loomwork-agent promises, through its public API: one module per concept.
 
 mod answering;
+mod attaching;
 mod chaos;
 mod context;
 mod delegating;

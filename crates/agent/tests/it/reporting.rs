@@ -14,6 +14,7 @@ use loomwork_models::{Error, ErrorKind, Gate, MockModel, MockReply, OfflineEmbed
 use loomwork_search::Search;
 use loomwork_testkit::soon;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::desk::text;
 use super::ledger::{Heard, Office, billing, failing};
@@ -313,4 +314,85 @@ async fn a_step_has_its_times() {
     assert_eq!(step.ended.expect("it ended").since(answered).as_secs(), 1, "the tool took a second");
     assert_eq!((calls.len(), calls[0].tool.as_str()), (1, "look"));
     assert_eq!(calls[0].ended.since(calls[0].started).as_secs(), 1);
+}
+
+/// A handler that waits until it may go on, and counts who waits.
+fn waiting(name: &'static str, begun: &Arc<AtomicU32>, may_go_on: &CancellationToken) -> OnUsage {
+    let (begun, may_go_on) = (begun.clone(), may_go_on.clone());
+    OnUsage::later(name, move |_| {
+        begun.fetch_add(1, Ordering::Relaxed);
+        let may_go_on = may_go_on.clone();
+        async move {
+            may_go_on.cancelled().await;
+            Ok::<_, std::io::Error>(())
+        }
+    })
+}
+
+async fn reach(begun: &AtomicU32, count: u32) {
+    let reached = async {
+        while begun.load(Ordering::Relaxed) < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(reached).await;
+}
+
+#[tokio::test]
+async fn a_row_is_claimed_when_it_is_told_and_not_before() {
+    let at_a_time = u32::try_from(outbox::TOLD_AT_A_TIME).expect("a small number");
+    let answers = outbox::TOLD_AT_A_TIME + 3;
+    let office = Office::with((0..answers).map(|_| text("Done."))).await;
+    let (begun, may_go_on) = (Arc::new(AtomicU32::new(0)), CancellationToken::new());
+    let agent = office.agent().on_usage(waiting("slow", &begun, &may_go_on));
+    let thread = office.thread(&agent).await;
+    for _ in 0..answers {
+        thread.generate_text("Go.").await.expect("an answer");
+    }
+    reach(&begun, at_a_time).await;
+    let unclaimed = office.waiting().await.iter().filter(|row| row.tries == 0).count();
+    assert_eq!((begun.load(Ordering::Relaxed), unclaimed), (at_a_time, 3));
+    may_go_on.cancel();
+    office.told().await;
+    assert_eq!(begun.load(Ordering::Relaxed) as usize, answers, "each is told once");
+}
+
+#[tokio::test]
+async fn a_new_handler_cuts_none_that_is_telling_and_is_not_kept_waiting_by_it() {
+    let office = Office::with([text("one"), text("two")]).await;
+    let (begun, may_go_on) = (Arc::new(AtomicU32::new(0)), CancellationToken::new());
+    let thread = office.thread(&office.agent().on_usage(waiting("slow", &begun, &may_go_on))).await;
+    thread.generate_text("Go.").await.expect("an answer");
+    reach(&begun, 1).await;
+    let (quick, free) = (Arc::new(AtomicU32::new(0)), CancellationToken::new());
+    free.cancel();
+    let options = Options { on_usage: Some(waiting("quick", &quick, &free)), ..Options::default() };
+    thread.generate_text_with("Go.", options).await.expect("an answer");
+    reach(&quick, 1).await;
+    may_go_on.cancel();
+    office.told().await;
+    assert_eq!(begun.load(Ordering::Relaxed), 1, "it was told once, and to its end");
+}
+
+#[tokio::test]
+async fn a_handler_in_the_place_of_another_is_told_what_that_one_has_left() {
+    let office = Office::with([text("one"), text("two")]).await;
+    let broken = OnUsage::later("remote", |_| async { Err::<(), _>("nobody is there") });
+    let thread = office.thread(&office.agent().on_usage(broken)).await;
+    thread.generate_text("Go.").await.expect("an answer");
+    let mut failed = office
+        .runtime
+        .store()
+        .watch(|tx| Ok(outbox::waiting(tx, 1)?.first().is_some_and(|row| row.last_error.is_some())));
+    while !soon(failed.next()).await.expect("open").expect("read") {}
+    let told = Arc::new(AtomicU32::new(0));
+    let counts = told.clone();
+    let mended = OnUsage::later("remote", move |_| {
+        counts.fetch_add(1, Ordering::Relaxed);
+        async { Ok::<_, std::io::Error>(()) }
+    });
+    let options = Options { on_usage: Some(mended), ..Options::default() };
+    thread.generate_text_with("Go.", options).await.expect("an answer");
+    office.told().await;
+    assert_eq!(told.load(Ordering::Relaxed), 2);
 }

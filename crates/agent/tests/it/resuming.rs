@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loomwork_agent::{
-    Admission, Agent, AgentError, AgentReply, AgentThread, Hold, NextStep, Options, Outcome, PlannedCall,
-    PrepareStep, Runtime, StepEnd, Tool, ToolContext, journal, outbox, step_count,
+    Admission, Agent, AgentError, AgentReply, AgentThread, Hold, Home, NextStep, Options, Outcome,
+    PlannedCall, PrepareStep, Runtime, StepEnd, Tool, ToolContext, journal, outbox, step_count,
 };
 use loomwork_core::Kind;
 use loomwork_messages::runs;
@@ -413,4 +413,29 @@ async fn a_run_whose_new_owner_is_dropped_is_held_by_nobody() {
     }
     let mut seen = house.runtime.store().watch(move |tx| Ok(tx.require(run)?.status));
     while soon(seen.next()).await.expect("open").expect("read") != RunStatus::Aborted {}
+}
+
+#[tokio::test]
+async fn an_agent_as_a_tool_is_never_durable() {
+    let house = House::open().await;
+    let hangs = Gate::new();
+    let below = Arc::new(MockModel::new([text("half of").gate(&hangs)]));
+    let below = Agent::new("below", below as Arc<dyn LanguageModel>).durable();
+    let tool = below.as_tool("ask", "Asks.").stored(Home::NewThread);
+    let call = MockReply::default().tool_call("1", "ask", json!({ "task": "Go." }));
+    let above = Arc::new(MockModel::new([call, text("never")]));
+    let above = Agent::new("above", above as Arc<dyn LanguageModel>).tool(tool).expect("a tool");
+    let thread = above.create_thread(&house.runtime, NewThread::for_user("alice")).await.expect("a thread");
+    let asking = asking(&thread, "Go.");
+    soon(hangs.reached()).await;
+    let house = house.reopen().await;
+    asked(asking).await.expect_err("its process is gone");
+    let mut runs = house.runtime.store().watch(|tx| tx.scan(Run::all()));
+    loop {
+        let runs = soon(runs.next()).await.expect("open").expect("read");
+        assert!(runs.iter().all(|run| !run.durable && run.status != RunStatus::Queued), "{runs:?}");
+        if runs.len() == 2 && runs.iter().all(|run| run.status == RunStatus::Aborted) {
+            break;
+        }
+    }
 }
