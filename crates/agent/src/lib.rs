@@ -53,7 +53,7 @@
 //! - [`context`] builds what the model is told, in pieces that say where they come from.
 //! - [`OnUsage`] and [`OnExchange`] hear what models used and said, from the commit of the step or the [`outbox`].
 //!   An [`Admission`] lets runs and calls begin. [`PrepareStep`] changes steps; an [`InputGuard`] stands before the
-//!   model, an [`OutputGuard`] before the user.
+//!   model, an [`OutputGuard`] before the user. [`Values`] that an application attaches reach all of these.
 //! - The [`journal`] says what each step and each call of a run did, and when.
 //! - A [`Runtime`] is a store, this process's part in its runs and streams, and search and files where there
 //!   are some.

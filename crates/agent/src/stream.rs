@@ -118,7 +118,7 @@ impl<R: Send + 'static> Pending<R> {
     }
 
     async fn wait(self) -> Result<R, AgentError> {
-        let text = "the answer ended with its process; a durable run waits to be resumed";
+        let text = "the answer ended with its process, or by a panic of which the log tells; a durable run waits to be resumed";
         self.reply.await.map_err(|_| Error::message(Kind::Cancelled, text))?
     }
 

@@ -17,7 +17,7 @@ use super::files::is_output_too_large;
 use super::{Generation, Out, Record};
 use crate::error::AgentError;
 use crate::runtime::Runtime;
-use crate::tool::{CallEnd, Outcome, ToolEvent, ToolScope, Tools, run_calls};
+use crate::tool::{CallEnd, Calls, Outcome, ToolEvent, ToolScope, Tools, run_calls};
 
 /// How many bytes of JSON the output of a tool may have in a thread, without the files that are put away. Of a
 /// larger one the model is told that it is too large.
@@ -75,8 +75,29 @@ impl<S: Send + Sync + 'static> Generation<S> {
             return Ok(ended);
         }
         record.answered(reply).await?;
+        let cancel = scope.cancel.clone();
         let mut events = run_calls(tools, calls, Arc::new(scope), self.agent.state.clone());
-        let kept_bytes = AtomicUsize::new(0);
+        match self.hear_calls(&mut events, &mut ended, record, out).await {
+            Ok(()) => Ok(ended),
+            Err(error) => {
+                // What cannot be stored or told any more ends the others too, in order.
+                cancel.cancel();
+                while events.next().await.is_some() {}
+                Err(error)
+            }
+        }
+    }
+
+    /// Hears what becomes of calls that run: their ends are committed, and told with all that comes before.
+    async fn hear_calls(
+        &self,
+        events: &mut Calls,
+        ended: &mut Vec<CallEnd>,
+        record: &Record,
+        out: &Out,
+    ) -> Result<(), AgentError> {
+        let known = ended.iter().filter_map(|end| end.result.as_ref()).map(json_bytes).sum();
+        let kept_bytes = AtomicUsize::new(known);
         let (mut keeping, mut all_have_ended) = (FuturesOrdered::new(), false);
         let mut progress = Progress::default();
         let clock = self.runtime.store.clock();
@@ -106,7 +127,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
                     }
                     continue;
                 }
-                else => break,
+                else => return Ok(()),
             };
             match event {
                 Some(ToolEvent::Progress { call, fraction, text }) => {
@@ -124,7 +145,6 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 None => all_have_ended = true,
             }
         }
-        Ok(ended)
     }
 
     /// Returns the end of a call of an answer that was cut off.
@@ -169,7 +189,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             }
             None => {}
         }
-        let bytes = serde_json::to_vec(&result.output).map_or(0, |json| json.len());
+        let bytes = json_bytes(result);
         if bytes > MAX_OUTPUT_BYTES {
             return Err(format!(
                 "it has {bytes} bytes, and {MAX_OUTPUT_BYTES} is the most; ask for less at a time"
@@ -244,6 +264,10 @@ impl<S: Send + Sync + 'static> Generation<S> {
             ..ToolScope::new(self.agent.name(), run, store)
         }
     }
+}
+
+fn json_bytes(result: &ToolResult) -> usize {
+    serde_json::to_vec(&result.output).map_or(0, |json| json.len())
 }
 
 /// How far calls have come, as it is told: not faster than anybody reads.

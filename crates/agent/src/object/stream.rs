@@ -20,6 +20,8 @@ use crate::stream::Answering;
 pub struct ObjectStream<T = Value> {
     answering: Answering<ObjectReply<T>>,
     json: PartialJson,
+    /// How many elements of a list were handed on.
+    handed_on: usize,
 }
 
 impl<T: DeserializeOwned + Send + 'static> ObjectStream<T> {
@@ -29,7 +31,7 @@ impl<T: DeserializeOwned + Send + 'static> ObjectStream<T> {
     ) -> Result<Self, AgentError> {
         let making = |generation, out| make(generation, spec, Some(out));
         let answering = Answering::begin(generation.of_one_step(), making).await?;
-        Ok(Self { answering, json: PartialJson::default() })
+        Ok(Self { answering, json: PartialJson::default(), handed_on: 0 })
     }
 
     /// Returns where the answer is stored: its thread and run, and its messages so far, of which the last one is the
@@ -75,6 +77,38 @@ impl<T: DeserializeOwned + Send + 'static> ObjectStream<T> {
     /// As [`generate_object`](crate::AgentHandle::generate_object).
     pub async fn finish(self) -> Result<ObjectReply<T>, AgentError> {
         self.answering.finish().await
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> ObjectStream<Vec<T>> {
+    /// Waits for the next element of a list that is complete, and returns it; `None` behind the last one. An element is
+    /// complete when the next one begins, or the list ends.
+    ///
+    /// The list as a whole has not been checked then. What takes the place of a list that did not fit goes on behind
+    /// the elements that were handed on.
+    ///
+    /// # Errors
+    /// When an element is not of the type; the next one may be.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when it is dropped.
+    pub async fn next_element(&mut self) -> Option<serde_json::Result<T>> {
+        loop {
+            if let Some(element) = self.element(1) {
+                return Some(element);
+            }
+            if self.next().await.is_none() {
+                return self.element(0);
+            }
+        }
+    }
+
+    /// Returns the next element, if so many others have begun behind it.
+    fn element(&mut self, behind: usize) -> Option<serde_json::Result<T>> {
+        let elements = self.json.value()?.as_array()?;
+        let element = elements.get(self.handed_on).filter(|_| elements.len() > self.handed_on + behind)?;
+        self.handed_on += 1;
+        Some(T::deserialize(element))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Telling handlers what the outbox has for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,8 +100,8 @@ async fn tell_until(store: &Store, mut hears: watch::Receiver<Known>, shutdown: 
     let mut dues = due_of(store, &names);
     let mut due: Option<Time> = None;
     let mut telling = FuturesUnordered::new();
-    // How many rows of each handler are told now.
-    let mut busy: BTreeMap<String, usize> = BTreeMap::new();
+    // The rows that are told now, and whose handlers are.
+    let mut under_way: HashMap<OutboxId, String> = HashMap::new();
     loop {
         let is_due = async {
             match due {
@@ -124,27 +124,27 @@ async fn tell_until(store: &Store, mut hears: watch::Receiver<Known>, shutdown: 
                 None => return,
             },
             Some(told) = telling.next() => {
-                let told: String = told;
-                busy.entry(told).and_modify(|count| *count = count.saturating_sub(1));
+                under_way.remove(&told);
                 // It may have kept others waiting.
                 due = Some(store.clock().now());
             }
             () = is_due => {
-                let room = names.iter().filter_map(|name| {
-                    let room = TOLD_AT_A_TIME.saturating_sub(busy.get(name).copied().unwrap_or(0));
-                    (room > 0).then(|| (name.clone(), room))
+                let room = names.iter().map(|name| {
+                    let busy = under_way.values().filter(|busy| *busy == name).count();
+                    (name.clone(), TOLD_AT_A_TIME.saturating_sub(busy))
                 });
-                let room: Vec<_> = room.collect();
-                due = match store.mutate(move |tx| claim(tx, &room)).relaxed().await {
+                let room: Vec<_> = room.filter(|(_, room)| *room > 0).collect();
+                let told_now: HashSet<OutboxId> = under_way.keys().copied().collect();
+                due = match store.mutate(move |tx| claim(tx, &room, &told_now)).relaxed().await {
                     Ok((claimed, next)) => {
                         for row in claimed {
-                            let name = row.handler.clone();
-                            *busy.entry(name.clone()).or_default() += 1;
+                            under_way.insert(row.id, row.handler.clone());
                             // One that was put in the place of another since is the one that is told.
-                            let handler = hears.borrow().get(&name).cloned();
+                            let handler = hears.borrow().get(&row.handler).cloned();
                             telling.push(async move {
+                                let id = row.id;
                                 tell(store, handler, row).await;
-                                name
+                                id
                             });
                         }
                         next
@@ -175,23 +175,33 @@ fn next_due<'a>(tx: &Tx, names: impl IntoIterator<Item = &'a String>) -> Result<
     Ok(next)
 }
 
-/// Takes what is due, of each handler as many rows as it has room for, and says when something is due next.
-fn claim(tx: &mut Tx, room: &[(String, usize)]) -> Result<(Vec<Row<OutboxRow>>, Option<Time>)> {
-    let mut claimed = Vec::new();
+/// Takes what is due, of each handler as many rows as it has room for, and says when something is due next. A row that
+/// is told now is left alone, though a clock that leapt may say that its claim is over.
+fn claim(
+    tx: &mut Tx,
+    room: &[(String, usize)],
+    told_now: &HashSet<OutboxId>,
+) -> Result<(Vec<Row<OutboxRow>>, Option<Time>)> {
+    let now = tx.now();
+    let (mut claimed, mut next) = (Vec::new(), None::<Time>);
     for (name, room) in room {
-        let due = OutboxRow::due.eq(name.as_str()).le(tx.now()).readable().take(*room);
-        for row in tx.scan(due)? {
-            let ours = tx.now() + TAKEN;
+        let first = OutboxRow::due.eq(name.as_str()).readable().take(room + told_now.len() + 1);
+        let waiting = tx.scan(first)?.into_iter().filter(|row| !told_now.contains(&row.id));
+        for (number, row) in waiting.enumerate() {
+            if row.due > now {
+                next = Some(next.map_or(row.due, |next| next.min(row.due)));
+                break;
+            }
+            // What is due of a handler that has no room waits until one of its rows is told.
+            if number == *room {
+                break;
+            }
             claimed.push(tx.update(row.id, |row| {
-                row.due = ours;
+                row.due = now + TAKEN;
                 row.tries += 1;
             })?);
         }
     }
-    // What is due of a handler that has no room now waits until one of its rows is told.
-    let has_room = |name: &str| claimed.iter().filter(|row: &&Row<OutboxRow>| row.handler == name).count();
-    let with_room = room.iter().filter(|(name, room)| has_room(name) < *room).map(|(name, _)| name);
-    let next = next_due(tx, with_room)?;
     Ok((claimed, next))
 }
 
@@ -238,6 +248,7 @@ where
     // Called inside, since a handler may panic before there is a future.
     let telling = AssertUnwindSafe(async { tell().await }).catch_unwind();
     tokio::select! {
+        biased;
         told = telling => told.unwrap_or_else(|_| Err("the handler panicked".into()))?,
         () = store.clock().sleep(HANDLER_TIMEOUT) => {
             return Err(format!("the handler took longer than {HANDLER_TIMEOUT:?}").into());

@@ -46,11 +46,12 @@ struct State {
     is_unread: bool,
 }
 
-impl State {
-    fn wakes(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
+/// Wakes the reader, when nothing is held any more that it may want.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let reader = state.reader.take();
+    drop(state);
+    if let Some(reader) = reader {
+        reader.wake();
     }
 }
 
@@ -78,7 +79,7 @@ impl Outlet {
         if state.waiting.len() < UNREAD_CHUNKS || !put_together(&mut state.waiting, &chunk) {
             state.waiting.push_back(chunk);
         }
-        state.wakes();
+        wake(state);
     }
 }
 
@@ -86,7 +87,7 @@ impl Drop for Outlet {
     fn drop(&mut self) {
         let mut state = self.queue.state();
         state.is_over = true;
-        state.wakes();
+        wake(state);
     }
 }
 

@@ -459,5 +459,5 @@ async fn an_end_of_a_sentence_is_seen_wherever_the_model_pauses() {
     let reply = thread.generate_text("Count.").await.expect("an answer");
     assert_eq!(reply.text, pieces.concat());
     let seen = seen.lock().expect("nothing panics").clone();
-    assert_eq!(seen, ["One.", " Two costs 1.5!", "\n", "Drei。", "Vier?", " …"]);
+    assert_eq!(seen, ["One.", " Two costs 1.5!\n", "Drei。", "Vier?", " …"]);
 }

@@ -6,7 +6,8 @@ use loomwork_agent::{Agent, AgentError, AgentThread, ObjectSpec, Options};
 use loomwork_core::{Fault, Kind};
 use loomwork_messages::MessageStatus;
 use loomwork_models::{
-    Error, ErrorKind, Gate, LanguageModel, Mend, MockModel, MockReply, ObjectOptions, Role, SchemaSupport,
+    Chunk, Error, ErrorKind, Gate, LanguageModel, Mend, MockModel, MockReply, ObjectOptions, PartKind,
+    ProviderData, Role, SchemaSupport,
 };
 use loomwork_testkit::soon;
 use schemars::JsonSchema;
@@ -195,4 +196,25 @@ async fn the_value_of_one_turn_is_context_of_the_next() {
         (told[1].role, told[1].text()),
         (Role::Assistant, r#"{"steps":["weave well","sell"]}"#.into())
     );
+}
+
+#[tokio::test]
+async fn elements_of_a_list_are_handed_on_one_by_one() {
+    let gate = Gate::new();
+    let starts = Chunk::PartStart { part: 0, kind: PartKind::Text, provider_metadata: ProviderData::new() };
+    let grows = |delta: &str| Chunk::PartDelta { part: 0, delta: delta.to_owned() };
+    let half = MockReply::default().chunk(starts).chunk(grows("[\"weave\", \"se")).gate(&gate);
+    let ends = Chunk::PartEnd { part: 0, provider_metadata: ProviderData::new() };
+    let model =
+        MockModel::new([half.chunk(grows("ll\"]")).chunk(ends)]).with_schema_support(SchemaSupport::Prompt);
+    let desk = Desk::with([]).await;
+    let thread = desk.thread(&Agent::new("planner", Arc::new(model) as Arc<dyn LanguageModel>)).await;
+    let mut stream = thread.stream_object::<Vec<String>>("Plan my day.").await.expect("it begins");
+    let first = soon(stream.next_element()).await.expect("it is complete").expect("a text");
+    assert_eq!(first, "weave");
+    gate.open();
+    let second = soon(stream.next_element()).await.expect("it is complete").expect("a text");
+    assert_eq!(second, "sell");
+    assert!(soon(stream.next_element()).await.is_none());
+    assert_eq!(soon(stream.finish()).await.expect("a list").object, ["weave", "sell"]);
 }

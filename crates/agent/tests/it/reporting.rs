@@ -5,13 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use loomwork_agent::context::{ContextOptions, SearchOptions};
 use loomwork_agent::{
-    AgentError, Exchange, OnExchange, OnUsage, Options, StepEnd, Tool, ToolContext, UsageEvent, UsageKind,
-    journal, outbox, step_count,
+    Agent, AgentError, Exchange, OnExchange, OnUsage, Options, StepEnd, Tool, ToolContext, UsageEvent,
+    UsageKind, journal, outbox, step_count,
 };
 use loomwork_messages::runs::abort_all;
 use loomwork_messages::{Failure, find};
-use loomwork_models::{Error, ErrorKind, Gate, MockModel, MockReply, OfflineEmbedder, Usage};
+use loomwork_models::{
+    Error, ErrorKind, Gate, HttpOptions, LanguageModel, MockModel, MockReply, OfflineEmbedder, OpenAi,
+    OpenAiOptions, Proxy, Usage,
+};
 use loomwork_search::Search;
+use loomwork_testkit::provider::{FakeProvider, Reply};
 use loomwork_testkit::soon;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -225,7 +229,7 @@ async fn what_a_sub_agent_uses_belongs_to_the_first_run() {
     let office =
         Office::with([MockReply::default().tool_call("1", "ask", json!({})), text("So it is.")]).await;
     let heard = Heard::default();
-    let inner = loomwork_agent::Agent::new("expert", Arc::new(MockModel::new([text("It is so.")])) as _);
+    let inner = Agent::new("expert", Arc::new(MockModel::new([text("It is so.")])) as _);
     let inner = inner.on_usage(heard.handler());
     let runtime = office.runtime.clone();
     let ask = Tool::new("ask", "Asks an expert.", move |context: ToolContext, (): ()| {
@@ -338,6 +342,12 @@ async fn reach(begun: &AtomicU32, count: u32) {
     soon(reached).await;
 }
 
+/// Waits until nothing waits in the outbox, while the clock stands.
+async fn emptied(office: &Office) {
+    let mut waiting = office.runtime.store().watch(|tx| Ok(outbox::waiting(tx, 1)?.len()));
+    while soon(waiting.next()).await.expect("open").expect("read") > 0 {}
+}
+
 #[tokio::test]
 async fn a_row_is_claimed_when_it_is_told_and_not_before() {
     let at_a_time = u32::try_from(outbox::TOLD_AT_A_TIME).expect("a small number");
@@ -353,7 +363,7 @@ async fn a_row_is_claimed_when_it_is_told_and_not_before() {
     let unclaimed = office.waiting().await.iter().filter(|row| row.tries == 0).count();
     assert_eq!((begun.load(Ordering::Relaxed), unclaimed), (at_a_time, 3));
     may_go_on.cancel();
-    office.told().await;
+    emptied(&office).await;
     assert_eq!(begun.load(Ordering::Relaxed) as usize, answers, "each is told once");
 }
 
@@ -370,7 +380,7 @@ async fn a_new_handler_cuts_none_that_is_telling_and_is_not_kept_waiting_by_it()
     thread.generate_text_with("Go.", options).await.expect("an answer");
     reach(&quick, 1).await;
     may_go_on.cancel();
-    office.told().await;
+    emptied(&office).await;
     assert_eq!(begun.load(Ordering::Relaxed), 1, "it was told once, and to its end");
 }
 
@@ -395,4 +405,27 @@ async fn a_handler_in_the_place_of_another_is_told_what_that_one_has_left() {
     thread.generate_text_with("Go.", options).await.expect("an answer");
     office.told().await;
     assert_eq!(told.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn an_exchange_has_the_body_that_was_sent_and_what_came() {
+    let provider = FakeProvider::start().await;
+    provider.lenient().otherwise(|_| Reply::new().text("On its way."));
+    let http = HttpOptions { proxy: Proxy::None, ..HttpOptions::default() };
+    let openai = OpenAi::with(OpenAiOptions { http, ..OpenAiOptions::compatible(provider.url(), "sk-test") });
+    let office = Office::with([]).await;
+    let seen = Arc::new(Mutex::new(Vec::<Exchange>::new()));
+    let keeps = seen.clone();
+    let log = OnExchange::new("log", move |exchange| {
+        keeps.lock().expect("nothing panics").push(exchange);
+        async { Ok::<_, std::io::Error>(()) }
+    });
+    let agent = Agent::new("clerk", openai.chat("loom-1") as Arc<dyn LanguageModel>).on_exchange(log);
+    let thread = office.thread(&agent).await;
+    thread.generate_text("Where is my parcel?").await.expect("an answer");
+    office.told().await;
+    let seen = seen.lock().expect("nothing panics").clone();
+    let request = seen[0].request.as_ref().expect("the body").to_string();
+    assert!(request.contains("Where is my parcel?") && request.contains("loom-1"), "{request}");
+    assert_eq!(seen[0].reply.text(), "On its way.");
 }

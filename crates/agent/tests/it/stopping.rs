@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use loomwork_agent::{AgentError, Tool, ToolContext, step_count};
-use loomwork_messages::runs::RunError;
-use loomwork_messages::{MessageStatus, RunStatus};
+use loomwork_agent::{AgentError, OutputGuard, Tool, ToolContext, Verdict, step_count};
+use loomwork_messages::runs::{RunError, abort_all};
+use loomwork_messages::{Failure, MessageStatus, Run, RunStatus};
 use loomwork_models::{Gate, MockReply};
+use loomwork_store::Table as _;
 use loomwork_testkit::soon;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -120,4 +121,47 @@ async fn what_is_asked_behind_the_end_of_the_process_is_an_error() {
     desk.runtime.shutdown(Duration::from_secs(20)).await.expect("it ends");
     let error = soon(thread.generate_text("Go.")).await.expect_err("nothing begins any more");
     assert!(error.to_string().contains("ended with its process"), "{error}");
+}
+
+#[tokio::test]
+async fn all_tools_have_their_time_to_end_when_somebody_ends_the_run() {
+    let both = MockReply::default().tool_call("1", "wait", json!({})).tool_call("2", "tidy", json!({}));
+    let desk = Desk::with([both, text("never")]).await;
+    let (tool, begun) = waits();
+    let tidied = CancellationToken::new();
+    let tidies = tidied.clone();
+    let tidy = Tool::new("tidy", "Tidies up when it shall end.", move |context: ToolContext, (): ()| {
+        let tidied = tidies.clone();
+        async move {
+            context.cancelled().cancelled().await;
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            tidied.cancel();
+            "tidy"
+        }
+    });
+    let agent = desk.agent().tool(tool).expect("a tool").tool(tidy).expect("a tool");
+    let thread = desk.thread(&agent.stop_when(step_count(3))).await;
+    let stream = thread.stream_text("Wait.").await.expect("it begins");
+    soon(begun.cancelled()).await;
+    let (id, stopped) = (thread.id(), Failure::new("stopped", "the user pressed stop"));
+    desk.runtime.store().mutate(move |tx| abort_all(tx, id, None, &stopped)).await.expect("aborted");
+    assert_eq!(code(&soon(stream.finish()).await.expect_err("it was stopped")), "stopped");
+    assert!(tidied.is_cancelled(), "the one that ended at once took no time from the other");
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_ends_its_answer_and_nothing_else() {
+    let desk = Desk::with([text("one"), text("two")]).await;
+    let guard = OutputGuard::new("broken", |said: String| async move {
+        assert!(said != "one", "a bug in a guard");
+        Ok(Verdict::Pass)
+    });
+    let thread = desk.thread(&desk.agent().output_guard(guard)).await;
+    let error = soon(thread.generate_text("1")).await.expect_err("its guard panics");
+    assert!(error.to_string().contains("a panic of which the log tells"), "{error}");
+    let mut first = desk.runtime.store().watch(|tx| Ok(tx.first(Run::all())?.map(|run| run.status)));
+    while soon(first.next()).await.expect("open").expect("read") != Some(RunStatus::Aborted) {}
+    assert_eq!(soon(thread.generate_text("2")).await.expect("an answer").text, "two");
 }
