@@ -62,7 +62,7 @@ pub struct Failure {
 /// Options of [`generate`]. New fields may come, so end a literal with `..GenerateOptions::default()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GenerateOptions {
-    /// How many periods are closed at once.
+    /// How many periods are closed at once. Each reads its events with a connection and a cache of its own.
     pub workers: usize,
     /// How many events one step of a check reads.
     pub check_step: usize,
@@ -70,7 +70,7 @@ pub struct GenerateOptions {
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { workers: 4, check_step: CHECK_STEP }
+        Self { workers: 2, check_step: CHECK_STEP }
     }
 }
 
