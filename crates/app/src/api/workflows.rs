@@ -1,7 +1,7 @@
 //! Workflows: looking at them, sending them events, ending and restarting them.
 
 use loomwork_core::Kind;
-use loomwork_workflow::{self as flow, Event, From, Listed, Status, StepStatus, WorkflowId};
+use loomwork_workflow::{self as flow, Event, Listed, RestartFrom, Status, StepStatus, WorkflowId};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -209,7 +209,7 @@ struct Restart {
 
 async fn restart(call: Call, args: Restart) -> Result<Answer<Done>> {
     call.mutate(move |tx, _| {
-        flow::restart(tx, args.workflow, args.step.map_or(From::Start, From::Step))?;
+        flow::restart(tx, args.workflow, args.step.map_or(RestartFrom::Start, RestartFrom::Step))?;
         Ok(Done { done: true })
     })
     .await
