@@ -3,6 +3,7 @@
 
 mod agents;
 mod args;
+mod keys;
 mod limits;
 mod messages;
 pub(crate) mod operation;
@@ -24,6 +25,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         messages::operations(),
         runs::operations(),
         limits::operations(),
+        keys::operations(),
     ];
     groups.into_iter().flat_map(Group::into_operations).collect()
 }
