@@ -5,6 +5,7 @@ mod agents;
 mod args;
 mod keys;
 mod limits;
+mod members;
 mod messages;
 pub(crate) mod operation;
 mod page;
@@ -22,6 +23,7 @@ pub(crate) fn operations() -> Vec<Operation> {
     let groups = [
         agents::operations(),
         threads::operations(),
+        members::operations(),
         messages::operations(),
         runs::operations(),
         limits::operations(),
