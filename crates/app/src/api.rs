@@ -5,9 +5,11 @@ mod agents;
 mod args;
 pub(crate) mod files;
 mod jobs;
+mod keys;
 #[cfg(feature = "rag")]
 mod knowledge;
 mod limits;
+mod members;
 pub(crate) mod messages;
 pub(crate) mod operation;
 mod page;
@@ -30,6 +32,7 @@ pub(crate) fn operations() -> Vec<Operation> {
     let groups = [
         agents::operations(),
         threads::operations(),
+        members::operations(),
         messages::operations(),
         runs::operations(),
         files::operations(),
@@ -42,6 +45,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         limits::operations(),
         #[cfg(feature = "usage")]
         usage::operations(),
+        keys::operations(),
     ];
     groups.into_iter().flat_map(Group::into_operations).collect()
 }

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use crate::agents::Agents;
 use crate::api::{self, Operation};
 use crate::app::{App, Inner, Parts};
-use crate::auth::{Caller, MainKey};
+use crate::auth::{self, Caller, Describe, Gate};
 use crate::error::Result as AppResult;
 use crate::functions::{self, MAX_NAME, is_name};
 use crate::idempotency::{self, RequestRow};
@@ -55,7 +55,7 @@ pub struct Builder {
     knowledge: Vec<crate::knowledge::Knowledge>,
     at_start: Vec<AtStart>,
     crons: Vec<String>,
-    key: Option<Secret>,
+    gate: Describe,
     random: Random,
     #[cfg(feature = "http")]
     http: crate::http::Options,
@@ -138,7 +138,7 @@ impl Builder {
             knowledge: Vec::new(),
             at_start: Vec::new(),
             crons: Vec::new(),
-            key: None,
+            gate: Describe::default(),
             random: Random::system(),
             #[cfg(feature = "http")]
             http: crate::http::Options::default(),
@@ -358,7 +358,26 @@ impl Builder {
 
     /// Sets the key of whoever runs the app. Default: a new one at each start; see [`App::new_key`].
     pub fn key(mut self, key: Secret) -> Self {
-        self.key = Some(key);
+        self.gate.key = Some(key);
+        self
+    }
+
+    /// Accepts the tokens of an issuer for end users; call it again for another.
+    #[cfg(feature = "http")]
+    pub fn jwt(mut self, options: auth::JwtOptions) -> Self {
+        self.gate.jwt.push(options);
+        self
+    }
+
+    /// Says in a way of your own who a request is from, by its headers: a session of a service that this one is a
+    /// part of, say. `None` leaves it to keys and tokens.
+    #[cfg(feature = "http")]
+    pub fn identify<F, W>(mut self, identify: F) -> Self
+    where
+        F: Fn(axum::http::HeaderMap) -> W + Send + Sync + 'static,
+        W: Future<Output = crate::error::Result<Option<auth::Caller>>> + Send + 'static,
+    {
+        self.gate.own = Some(Arc::new(move |headers| Box::pin(identify(headers))));
         self
     }
 
@@ -403,6 +422,13 @@ impl Builder {
             return Err(mistake.into());
         }
         let store = self.store.tables(tables()).open().await?;
+        let gate = Gate::new(
+            self.gate,
+            #[cfg(feature = "http")]
+            &self.http,
+            store.clock(),
+            &self.random,
+        )?;
         let at_start = Arc::new(self.at_start);
         store.mutate(move |tx| at_start.iter().try_for_each(|mutation| mutation(tx))).await?;
 
@@ -476,13 +502,6 @@ impl Builder {
             store.start_upkeep(&tasks, upkeep);
         }
 
-        let (key, new_key) = match self.key {
-            Some(key) => (key, None),
-            None => {
-                let key = MainKey::generate(&self.random);
-                (key.clone(), Some(key))
-            }
-        };
         Ok(App::new(Inner {
             parts: Parts {
                 #[cfg(feature = "workflow")]
@@ -499,8 +518,7 @@ impl Builder {
             agents: self.agents,
             limits: self.limits,
             operations: api::operations().into_iter().chain(self.functions).collect(),
-            main_key: MainKey::of(&key),
-            new_key,
+            gate,
             random: self.random,
             #[cfg(feature = "http")]
             http: crate::http::Http::new(self.http, self.routes),
@@ -514,6 +532,7 @@ impl Builder {
 fn tables() -> Vec<TableDef> {
     let mut tables = loomwork_agent::tables();
     tables.push(RequestRow::table());
+    tables.extend(auth::keys::tables());
     tables.extend(loomwork_rate_limiter::tables());
     #[cfg(feature = "workflow")]
     tables.extend(loomwork_workflow::tables());

@@ -5,7 +5,8 @@ use std::ops::Range;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Request};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use loomwork_core::Kind;
@@ -26,7 +27,7 @@ pub(super) async fn upload(app: App, Extension(id): Extension<RequestId>, reques
 
 async fn try_upload(app: &App, request: Request) -> Result<Response> {
     let (parts, body) = request.into_parts();
-    let (_place, _) = admitted(app, &parts.headers, Scope::Chat).await?;
+    let (_place, _) = admitted(app, &parts, Scope::Chat).await?;
     let query = parts.uri.query().unwrap_or_default();
     let mut names = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "name");
     let name = names.next().map(|(_, name)| name.into_owned());
@@ -44,13 +45,14 @@ pub(super) async fn download(
     app: App,
     Extension(id): Extension<RequestId>,
     Path(file): Path<String>,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Response {
-    try_download(&app, &file, &headers).await.unwrap_or_else(|error| respond::error(&error, &id))
+    try_download(&app, &file, &parts).await.unwrap_or_else(|error| respond::error(&error, &id))
 }
 
-async fn try_download(app: &App, file: &str, headers: &HeaderMap) -> Result<Response> {
-    let (_place, caller) = admitted(app, headers, Scope::Read).await?;
+async fn try_download(app: &App, file: &str, parts: &Parts) -> Result<Response> {
+    let (_place, caller) = admitted(app, parts, Scope::Read).await?;
+    let headers = &parts.headers;
     let id: FileId =
         file.parse().map_err(|error: loomwork_store::IdError| Error::from(error).about("file"))?;
     let row = app.store().try_query(move |tx| readable(tx, &caller, id)).await?;

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 
 use axum::Extension;
-use axum::extract::{Path, RawQuery};
-use axum::http::HeaderMap;
+use axum::extract::Path;
+use axum::http::request::Parts;
 use axum::response::Response;
 use axum::response::sse::Event;
+use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use loomwork_messages::{StreamId, ThreadId, ViewEvent, ViewFollower};
 use loomwork_store::Watch;
@@ -28,21 +29,15 @@ pub(super) async fn follow(
     app: App,
     Extension(id): Extension<RequestId>,
     Path(thread): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Response {
-    let followed = try_follow(&app, &thread, query.as_deref(), &headers, id.clone()).await;
+    let followed = try_follow(&app, &thread, &parts, id.clone()).await;
     followed.unwrap_or_else(|error| respond::error(&error, &id))
 }
 
-async fn try_follow(
-    app: &App,
-    thread: &str,
-    query: Option<&str>,
-    headers: &HeaderMap,
-    id: RequestId,
-) -> Result<Response> {
-    let (place, caller) = admitted(app, headers, Scope::Read).await?;
+async fn try_follow(app: &App, thread: &str, parts: &Parts, id: RequestId) -> Result<Response> {
+    let (place, caller) = admitted(app, parts, Scope::Read).await?;
+    let (query, headers) = (parts.uri.query(), &parts.headers);
     let types = ArgTypes::of::<ListMessages>();
     let mut args = Args::default();
     for (name, text) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -57,6 +52,7 @@ async fn try_follow(
     drop(place);
 
     let known = live::last_event(headers).map(Cursors::parse).unwrap_or_default();
+    let over = live::ends(app, &caller);
     let following = Following {
         right: right_to_read(app, caller, thread),
         follower: app.runtime().live().follow(thread, list, known.streams.clone()),
@@ -70,7 +66,7 @@ async fn try_follow(
             Err(error) => Some((live::error_event(&error, &following.id), None)),
         }
     });
-    live::stream(app, events)
+    live::stream(app, events.take_until(over))
 }
 
 /// Watches whether the caller may read the thread: its end ends what they follow.

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::answer::admitted;
@@ -70,12 +71,12 @@ impl Metrics {
 }
 
 /// Serves the figures to whoever manages the app.
-pub(super) async fn serve(app: App, Extension(id): Extension<RequestId>, headers: HeaderMap) -> Response {
-    try_serve(&app, &headers).await.unwrap_or_else(|error| respond::error(&error, &id))
+pub(super) async fn serve(app: App, Extension(id): Extension<RequestId>, parts: Parts) -> Response {
+    try_serve(&app, &parts).await.unwrap_or_else(|error| respond::error(&error, &id))
 }
 
-async fn try_serve(app: &App, headers: &HeaderMap) -> Result<Response> {
-    let _admitted = admitted(app, headers, Scope::Manage).await?;
+async fn try_serve(app: &App, parts: &Parts) -> Result<Response> {
+    let _admitted = admitted(app, parts, Scope::Manage).await?;
     let http = &app.inner().http;
     let mut out = String::new();
     let mut gauge = |name: &str, value: usize| {

@@ -1,13 +1,17 @@
 //! The API over real connections: what a client may rely on.
 
+mod access;
 mod answers;
 mod errors;
 mod files;
 mod functions;
 mod hooks;
+mod hosts;
+mod idempotency;
 mod keys;
 mod live;
 mod operators;
 mod serving;
 mod threads;
+mod tokens;
 mod world;
