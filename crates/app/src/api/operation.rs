@@ -42,6 +42,8 @@ pub(crate) struct Operation {
     /// What a caller needs at least. Whose rows it may see, the operation decides by [`allow`].
     pub(crate) scope: Scope,
     pub(crate) patience: Duration,
+    /// Whether its answer holds a secret, so that it is kept nowhere.
+    pub(crate) is_secret: bool,
     pub(crate) types: ArgTypes,
     pub(crate) args: fn(&mut SchemaGenerator) -> Schema,
     pub(crate) answer: fn(&mut SchemaGenerator) -> Schema,
@@ -207,6 +209,16 @@ impl Group {
     }
 }
 
+impl Group {
+    /// Says that the answer of the operation that was added last holds a secret: it is not kept under a client's key.
+    pub(crate) fn secret(mut self) -> Self {
+        if let Some(last) = self.operations.last_mut() {
+            last.is_secret = true;
+        }
+        self
+    }
+}
+
 impl Operation {
     /// Describes an operation; it still has to be said how it is carried out.
     pub(crate) fn new<A: JsonSchema, R: JsonSchema>(
@@ -226,6 +238,7 @@ impl Operation {
             summary,
             scope,
             patience: PATIENCE,
+            is_secret: false,
             types: ArgTypes::of::<A>(),
             args: SchemaGenerator::subschema_for::<A>,
             answer: SchemaGenerator::subschema_for::<R>,

@@ -101,7 +101,7 @@ async fn try_answer(
 
 /// Returns the key that a client gave its request.
 fn key_of<'a>(operation: &Operation, headers: &'a HeaderMap) -> Result<Option<&'a str>> {
-    if operation.method != Method::Post {
+    if operation.method != Method::Post || operation.is_secret {
         return Ok(None);
     }
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };

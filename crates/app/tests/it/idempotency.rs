@@ -44,3 +44,13 @@ async fn of_many_at_once_under_one_key_one_is_done() {
     }
     assert_eq!(world.read("/api/threads?user=alice").await["items"].as_array().map(Vec::len), Some(1));
 }
+
+#[tokio::test]
+async fn an_answer_that_holds_a_secret_is_not_kept() {
+    let world = world().await;
+    let body = json!({ "name": "one", "scope": "read" });
+    let ask = || world.request(Method::POST, "/api/keys").header("idempotency-key", "one").json(&body).send();
+    let first = success(ask().await.expect("it answers")).await;
+    let second = success(ask().await.expect("it answers")).await;
+    assert_ne!(first["secret"], second["secret"]);
+}
