@@ -375,7 +375,7 @@ impl Builder {
     pub fn identify<F, W>(mut self, identify: F) -> Self
     where
         F: Fn(axum::http::HeaderMap) -> W + Send + Sync + 'static,
-        W: Future<Output = crate::error::Result<Option<auth::Caller>>> + Send + 'static,
+        W: Future<Output = crate::error::Result<Option<Caller>>> + Send + 'static,
     {
         self.gate.own = Some(Arc::new(move |headers| Box::pin(identify(headers))));
         self

@@ -92,7 +92,7 @@ fn described(builder: Builder, model: Arc<dyn LanguageModel>) -> Result<Builder>
         .mutation("research.start", |tx, caller, Topic { topic }| {
             let by = caller.as_user().unwrap_or("operator");
             let key = format!("{by}: {topic}");
-            Ok(start(tx, &RESEARCH, topic, key)?.to_string())
+            Ok(start(tx, &RESEARCH, topic, key.as_str())?.to_string())
         }))
 }
 

@@ -28,7 +28,7 @@ const SOURCE: &str = "agent";
 /// # }
 /// ```
 pub fn metered() -> OnUsage {
-    OnUsage::new(NAME, |tx, event| record(tx, event))
+    OnUsage::new(NAME, record)
 }
 
 fn record(tx: &mut Tx, used: &UsageEvent) -> Result<()> {

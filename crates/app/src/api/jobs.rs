@@ -1,6 +1,6 @@
 //! Jobs and crons: looking at them, and steering them.
 
-use loomwork_core::Kind;
+use loomwork_core::{Kind, Time};
 use loomwork_workpool::{self as pool, DEFAULT_POOL, JobId, Listed, Status, cron};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -117,8 +117,8 @@ impl From<Status> for JobView {
             cancelling: job.is_cancelling,
             enqueued: job.enqueued.millis(),
             due: job.due.millis(),
-            started: job.started.map(|at| at.millis()),
-            finished: job.finished.map(|at| at.millis()),
+            started: job.started.map(Time::millis),
+            finished: job.finished.map(Time::millis),
             outcome: json_of(job.outcome),
             last_error: job.last_error,
             progress: job.progress.map(|done| ProgressView { fraction: done.fraction, text: done.text }),
@@ -278,8 +278,8 @@ fn crons(reading: &Reading<'_>, _: &Nothing) -> Result<Vec<CronView>> {
             name: cron.name,
             job: cron.job,
             schedule: json_of(cron.schedule),
-            next: cron.next.map(|at| at.millis()),
-            last: cron.last.map(|at| at.millis()),
+            next: cron.next.map(Time::millis),
+            last: cron.last.map(Time::millis),
             paused: cron.is_paused,
             skipped: cron.skipped,
         })
