@@ -30,7 +30,8 @@ fn describe(operations: &[Operation]) -> Value {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
     });
-    let writing = reading.clone().for_serialize();
+    // As it is read: what may be missing is not required of an answer either.
+    let writing = reading.clone();
     let (mut reading, mut writing) = (SchemaGenerator::new(reading), SchemaGenerator::new(writing));
     let error = writing.subschema_for::<ErrorBody>();
     let mut paths = Map::new();
