@@ -5,6 +5,7 @@
 
 mod background;
 mod edits;
+mod summaries;
 
 use loomwork_core::Time;
 use loomwork_files::FileId;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 pub(crate) use background::{Deletion, Fork, Stage, UserDeletion};
 pub use edits::{Edit, EditChange};
 pub(crate) use edits::{EditLog, EditTarget};
+pub use summaries::{Summary, SummaryId};
 
 /// The id of a thread.
 pub type ThreadId = Id<Thread>;
@@ -556,7 +558,7 @@ pub struct DeltaRow {
 }
 
 /// The crate's tables, for [`Store::builder`](loomwork_store::Store::builder).
-pub fn tables() -> [TableDef; 13] {
+pub fn tables() -> [TableDef; 14] {
     [
         Thread::table(),
         Member::table(),
@@ -568,6 +570,7 @@ pub fn tables() -> [TableDef; 13] {
         Edit::table(),
         EditTarget::table(),
         EditLog::table(),
+        Summary::table(),
         Fork::table(),
         Deletion::table(),
         UserDeletion::table(),
