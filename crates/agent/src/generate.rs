@@ -31,11 +31,13 @@ use crate::options::Options;
 use crate::reply::{AgentReply, StepReply};
 use crate::runtime::Runtime;
 use crate::spans;
-pub(crate) use attempt::Plan;
+pub(crate) use attempt::{Attempt, Plan};
 pub(crate) use cut::settle_cut;
+pub(crate) use ending::Ending;
 pub(crate) use files::inline;
+pub(crate) use opening::step_row;
 pub(crate) use record::Record;
-use report::Reporter;
+pub(crate) use report::Reporter;
 use resume::Known;
 use step::Made;
 

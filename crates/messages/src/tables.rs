@@ -57,6 +57,9 @@ pub struct Thread {
     pub status: ThreadStatus,
     /// Who answers next.
     pub responder: Responder,
+    /// The agent that does, where it is to be one in particular.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// Words to find it by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,

@@ -19,6 +19,9 @@ impl<S: Send + Sync + 'static> Generation<S> {
         self.options.tools = Some(tools);
         self.options.tool_changes = ToolChanges::default();
         let mut context = self.context(self.values()?).await?;
+        if let (Some(compaction), Some(thread)) = (&self.options.compaction, self.target.thread) {
+            compaction.consider(&self.runtime, thread, &context).await;
+        }
         self.denials = std::mem::take(&mut context.denials);
         let embedded = std::mem::take(&mut context.embedded);
         let mut messages = context.into_messages();

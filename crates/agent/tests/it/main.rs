@@ -2,6 +2,7 @@
 
 mod answering;
 mod chaos;
+mod compacting;
 mod context;
 mod delegating;
 mod denying;
@@ -18,5 +19,6 @@ mod outside;
 mod reporting;
 mod resuming;
 mod spans;
+mod teams;
 mod telling;
 mod tools;
