@@ -50,7 +50,10 @@
 //! - A [`Tool`] is an async function, by [`#[tool]`](macro@tool) or by hand; [`run_calls`] runs the calls of a
 //!   step. [`StopWhen`] says when the model is asked no more. A [`ToolSource`] lists tools at run time, an
 //!   [`AgentTool`] is another agent, [`record_edit`] and [`recall_edits`] are ready.
-//! - [`context`] builds what the model is told, in pieces that say where they come from.
+//! - [`Routes`] say who answers: chosen by a model, by likeness or by name, or [handed](hand_off) a thread by another
+//!   agent; [`ask_all`] asks several.
+//! - [`context`] builds what the model is told, in pieces that say where they come from. A [`Compaction`] puts the oldest
+//!   turns of long threads into summaries.
 //! - [`OnUsage`] and [`OnExchange`] hear what models used and said, from the commit of the step or the [`outbox`].
 //!   An [`Admission`] lets runs and calls begin. [`PrepareStep`] changes steps; an [`InputGuard`] stands before the
 //!   model, an [`OutputGuard`] before the user.
@@ -128,7 +131,7 @@ pub use routes::{Chosen, Corpus, Routes};
 pub use runtime::{Runtime, tables};
 pub use stop::{StopWhen, has_successful_tool_call, step_count};
 pub use stream::{TextStream, UNREAD_CHUNKS};
-pub use tables::{CallRow, StepEnd, StepId, StepRow};
+pub use tables::{CallRow, Embedded, StepEnd, StepId, StepRow};
 pub use thread::{AgentHandle, AgentOutside, AgentThread, Outside};
 pub use tool::{
     Approval, BoxError, CANCEL_GRACE, CallEnd, Calls, DEFAULT_TIMEOUT, IntoTool, IntoToolOutput, Json,

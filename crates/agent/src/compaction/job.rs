@@ -31,7 +31,13 @@ pub(super) async fn run(
 ) -> Result<()> {
     for number in 0..MAX_CALLS {
         let call = Call { compaction: compaction.clone(), runtime: runtime.clone(), thread, number };
-        if !in_task(&runtime.tasks, |cancel| call.make(job.clone(), cancel)).await? {
+        let made = tokio::select! {
+            made = in_task(&runtime.tasks, |cancel| call.make(job.clone(), cancel)) => made?,
+            () = job.cancelled() => {
+                return Err(Error::message(Kind::Cancelled, format!("{} was told to stop", job.id())));
+            }
+        };
+        if !made {
             break;
         }
     }
