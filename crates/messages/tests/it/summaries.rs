@@ -1,6 +1,6 @@
 use loomwork_messages::summaries::{self, Error, KEPT, MAX_SUMMARY_TEXT_BYTES, NewSummary};
 use loomwork_messages::{
-    MessagePatch, MessageStatus, NewMessage, Place, Position, Save, SummaryId, ThreadId, delete, delete_range,
+    MessageId, MessagePatch, MessageStatus, NewMessage, Place, Position, Save, SummaryId, ThreadId, delete, delete_range,
     deletion, settle, threads, update,
 };
 use loomwork_models::Message;
@@ -8,8 +8,11 @@ use loomwork_store::{Result, Tx};
 
 use super::house::{House, assistant, user};
 
+/// Something that is done to a thread and its messages.
+type Change = fn(&mut Tx, ThreadId, &[MessageId]) -> Result<()>;
+
 /// Saves turns of a question and an answer each.
-async fn talk(house: &House, turns: usize) -> Vec<loomwork_messages::MessageId> {
+async fn talk(house: &House, turns: usize) -> Vec<MessageId> {
     let said = (0..turns).flat_map(|turn| [user(&format!("q{turn}")), assistant(&format!("a{turn}"))]);
     house.save(Save::all(said)).await.into_iter().map(|row| row.id).collect()
 }
@@ -66,7 +69,7 @@ async fn of_two_who_write_over_the_same_base_one_does() {
 
 #[tokio::test]
 async fn what_changes_a_covered_turn_drops_the_summaries_of_it() {
-    let changes: [fn(&mut Tx, ThreadId, &[loomwork_messages::MessageId]) -> Result<()>; 6] = [
+    let changes: [Change; 6] = [
         |tx, _, said| delete(tx, &said[4..5]).map(drop),
         |tx, thread, _| delete_range(tx, thread, Position::new(2, 1), Position::new(3, 0)).map(drop),
         |tx, _, said| {
