@@ -17,6 +17,7 @@ use crate::generate::{Attempt, Ending, Reporter, step_row};
 use crate::handled::forgive;
 use crate::runtime::Runtime;
 use crate::tables::{StepEnd, StepId};
+use crate::values::Values;
 
 /// How many calls one attempt of the job makes at most; a thread that needs more is gone on with by the next job.
 const MAX_CALLS: u32 = 64;
@@ -154,6 +155,7 @@ impl Call {
             thread: Some(self.thread),
             user: work.user.clone(),
             agent: self.compaction.name.into(),
+            values: Values::default(),
             on_usage: self.compaction.on_usage.clone(),
             on_exchange: None,
             delegated: Delegated::default(),

@@ -8,7 +8,8 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use loomwork_core::Clock;
 use loomwork_messages::ThreadId;
 use loomwork_models::{
-    Finish, LanguageModel, Message, ModelName, Part, Reply, ReplyInfo, Request, Settings, Usage,
+    Estimator, Finish, LanguageModel, Message, ModelName, Part, Reply, ReplyInfo, Request, Settings,
+    TokenCounter, Usage,
 };
 use loomwork_store::Error;
 use tokio_util::sync::CancellationToken;
@@ -102,13 +103,17 @@ impl Compaction {
 
     /// Returns what would be asked.
     pub(super) fn plan(&self, what: &ToSummarise) -> Plan {
+        let counter: Arc<dyn TokenCounter> = Arc::new(Estimator);
         let plan = match &self.summariser {
-            Summariser::Model { model, instructions } => Plan::of(model.name(), &request(what, instructions)),
+            Summariser::Model { model, instructions } => {
+                Plan::of(counter, model.name(), &request(what, instructions))
+            }
             Summariser::Function(_) => Plan {
                 kind: UsageKind::Summary,
                 model: ModelName::new(FUNCTION, self.name),
                 sent: 0,
                 max_output: None,
+                counter,
             },
         };
         Plan { kind: UsageKind::Summary, ..plan }
@@ -130,7 +135,9 @@ impl Compaction {
                 let request = Request { cancel, ..request(&what, instructions) };
                 let mut chunks = model.stream(request).await.map_err(failed)?;
                 while let Some(chunk) = chunks.next().await {
-                    attempt.came(chunk.map_err(failed)?, clock.now()).map_err(failed)?;
+                    let chunk = chunk.map_err(failed)?;
+                    attempt.said(&chunk);
+                    attempt.came(chunk, clock.now()).map_err(failed)?;
                 }
                 attempt.whole(clock.now()).map_err(failed)?.text()
             }

@@ -1,6 +1,7 @@
 //! What loomwork-agent promises, through its public API: one module per concept.
 
 mod answering;
+mod attaching;
 mod chaos;
 mod compacting;
 mod context;
@@ -20,7 +21,10 @@ mod objects;
 mod outside;
 mod reporting;
 mod resuming;
+mod sizes;
 mod spans;
+mod stopping;
+mod streams;
 mod teams;
 mod telling;
 mod tools;
