@@ -1,13 +1,14 @@
 //! Vectors of chunks: taken over where they are known, asked for where they are not.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use loomwork_models::{EmbedRequest, EmbeddingModel, ModelName, Usage};
+use loomwork_models::{EmbedRequest, EmbeddingModel, Embeddings, ModelName, Usage};
 use loomwork_search::{Space, vectors};
 use loomwork_store::{Result as StoreResult, Tx};
 
 use crate::content::{NewChunk, chunk_hash, embedded_text};
+use crate::rag::Rag;
 use crate::tables::{ChunkRow, NamespaceId};
 use crate::{Error, Result};
 
@@ -64,47 +65,80 @@ pub(crate) struct Prepared {
     pub(crate) vectors: Vec<(Space, Vec<f32>)>,
 }
 
+/// For whom a model is asked, and what that has used so far.
+#[derive(Debug)]
+pub(crate) struct Bill {
+    task: Task,
+    namespace: Option<String>,
+    user: Option<String>,
+    spent: Mutex<Usage>,
+}
+
+impl Bill {
+    pub(crate) fn new(task: Task, namespace: Option<&str>, user: Option<&str>) -> Self {
+        let (namespace, user) = (namespace.map(str::to_owned), user.map(str::to_owned));
+        Self { task, namespace, user, spent: Mutex::default() }
+    }
+
+    /// Returns what was used, whether or not anything came of it.
+    pub(crate) fn spent(&self) -> Usage {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 impl Embedder {
-    /// Asks the model for vectors, in calls of at most [`EMBED_TEXTS`].
-    pub(crate) async fn embed(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Usage)> {
-        let mut all = Vec::with_capacity(texts.len());
-        let mut usage = Usage::default();
-        for texts in texts.chunks(EMBED_TEXTS) {
-            let mut request = EmbedRequest::new(texts.iter().cloned());
-            if self.model.dimensions() != Some(self.space.dimension()) {
-                request.dimensions = Some(self.space.dimension());
-            }
-            let embedded = self.model.embed(request).await?;
-            if embedded.vectors.len() != texts.len() {
-                return Err(Error::WrongEmbeddings {
-                    model: self.space.model().to_owned(),
-                    found: embedded.vectors.len(),
-                    expected: texts.len(),
-                });
-            }
-            for vector in &embedded.vectors {
-                self.space.check(vector)?;
-            }
-            all.extend(embedded.vectors);
-            usage += &embedded.usage;
+    async fn ask(&self, texts: &[String]) -> Result<Embeddings> {
+        let mut request = EmbedRequest::new(texts.iter().cloned());
+        if self.model.dimensions() != Some(self.space.dimension()) {
+            request.dimensions = Some(self.space.dimension());
         }
-        Ok((all, usage))
+        Ok(self.model.embed(request).await?)
+    }
+
+    /// Checks that a model gave what it was asked for.
+    fn check(&self, vectors: &[Vec<f32>], expected: usize) -> Result<()> {
+        if vectors.len() != expected {
+            let model = self.space.model().to_owned();
+            return Err(Error::WrongEmbeddings { model, found: vectors.len(), expected });
+        }
+        Ok(vectors.iter().try_for_each(|vector| self.space.check(vector))?)
+    }
+}
+
+impl Rag {
+    /// Puts what a model used on a bill, and tells of it at once: it has to be paid, whatever comes of it.
+    pub(crate) async fn charge(&self, bill: &Bill, model: &ModelName, usage: &Usage) -> Result<()> {
+        *bill.spent.lock().unwrap_or_else(PoisonError::into_inner) += usage;
+        let Bill { task, namespace, user, .. } = bill;
+        let (namespace, user) = (namespace.clone(), user.clone());
+        self.tell(Used { task: *task, model: model.clone(), usage: usage.clone(), namespace, user }).await
+    }
+
+    /// Asks a model for vectors, in calls of at most [`EMBED_TEXTS`].
+    pub(crate) async fn embed(&self, by: &Embedder, texts: &[String], bill: &Bill) -> Result<Vec<Vec<f32>>> {
+        let mut all = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(EMBED_TEXTS) {
+            let embedded = by.ask(texts).await?;
+            self.charge(bill, by.model.name(), &embedded.usage).await?;
+            by.check(&embedded.vectors, texts.len())?;
+            all.extend(embedded.vectors);
+        }
+        Ok(all)
     }
 
     /// Returns the vectors of texts by their hashes, asking for those that are not known, each once.
     pub(crate) async fn complete(
         &self,
+        by: &Embedder,
         texts: &BTreeMap<String, String>,
         mut known: HashMap<String, Vec<f32>>,
-    ) -> Result<(HashMap<String, Vec<f32>>, Usage)> {
+        bill: &Bill,
+    ) -> Result<HashMap<String, Vec<f32>>> {
         let lacking: Vec<_> = texts.iter().filter(|(hash, _)| !known.contains_key(*hash)).collect();
-        if lacking.is_empty() {
-            return Ok((known, Usage::default()));
-        }
         let wanted: Vec<String> = lacking.iter().map(|(_, text)| (*text).clone()).collect();
-        let (vectors, usage) = self.embed(&wanted).await?;
+        let vectors = self.embed(by, &wanted, bill).await?;
         known.extend(lacking.into_iter().map(|(hash, _)| hash.clone()).zip(vectors));
-        Ok((known, usage))
+        Ok(known)
     }
 }
 

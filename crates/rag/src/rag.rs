@@ -162,8 +162,8 @@ impl Builder {
         self
     }
 
-    /// Calls this for each call of a model that used something: in the transaction that stores what came of
-    /// it, or in one of its own.
+    /// Calls this for each call of a model that used something, as soon as it has answered, in a transaction of
+    /// its own: it is to be paid, whatever comes of it. If it fails, so does what the model was asked for.
     pub fn on_used(
         mut self,
         hook: impl Fn(&mut Tx, &Used) -> StoreResult<()> + Send + Sync + 'static,
@@ -222,7 +222,8 @@ impl Builder {
             filter_names: self.filter_names,
         };
         let tasks = Tasks::new();
-        self.store.start_upkeep(&tasks, sweep::upkeep(self.settling.clone()));
+        self.store.start_upkeep(&tasks, sweep::upkeep());
+        self.store.start_upkeep(&tasks, sweep::leases(self.settling.clone(), wanted.clone()));
         let inner = Inner {
             store: self.store,
             search,
@@ -327,7 +328,7 @@ impl Rag {
         Ok(self.inner.search.shutdown(deadline).await?)
     }
 
-    /// Tells what a model used that wrote nothing itself.
+    /// Tells what a model used.
     pub(crate) async fn tell(&self, used: Used) -> Result<()> {
         let Some(hook) = self.inner.on_used.clone() else { return Ok(()) };
         if used.usage.is_empty() {
