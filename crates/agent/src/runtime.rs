@@ -11,7 +11,7 @@ use loomwork_search::Search;
 use loomwork_store::engine::Engine;
 use loomwork_store::{Builder, Error, Result, Store, TableDef};
 
-use crate::generate::settle_cut;
+use crate::generate::cut_upkeep;
 use crate::journal;
 use crate::outbox::{Handler, Outbox};
 use crate::tables::own;
@@ -65,12 +65,11 @@ impl Runtime {
         let tasks = Tasks::new();
         let host = Host::start(store, &tasks).await?;
         let live = Live::start(store, &tasks);
-        for upkeep in [streams::upkeep(), deletion::upkeep(), fork::upkeep(), journal::upkeep()] {
+        let upkeeps = [streams::upkeep(), deletion::upkeep(), fork::upkeep()];
+        for upkeep in upkeeps.into_iter().chain([journal::upkeep(), cut_upkeep()]) {
             store.start_upkeep(&tasks, upkeep);
         }
         let outbox = Outbox::start(store, &tasks);
-        let of_cut = store.clone();
-        tasks.spawn("steps of dead processes", |shutdown| settle_cut(of_cut, shutdown));
         Ok(Self { store: store.clone(), host, live, search: None, files: None, outbox, tasks })
     }
 
