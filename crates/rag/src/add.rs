@@ -9,8 +9,9 @@ use loomwork_models::Usage;
 use loomwork_search::Space;
 use loomwork_store::{Result as StoreResult, Row, Tx};
 
+use crate::asked::Taken;
 use crate::content::{Chunked, ChunksHash, Content, NewChunk, NewEntry, chunk_hash};
-use crate::embed::{Bill, Embedder, Prepared, Task, known, texts_of};
+use crate::embed::{Bill, Embedder, Prepared, Task, texts_of};
 use crate::error::unwrapped;
 use crate::namespaces::{self, get_or_create};
 use crate::rag::Rag;
@@ -158,7 +159,7 @@ impl Rag {
     }
 
     async fn add_at_once(&self, adding: Arc<Adding>, chunks: Vec<NewChunk>, bill: &Bill) -> Result<Added> {
-        let prepared = self.prepare(&adding.namespace, chunks, bill).await?;
+        let (prepared, taken) = self.prepare(&adding.namespace, chunks, bill).await?;
         let (rag, spaces, usage) = (self.clone(), self.spaces(&adding.namespace), bill.spent());
         let added = self.inner.store.mutate(move |tx| {
             let entry = match adding.begin(tx)? {
@@ -172,7 +173,9 @@ impl Rag {
             let published = rag.inner.settling.publish(tx, entry.id)?;
             Ok(Added::of(published, usage))
         });
-        added.await.map_err(unwrapped)
+        let added = added.await.map_err(unwrapped);
+        drop(taken);
+        added
     }
 
     async fn add_in_batches(
@@ -243,13 +246,14 @@ impl Rag {
         let prepared = batches.map(|chunks| async move { self.prepare(namespace, chunks?, bill).await });
         let mut prepared = std::pin::pin!(prepared.buffered(BATCHES_AT_ONCE));
         while let Some(batch) = prepared.next().await {
-            let (first, batch) = (filled, batch?);
+            let (first, (batch, taken)) = (filled, batch?);
             let count = batch.len();
             check_count(first as usize + count)?;
             batch.iter().for_each(|prepared| hash.add(&prepared.chunk));
             let tokens = bill.spent().total() - noted;
             let written = self.inner.store.mutate(move |tx| write(tx, id, maker, first, &batch, tokens));
             written.await.map_err(unwrapped)?;
+            drop(taken);
             crash_point("rag.written");
             noted += tokens;
             filled += count as u32;
@@ -377,24 +381,24 @@ impl Rag {
         self.embedders(namespace).map(|embedder| embedder.space.clone()).collect()
     }
 
-    /// Gives chunks their vectors: given, known in the namespace, or by a model.
+    /// Gives chunks their vectors: given, known in the namespace, or by a model. The texts that it asked for are
+    /// its own until they are written.
     async fn prepare(
         &self,
         namespace: &Row<NamespaceRow>,
         chunks: Vec<NewChunk>,
         bill: &Bill,
-    ) -> Result<Arc<Vec<Prepared>>> {
+    ) -> Result<(Arc<Vec<Prepared>>, Vec<Taken>)> {
         let own = &self.inner.own.space;
         chunks.iter().try_for_each(|chunk| chunk.check(own))?;
         let mut prepared: Vec<Prepared> = chunks.into_iter().map(Prepared::of).collect();
+        let mut taken = Vec::new();
         for embedder in self.embedders(namespace) {
             let is_own = embedder.space == *own;
             let lacks = |prepared: &&Prepared| !(is_own && prepared.chunk.embedding.is_some());
             let texts = texts_of(prepared.iter().filter(lacks).map(|prepared| prepared.chunk.text.as_str()));
-            let (id, space) = (namespace.id, embedder.space.clone());
-            let hashes: Vec<String> = texts.keys().cloned().collect();
-            let vectors = self.inner.store.query(move |tx| known(tx, id, &space, &hashes)).await?;
-            let vectors = self.complete(embedder, &texts, vectors, bill).await?;
+            let (vectors, of_model) = self.complete(embedder, namespace.id, &texts, bill).await?;
+            taken.push(of_model);
             for prepared in &mut prepared {
                 let given = prepared.chunk.embedding.as_ref().filter(|_| is_own);
                 let vector = given.or_else(|| vectors.get(&chunk_hash(&prepared.chunk.text)));
@@ -403,7 +407,7 @@ impl Rag {
                 }
             }
         }
-        Ok(Arc::new(prepared))
+        Ok((Arc::new(prepared), taken))
     }
 }
 

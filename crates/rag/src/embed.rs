@@ -2,18 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use loomwork_models::{EmbedRequest, EmbeddingModel, Embeddings, ModelName, Usage};
 use loomwork_search::{Space, vectors};
 use loomwork_store::{Result as StoreResult, Tx};
 
+use crate::asked::Taken;
 use crate::content::{NewChunk, chunk_hash, embedded_text};
 use crate::rag::Rag;
 use crate::tables::{ChunkRow, NamespaceId};
-use crate::{Error, Result};
+use crate::{Error, Result, index};
 
 /// How many texts a model is asked for at once.
 pub const EMBED_TEXTS: usize = 100;
+
+/// How long somebody waits for a vector that another one has asked for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Among how many chunks of the same text a known vector is looked for.
 const KNOWN_AMONG: usize = 4;
@@ -126,24 +131,56 @@ impl Rag {
         Ok(all)
     }
 
-    /// Returns the vectors of texts by their hashes, asking for those that are not known, each once.
+    /// Returns the vectors of texts of a namespace by their hashes, asking for those that are not known, each
+    /// once. What is returned with them is to be kept until they are stored.
     pub(crate) async fn complete(
         &self,
         by: &Embedder,
+        namespace: NamespaceId,
         texts: &BTreeMap<String, String>,
-        mut known: HashMap<String, Vec<f32>>,
         bill: &Bill,
-    ) -> Result<HashMap<String, Vec<f32>>> {
-        let lacking: Vec<_> = texts.iter().filter(|(hash, _)| !known.contains_key(*hash)).collect();
-        let wanted: Vec<String> = lacking.iter().map(|(_, text)| (*text).clone()).collect();
-        let vectors = self.embed(by, &wanted, bill).await?;
-        known.extend(lacking.into_iter().map(|(hash, _)| hash.clone()).zip(vectors));
-        Ok(known)
+    ) -> Result<(HashMap<String, Vec<f32>>, Taken)> {
+        let (taken, others) =
+            self.inner.asked.take(&format!("{} {namespace}", index::name(&by.space)), texts.keys());
+        // Whoever had one of them before has stored it by now.
+        let (space, mine) = (by.space.clone(), texts.keys().filter(|hash| taken.has(hash)).cloned());
+        let hashes: Vec<String> = mine.collect();
+        let mut vectors = self.inner.store.query(move |tx| known(tx, namespace, &space, &hashes)).await?;
+        let lacks = |hash: &str| taken.has(hash) && !vectors.contains_key(hash);
+        let lacking: BTreeMap<_, _> = texts.iter().filter(|(hash, _)| lacks(hash)).collect();
+        self.ask_for(by, lacking, &mut vectors, bill).await?;
+        taken.give(&vectors);
+        let mut left = BTreeMap::new();
+        for (hash, mut awaited) in others {
+            let vector = tokio::select! {
+                vector = awaited.wait_for(Option::is_some) => vector.ok().and_then(|vector| vector.clone()),
+                () = self.inner.store.clock().sleep(PATIENCE) => None,
+            };
+            match vector {
+                Some(vector) => drop(vectors.insert(hash, vector)),
+                None => drop(texts.get_key_value(&hash).map(|(hash, text)| left.insert(hash, text))),
+            }
+        }
+        self.ask_for(by, left, &mut vectors, bill).await?;
+        Ok((vectors, taken))
+    }
+
+    async fn ask_for(
+        &self,
+        by: &Embedder,
+        texts: BTreeMap<&String, &String>,
+        vectors: &mut HashMap<String, Vec<f32>>,
+        bill: &Bill,
+    ) -> Result<()> {
+        let wanted: Vec<String> = texts.values().map(|text| (*text).clone()).collect();
+        let given = self.embed(by, &wanted, bill).await?;
+        vectors.extend(texts.into_keys().cloned().zip(given));
+        Ok(())
     }
 }
 
 /// Returns the vectors that texts have already somewhere in a namespace, by their hashes.
-pub(crate) fn known(
+fn known(
     tx: &Tx,
     namespace: NamespaceId,
     space: &Space,

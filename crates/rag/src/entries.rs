@@ -1,5 +1,6 @@
 //! Looking at entries, and changing and deleting those that are there.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use loomwork_store::{Page, Paged, Result as StoreResult, Row, Tx};
@@ -103,6 +104,48 @@ pub fn range(tx: &Tx, entry: EntryId, start: u32, end: u32) -> StoreResult<Vec<R
         return Ok(Vec::new());
     }
     tx.scan(ChunkRow::by_entry.eq(entry).ge(start).lt(end))
+}
+
+/// What differs between two entries, such as two versions of a key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Difference {
+    /// How many chunks have the same text in both, wherever they stand.
+    pub kept: usize,
+    /// The chunks that the later one has no more, in their order.
+    pub removed: Vec<Row<ChunkRow>>,
+    /// The chunks that it has instead, in their order.
+    pub added: Vec<Row<ChunkRow>>,
+}
+
+/// Returns what differs between two entries.
+///
+/// # Errors
+/// When there is no such entry, or the chunks of one were never kept; when the store cannot be read.
+pub fn difference(tx: &Tx, before: EntryId, after: EntryId) -> StoreResult<Difference> {
+    let chunks = |id| {
+        let entry = require(tx, id)?;
+        match entry.published {
+            Some(_) if entry.status != EntryStatus::Deleting => range(tx, id, 0, u32::MAX),
+            _ => Err(wrong_status(&entry, "compared").into()),
+        }
+    };
+    let (before, after) = (chunks(before)?, chunks(after)?);
+    let mut left: HashMap<String, usize> = HashMap::new();
+    for chunk in &before {
+        *left.entry(chunk.text.clone()).or_default() += 1;
+    }
+    let mut take = |chunk: &Row<ChunkRow>| match left.get_mut(&chunk.text) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        _ => false,
+    };
+    let added: Vec<_> = after.iter().filter(|chunk| !take(chunk)).cloned().collect();
+    // What nobody took is what is no longer there; of equal ones, those behind.
+    let mut removed: Vec<_> = before.iter().rev().filter(|chunk| take(chunk)).cloned().collect();
+    removed.reverse();
+    Ok(Difference { kept: before.len() - removed.len(), removed, added })
 }
 
 /// Where the making of an entry stands.

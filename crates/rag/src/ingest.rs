@@ -325,7 +325,7 @@ impl Rag {
                 }
                 let mut entry = pending(tx, id, maker)?;
                 let mut namespace = namespaces::require(tx, entry.namespace)?;
-                if entry.by_name && namespace.status != NamespaceStatus::Ready {
+                if entry.by_name && namespace.status == NamespaceStatus::Replaced {
                     let Some(now) = wanted.answering(tx, &namespace.name)? else {
                         return Err(namespaces::no_longer_answers(tx, &namespace, id)?.into());
                     };
@@ -428,7 +428,7 @@ async fn serving<'a>(rags: &'a [Rag], job: &JobContext, id: EntryId) -> StoreRes
     let read = job.store().query(move |tx| {
         let Some(entry) = tx.get(id)? else { return Ok(Ok(0)) };
         let namespace = namespaces::require(tx, entry.namespace)?;
-        if entry.by_name && namespace.status != NamespaceStatus::Ready {
+        if entry.by_name && namespace.status == NamespaceStatus::Replaced {
             for (at, wanted) in wanted.iter().enumerate() {
                 if wanted.answering(tx, &namespace.name)?.is_some() {
                     return Ok(Ok(at));

@@ -13,7 +13,7 @@ use loomwork_store::{Error as StoreError, Result as StoreResult, Row, Tx};
 use loomwork_workpool::{self as workpool, Completion, Done, Job, JobContext, Options, Outcome, Repeat};
 
 use crate::content::chunk_hash;
-use crate::embed::{Bill, EMBED_TEXTS, Embedder, Task, known, texts_of};
+use crate::embed::{Bill, EMBED_TEXTS, Embedder, Task, texts_of};
 use crate::error::unwrapped;
 use crate::ingest::{RAG_POOL, first};
 use crate::namespaces::require;
@@ -354,10 +354,7 @@ impl Rag {
         let texts = texts_of(chunks.map(|(_, text)| text.as_str()));
         let bill = Bill::new(Task::EmbedChunks, Some(&namespace.name), None);
         let (id, space) = (namespace.id, by.space.clone());
-        let hashes: Vec<String> = texts.keys().cloned().collect();
-        let (of, asked) = (space.clone(), hashes);
-        let there = self.inner.store.query(move |tx| known(tx, id, &of, &asked)).await?;
-        let vectors = self.complete(by, &texts, there, &bill).await?;
+        let (vectors, taken) = self.complete(by, id, &texts, &bill).await?;
         let tokens = bill.spent().total();
         let given = Arc::new((parts, vectors));
         let stored = self.inner.store.mutate(move |tx| {
@@ -380,7 +377,9 @@ impl Rag {
                 None => Ok(()),
             }
         });
-        stored.await.map_err(unwrapped)
+        let stored = stored.await.map_err(unwrapped);
+        drop(taken);
+        stored
     }
 }
 

@@ -11,6 +11,7 @@ use loomwork_models::EmbeddingModel;
 use loomwork_search::{Search, Space};
 use loomwork_store::{Result as StoreResult, Row, Store, Tx};
 
+use crate::asked::Asked;
 use crate::content::{Content, check_declared};
 use crate::cut::{Chunker, Paragraphs};
 use crate::embed::{Embedder, Used};
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) on_used: Option<OnUsed>,
     pub(crate) access: Option<Access>,
     pub(crate) sources: Sources,
+    pub(crate) asked: Asked,
     tasks: Tasks,
 }
 
@@ -238,6 +240,7 @@ impl Builder {
             on_used: self.on_used,
             access: self.access,
             sources: self.sources,
+            asked: Asked::default(),
             tasks,
         };
         Ok(Rag { inner: Arc::new(inner) })

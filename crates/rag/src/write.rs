@@ -159,7 +159,7 @@ pub(crate) fn begin(
         over: None,
         expires: None,
         weighing: None,
-        hidden: true,
+        hidden: false,
         swept: 0,
         due: Some(now + LEASE),
     })?;
@@ -231,6 +231,8 @@ pub(crate) fn write(
         row.chunks = row.chunks.max(end);
         row.tokens += tokens;
         row.due = due;
+        // What is waiting is known to no index, and is in no search's way.
+        row.hidden = true;
     })
     .map(drop)
 }

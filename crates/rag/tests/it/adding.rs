@@ -373,3 +373,38 @@ async fn knowledge_bases_in_one_store_keep_their_own_settings() {
     let told = told.lock().unwrap().clone();
     assert_eq!(told, ["theirs Ready over 0", "a ready", "a ready over another"]);
 }
+
+#[tokio::test]
+async fn a_text_that_several_need_at_once_is_asked_for_once() {
+    let gate = loomwork_models::Gate::new();
+    let yard = Yard::open_with(model().with_gate(&gate), |builder| builder).await;
+    // The same texts in all batches of one entry, and in another one.
+    let repeated: Vec<NewChunk> = (0..300).map(|at| NewChunk::from(format!("line {}", at % 70))).collect();
+    let adding = futures_util::future::join3(
+        yard.key("a", repeated.clone()),
+        yard.key("b", repeated.clone()),
+        yard.key("c", repeated[..70].to_vec()),
+    );
+    let opening = async {
+        gate.reached().await;
+        gate.open();
+    };
+    let ((one, two, three), ()) = loomwork_testkit::soon(futures_util::future::join(adding, opening)).await;
+    assert_eq!(yard.asked(), 70);
+    let tokens = one.usage.total() + two.usage.total() + three.usage.total();
+    assert_eq!((tokens, yard.counts().await.2), (140, 670));
+}
+
+#[tokio::test]
+async fn it_can_be_seen_what_differs_between_two_versions() {
+    let yard = Yard::open().await;
+    let first = yard.key("a", chunks(["one", "same", "two", "same"])).await.entry.id;
+    let second = yard.key("a", chunks(["same", "new", "one", "newer"])).await.entry.id;
+    let between = yard.store.query(move |tx| entries::difference(tx, first, second)).await.unwrap();
+    let texts = |rows: &[loomwork_store::Row<loomwork_rag::ChunkRow>]| {
+        rows.iter().map(|row| row.text.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((between.kept, texts(&between.removed), texts(&between.added)), (2, vec!["two".into(), "same".into()], vec!["new".into(), "newer".into()]));
+    let itself = yard.store.query(move |tx| entries::difference(tx, second, second)).await.unwrap();
+    assert_eq!((itself.kept, itself.removed.len(), itself.added.len()), (4, 0, 0));
+}

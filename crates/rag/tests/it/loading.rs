@@ -118,7 +118,9 @@ async fn a_page_that_is_nested_too_deep_gives_its_bare_text() {
 #[cfg(feature = "html")]
 async fn harmful(html: String) -> Document {
     let page = format!("<!doctype html><html><body>{html}<p>deep &amp; down</html>");
-    loomwork_testkit::soon(Reader::default().read("harm.html", Some("text/html"), page.into())).await.unwrap()
+    loomwork_testkit::soon(Reader::default().read("harm.html", Some("text/html"), page.into()))
+        .await
+        .expect("it is read")
 }
 
 #[cfg(feature = "html")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use loomwork_models::Gate;
@@ -190,8 +191,8 @@ fn is_in_index(row: &loomwork_rag::EntryRow) -> bool {
 /// When an entry counts as dead.
 async fn due(yard: &Yard, key: &str) -> Option<i64> {
     let (hall, key) = (yard.hall().await.id, key.to_owned());
-    let all = yard.store.query(move |tx| entries::versions(tx, hall, &key)).await.unwrap();
-    serde_json::to_value(&all.first()?.record).unwrap().get("due")?.as_i64()
+    let all = yard.store.query(move |tx| entries::versions(tx, hall, &key)).await.expect("they are read");
+    serde_json::to_value(&all.first()?.record).expect("it is JSON").get("due")?.as_i64()
 }
 
 #[tokio::test]
@@ -201,10 +202,13 @@ async fn a_slow_add_is_alive_as_long_as_it_is_waited_for() {
     let making = yard.rag.add(HALL, NewEntry::key("a"), door.stream(1_000, "slow", 450));
     let waiting = async {
         door.reached().await;
-        for _ in 0..12 {
-            yard.clock.advance(LEASE / 4);
-            let now = yard.clock.clock().now().millis();
-            while due(&yard, "a").await.unwrap() < now + LEASE.as_millis() as i64 {
+        for _ in 0..24 {
+            yard.clock.advance(LEASE / 8);
+            let mut looks = 0;
+            while due(&yard, "a").await.unwrap() < (yard.clock.clock().now() + LEASE / 2).millis() {
+                // Whoever renews it may have begun to wait only now, so time goes on, and slowly.
+                looks += 1;
+                yard.clock.advance(Duration::from_secs(u64::from(looks % 50 == 0)));
                 tokio::task::yield_now().await;
             }
         }
