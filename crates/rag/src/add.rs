@@ -32,6 +32,9 @@ pub const BATCHES_AT_ONCE: usize = 4;
 /// How often a lease is renewed while it lasts.
 const RENEWALS: u32 = 4;
 
+/// How an entry stands whose maker has come to its end, or is about to hear of it.
+const IS_SETTLED: [&str; 2] = [EntryStatus::Ready.as_str(), EntryStatus::Replaced.as_str()];
+
 /// Where something is added: a namespace by its name, which is made where there is none, or one of its
 /// versions by its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,11 +224,14 @@ impl Rag {
         loop {
             self.inner.store.clock().sleep(LEASE / RENEWALS).await;
             let renewed = self.inner.store.mutate(move |tx| renew(tx, id, maker)).relaxed().await;
-            // A store that fails for a moment leaves time for the next one.
-            if let Err(error @ (Error::Overtaken { .. } | Error::UnknownEntry { .. })) =
-                renewed.map_err(unwrapped)
-            {
-                return error;
+            match renewed.map_err(unwrapped) {
+                // Whoever makes it has published it, or hears of it when it writes next.
+                Err(Error::Overtaken { status, .. }) if IS_SETTLED.contains(&status) => {
+                    return std::future::pending().await;
+                }
+                Err(error @ (Error::Overtaken { .. } | Error::UnknownEntry { .. })) => return error,
+                // A store that fails for a moment leaves time for the next one.
+                Err(_) | Ok(()) => {}
             }
         }
     }
