@@ -113,9 +113,9 @@ impl EntryStatus {
 #[index(by_hash(namespace, content_hash), when = EntryRow::is_live_of_hash)]
 #[index(publications(namespace, published), when = EntryRow::is_published)]
 #[index(of_origin(namespace, origin), when = EntryRow::is_live_of_origin)]
-#[index(embedded(namespace, spaces: String = EntryRow::spaces_key), when = EntryRow::is_embedded)]
+#[index(embedded(namespace, spaces: String = EntryRow::spaces_key), when = EntryRow::is_embedded, version = 2)]
 #[index(hidden(namespace), when = EntryRow::is_hidden)]
-#[index(sweeps(due), when = EntryRow::is_swept)]
+#[index(sweeps(due), when = EntryRow::is_swept, version = 2)]
 #[index(leases(due), when = EntryRow::is_leased)]
 #[non_exhaustive]
 pub struct EntryRow {
