@@ -88,14 +88,15 @@
 //!
 //! An input takes [`MAX_INPUT_BYTES`] as JSON, a result [`MAX_RESULT_BYTES`], an event [`MAX_EVENT_BYTES`]; a
 //! journal has [`MAX_STEPS`] steps and [`MAX_JOURNAL_BYTES`]; [`MAX_MAIL`] events wait for a run, and workflows are
-//! nested [`MAX_DEPTH`] deep.
+//! nested [`MAX_DEPTH`] deep. A journal that is full fails the step that has no room; [`SPARE_STEPS`] are left then
+//! to put things in order.
 //!
 //! # Where this differs from the first plan
 //!
 //! - A race needs no record of its own: the order of all outcomes is the record, so `tokio::join!` and biased
 //!   selects work too.
 //! - A step that the code drops is called off, as a dropped future is in Rust: the loser of a race, and what is left
-//!   of a join that failed.
+//!   of a join that failed. An event that it has got goes back to its place among those that nobody has taken.
 //! - What an action fails with is text and a kind when it comes back; an error with a type of its own is a value:
 //!   let the action return it inside `Ok`.
 //! - There are no versions that are pinned to a run: [`patched`](Flow::patched) is how code changes.
@@ -105,6 +106,7 @@ mod claim;
 mod clean;
 mod combine;
 mod completion;
+mod cutting;
 mod desk;
 mod difference;
 mod driver;
@@ -118,8 +120,10 @@ mod host;
 mod journal;
 mod limits;
 mod machine;
+mod mail;
 mod options;
 mod order;
+mod outbox;
 mod outcome;
 mod payload;
 mod restart;
@@ -136,10 +140,12 @@ mod timers;
 mod workflow;
 
 pub use cancel::cancel;
-pub use claim::{CLAIM_STEP, CLAIMED_STEPS};
+pub use claim::{CLAIM_STEP, CLAIMED_BYTES, CLAIMED_STEPS, MAX_STUMBLES};
 pub use clean::{CLEAN_UP_STEP, clean_up};
 pub use combine::First;
 pub use completion::{COMPLETION_ATTEMPTS, Untold, dead_completions, retry_completion};
+pub use cutting::CUT_OFF_STEP;
+pub use end::{BLOCKED_CEILING, BLOCKED_PAUSE};
 pub use engine::{BuildError, Builder, IDLE, RESIDENT, Workflows};
 pub use error::{Failure, StepError};
 pub use event::{SendError, send, send_failure};
@@ -148,11 +154,11 @@ pub use history::{History, history};
 pub use host::{HEARTBEAT, LEASE, RECOVERY_STEP};
 pub use limits::{
     KEEP, MAX_AHEAD, MAX_DEPTH, MAX_EVENT_BYTES, MAX_INPUT_BYTES, MAX_JOURNAL_BYTES, MAX_MAIL,
-    MAX_RESULT_BYTES, MAX_STEPS, MAX_TEXT_BYTES,
+    MAX_RESULT_BYTES, MAX_STEPS, MAX_TEXT_BYTES, SPARE_STEPS,
 };
 pub use options::{Callback, Options, Taken};
 pub use outcome::{Done, Outcome, OutcomeKind, outcome};
-pub use restart::{From, RestartError, restart};
+pub use restart::{RestartError, RestartFrom, restart};
 pub use saga::{Saga, SagaError};
 pub use serve::with_steps;
 pub use start::{StartError, start};

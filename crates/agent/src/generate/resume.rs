@@ -14,7 +14,7 @@ use super::opening::{admit, planned, step_row};
 use super::record::{Begins, Kept, Record, detached, own};
 use super::report::Reporter;
 use super::step::Prepared;
-use super::{Generation, Out, cut, deny};
+use super::{Generation, Out, cut, deny, unless_called_off};
 use crate::admission::{Admission, Holds, Refused};
 use crate::context::Denial;
 use crate::error::AgentError;
@@ -24,6 +24,7 @@ use crate::runtime::Runtime;
 use crate::spans;
 use crate::tables::{CallRow, StepId};
 use crate::tool::{CallEnd, Outcome, ParentRun};
+use crate::values::Values;
 
 /// What is known of a run before it goes on.
 #[derive(Debug, Default)]
@@ -85,14 +86,18 @@ impl<S: Send + Sync + 'static> Generation<S> {
         self.unstored = run;
         self.target.user.clone_from(&row.user);
         self.options.parent = self.options.parent.or_else(|| ParentRun::of(&row));
-        let span = spans::invoke_agent(&self);
+        self.options.values = std::mem::take(&mut self.options.values).merged(Values::of_run(&row));
+        let model = self.options.model.as_ref().map(|model| model.name());
+        let span = spans::invoke_agent(&self, model);
         let answered = self.go_on_with(&row, &out).instrument(span.clone()).await;
-        spans::agent_ended(&span, &answered);
+        spans::agent_ended(&span, answered.as_ref().map(|reply| &reply.usage));
         answered
     }
 
     async fn go_on_with(&mut self, run: &Row<Run>, out: &Out) -> std::result::Result<AgentReply, AgentError> {
-        let (record, known, messages, first) = match self.take_up(run).await {
+        let call_off = self.call_off.clone();
+        let taken = unless_called_off(&call_off, run.id, self.take_up(run)).await;
+        let (record, known, messages, first) = match taken {
             Ok(taken) => taken,
             Err(error) => {
                 self.not_taken_up(run, &error).await;

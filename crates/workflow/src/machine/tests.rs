@@ -9,8 +9,8 @@ use crate::difference::Trouble;
 use crate::flow::Flow;
 use crate::host::register;
 use crate::journal::{Arrived, null};
-use crate::limits::MAX_STEPS;
-use crate::order::Order;
+use crate::limits::{MAX_STEPS, SPARE_STEPS};
+use crate::order::{Note, Order, Work, refusal};
 use crate::start::start;
 use crate::steps::result;
 use crate::tables::{StepKind, StoredOutcome, tables};
@@ -39,7 +39,7 @@ where
         let code = code.clone();
         Box::pin(async move { result(&code(flow).await?) })
     });
-    Machine::new(&handler, &run, input.expect("the input is there"), journal)
+    Machine::new(&handler, &run, input, journal)
 }
 
 /// What a sleep comes to.
@@ -48,10 +48,9 @@ fn slept(order: &Order, position: u64) -> Arrived {
         position,
         number: order.number,
         kind: StepKind::Sleep,
-        name: order.label.name.clone(),
         at: Time::from_millis(2_000_000 + position as i64),
         outcome: StoredOutcome::Success(null()),
-        returned_from: None,
+        total: 0,
     }
 }
 
@@ -85,7 +84,7 @@ async fn outcomes_reach_the_code_in_the_order_of_their_positions_however_they_co
     assert!(matches!(machine.advance(), Advance::Ended(Ok(_))));
     assert_eq!(*seen.lock().expect("nobody panics"), [2, 0, 1, 3]);
     machine.arrive(slept(&orders[2], 0));
-    assert_eq!(machine.unseen(), 4, "what has come is not taken in again");
+    assert_eq!(machine.known().position, 4, "what has come is not taken in again");
 }
 
 #[tokio::test]
@@ -96,7 +95,7 @@ async fn a_journal_that_is_full_ends_the_run_and_names_the_limits() {
         }
     })
     .await;
-    for position in 0..MAX_STEPS as u64 {
+    for position in 0..(MAX_STEPS + SPARE_STEPS) as u64 {
         assert!(matches!(machine.advance(), Advance::Waiting));
         machine.arrive(slept(&machine.orders()[0], position));
     }
@@ -131,4 +130,37 @@ async fn ids_and_random_numbers_follow_from_the_run() {
     .await;
     assert!(matches!(machine.advance(), Advance::Ended(Ok(_))));
     assert_eq!(seen.lock().expect("nobody panics").len(), 1);
+}
+
+#[tokio::test]
+async fn a_saga_of_a_full_journal_is_undone() {
+    async fn goes_on(wf: Flow) -> Result<()> {
+        loop {
+            wf.event::<()>("go").await?;
+        }
+    }
+    let mut machine = machine(|wf: Flow| async move {
+        wf.saga(|wf, saga| async move {
+            saga.undo("it", |wf| async move { wf.event("undone").await });
+            goes_on(wf).await
+        })
+        .await
+    })
+    .await;
+    let came = |order: &Order, position| Arrived { kind: StepKind::Event, ..slept(order, position) };
+    for position in 0..MAX_STEPS as u64 {
+        assert!(matches!(machine.advance(), Advance::Waiting));
+        machine.arrive(came(&machine.orders()[0], position));
+    }
+    assert!(matches!(machine.advance(), Advance::Waiting));
+    let refused = machine.orders();
+    assert!(matches!(refused[0].work, Work::Note(Note::Refuse)));
+    let outcome = refusal(loomwork_core::Kind::Invalid, "MAX_STEPS");
+    machine.arrive(Arrived { outcome, ..came(&refused[0], MAX_STEPS as u64) });
+    assert!(matches!(machine.advance(), Advance::Waiting));
+    let undone = machine.orders();
+    assert_eq!(undone[0].label.name, "undone");
+    machine.arrive(came(&undone[0], MAX_STEPS as u64 + 1));
+    let Advance::Ended(Err(error)) = machine.advance() else { panic!("it fails") };
+    assert!(error.to_string().contains("MAX_STEPS"), "{error}");
 }
