@@ -3,6 +3,7 @@
 mod answering;
 mod attaching;
 mod chaos;
+mod compacting;
 mod context;
 mod delegating;
 mod denying;
@@ -24,5 +25,6 @@ mod sizes;
 mod spans;
 mod stopping;
 mod streams;
+mod teams;
 mod telling;
 mod tools;
