@@ -16,8 +16,11 @@ pub use access::{Need, Refused, allow};
 pub use caller::{Caller, Scope};
 #[cfg(feature = "http")]
 pub use codes::{CODE_TERM, PAGE_KEY_TERM};
+pub use gate::MIN_KEY_BYTES;
+#[cfg(feature = "http")]
+pub use gate::MIN_SHARED_BYTES;
 #[cfg(feature = "http")]
 pub(crate) use gate::identify;
 pub(crate) use gate::{Describe, Gate};
 #[cfg(feature = "http")]
-pub use jwt::{JwtKeys, JwtOptions, KEYS_AGAIN, KEYS_FRESH, MAX_KEY_SET_BYTES};
+pub use jwt::{JwtKeys, JwtOptions, KEYS_AGAIN, KEYS_FRESH, KEYS_KEPT, MAX_KEY_SET_BYTES};

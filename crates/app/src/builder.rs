@@ -102,6 +102,16 @@ pub enum BuildError {
         /// The name.
         name: String,
     },
+    /// A secret that could be guessed.
+    #[error("{what} has {bytes} bytes, and at least {min} are needed; draw it at random")]
+    Weak {
+        /// What it is.
+        what: &'static str,
+        /// How long it is.
+        bytes: usize,
+        /// How long it has to be.
+        min: usize,
+    },
     /// A database that this build cannot open.
     #[error(
         "{address:?} is opened by the engine for {engine}, which this build does not have; give the path of a file"
@@ -422,11 +432,13 @@ impl Builder {
             return Err(mistake.into());
         }
         let store = self.store.tables(tables()).open().await?;
+        let tasks = Tasks::new();
         let gate = Gate::new(
             self.gate,
             #[cfg(feature = "http")]
             &self.http,
             store.clock(),
+            &tasks,
             &self.random,
         )?;
         let at_start = Arc::new(self.at_start);
@@ -444,7 +456,6 @@ impl Builder {
             (None, Some(folder)) => Blobs::folder(folder)?,
             (None, None) => Blobs::memory(),
         };
-        let tasks = Tasks::new();
         let files = Files::new(&store, blobs, loomwork_files::Options::default());
         files.start_vacuum(&tasks);
 

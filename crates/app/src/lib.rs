@@ -57,8 +57,11 @@ mod metering;
 
 pub use app::App;
 #[cfg(feature = "http")]
-pub use auth::{CODE_TERM, JwtKeys, JwtOptions, KEYS_AGAIN, KEYS_FRESH, MAX_KEY_SET_BYTES, PAGE_KEY_TERM};
-pub use auth::{Caller, Need, Refused, Scope, allow, keys};
+pub use auth::{
+    CODE_TERM, JwtKeys, JwtOptions, KEYS_AGAIN, KEYS_FRESH, KEYS_KEPT, MAX_KEY_SET_BYTES, MIN_SHARED_BYTES,
+    PAGE_KEY_TERM,
+};
+pub use auth::{Caller, MIN_KEY_BYTES, Need, Refused, Scope, allow, keys};
 pub use builder::{BuildError, Builder};
 pub use error::{Error, ErrorBody, Result};
 #[cfg(feature = "http")]

@@ -59,7 +59,7 @@ pub(crate) fn require_present(tx: &Tx, caller: &Caller) -> Result<()> {
     if caller.ends().is_some_and(|end| end <= tx.now()) {
         return Err(Refused::Over.into());
     }
-    caller.key().map_or(Ok(()), |key| keys::require_open(tx, key))
+    caller.proof().map_or(Ok(()), |proof| keys::require_open(tx, proof))
 }
 
 /// Whether a caller has a scope, which takes no store.

@@ -1,14 +1,12 @@
 //! Callers and their scopes.
 
 use loomwork_core::Time;
-#[cfg(feature = "http")]
-use loomwork_store::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::keys::KeyId;
+use super::keys::Proof;
 #[cfg(feature = "http")]
-use super::keys::KeyRow;
+use super::keys::Proven;
 
 /// What a caller may do at all. Each scope includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -43,7 +41,7 @@ pub struct Caller {
     user: Option<String>,
     scope: Scope,
     /// The key that it came with: what it asks is refused once that has ended.
-    key: Option<KeyId>,
+    proof: Option<Proof>,
     /// When it is nobody any more.
     ends: Option<Time>,
 }
@@ -56,24 +54,24 @@ impl Caller {
 
     /// Returns a program of the operator's, by the name that its requests and idempotency keys go under.
     pub fn program(name: impl Into<String>, scope: Scope) -> Self {
-        Self { name: name.into(), user: None, scope, key: None, ends: None }
+        Self { name: name.into(), user: None, scope, proof: None, ends: None }
     }
 
     /// Returns a user, who may do so much.
     pub fn user(user: impl Into<String>, scope: Scope) -> Self {
         let user = user.into();
-        Self { name: format!("user {user}"), user: Some(user), scope, key: None, ends: None }
+        Self { name: format!("user {user}"), user: Some(user), scope, proof: None, ends: None }
     }
 
     /// Returns whoever holds an API key.
     #[cfg(feature = "http")]
-    pub(super) fn of_key(key: &Row<KeyRow>) -> Self {
+    pub(super) fn of_key(Proven { proof, key, ends }: &Proven) -> Self {
         Self {
             name: format!("{:?} ({})", key.name, key.id),
             user: key.user.clone(),
             scope: key.scope,
-            key: Some(key.id),
-            ends: key.expires,
+            proof: Some(*proof),
+            ends: *ends,
         }
     }
 
@@ -89,8 +87,8 @@ impl Caller {
         self.ends
     }
 
-    pub(super) fn key(&self) -> Option<KeyId> {
-        self.key
+    pub(super) fn proof(&self) -> Option<Proof> {
+        self.proof
     }
 
     /// Returns the name that tells it from all others: of a key, or a user.

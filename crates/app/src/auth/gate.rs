@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use futures_util::future::BoxFuture;
 #[cfg(feature = "http")]
 use loomwork_core::Kind;
-use loomwork_core::{Clock, Random, Secret};
+use loomwork_core::{Clock, Random, Secret, Tasks};
 #[cfg(feature = "http")]
 use loomwork_rate_limiter::Guard;
 use loomwork_store::Result;
@@ -23,18 +23,35 @@ use subtle::ConstantTimeEq;
 #[cfg(feature = "http")]
 use super::codes::Codes;
 #[cfg(feature = "http")]
-use super::jwt::{Jwt, JwtOptions};
+use super::jwt::{Jwt, JwtKeys, JwtOptions};
 use super::keys::Drawn;
 #[cfg(feature = "http")]
 use super::{Caller, keys};
 #[cfg(feature = "http")]
 use crate::app::App;
+use crate::builder::BuildError;
 #[cfg(feature = "http")]
 use crate::error::Error;
 
 /// An application's own way to say who a request is from.
 #[cfg(feature = "http")]
 type Own = dyn Fn(HeaderMap) -> BoxFuture<'static, crate::error::Result<Option<Caller>>> + Send + Sync;
+
+/// The fewest bytes of an operator's key.
+pub const MIN_KEY_BYTES: usize = 16;
+
+/// The fewest bytes of a secret that an issuer of tokens shares: those of the digest that signs.
+#[cfg(feature = "http")]
+pub const MIN_SHARED_BYTES: usize = 32;
+
+/// Returns a secret that cannot be guessed, without the white space that a file or a variable left around it.
+fn strong(secret: Secret, what: &'static str, min: usize) -> Result<Secret, BuildError> {
+    let bare = secret.expose().trim();
+    if bare.len() < min {
+        return Err(BuildError::Weak { what, bytes: bare.len(), min });
+    }
+    Ok(Secret::from(bare))
+}
 
 /// By what callers are known, before the app is built.
 #[derive(Default)]
@@ -76,28 +93,36 @@ impl fmt::Debug for Gate {
 
 impl Gate {
     /// # Errors
-    /// For limits that cannot work.
+    /// [`BuildError::Weak`]; for limits that cannot work.
     pub(crate) fn new(
         describe: Describe,
         #[cfg(feature = "http")] options: &crate::http::Options,
         clock: &Clock,
+        tasks: &Tasks,
         random: &Random,
     ) -> Result<Self> {
         let (key, new_key) = match describe.key {
-            Some(key) => (key, None),
+            Some(key) => (strong(key, "the operator's key", MIN_KEY_BYTES)?, None),
             None => {
                 let key = Drawn::new(random).into_key();
                 (key.clone(), Some(key))
             }
         };
         #[cfg(not(feature = "http"))]
-        let _ = (key, clock);
+        let _ = (key, clock, tasks);
+        #[cfg(feature = "http")]
+        let checked = |mut options: JwtOptions| {
+            if let JwtKeys::Shared(secret) = options.keys {
+                options.keys = JwtKeys::Shared(strong(secret, "the secret of tokens", MIN_SHARED_BYTES)?);
+            }
+            Ok::<_, BuildError>(Jwt::new(options, clock.clone(), tasks.clone()))
+        };
         Ok(Self {
             #[cfg(feature = "http")]
             main_key: Sha256::digest(key.expose()).into(),
             new_key,
             #[cfg(feature = "http")]
-            jwt: describe.jwt.into_iter().map(|options| Jwt::new(options, clock.clone())).collect(),
+            jwt: describe.jwt.into_iter().map(checked).collect::<Result<_, _>>()?,
             #[cfg(feature = "http")]
             own: describe.own,
             #[cfg(feature = "http")]
@@ -194,17 +219,17 @@ async fn known(app: &App, headers: &HeaderMap) -> crate::error::Result<Caller> {
 async fn by_key(app: &App, given: &str) -> crate::error::Result<Caller> {
     let text = Secret::from(given);
     let found = app.store().query(move |tx| keys::prove(tx, text.expose())).await?;
-    let Some(key) = found else {
+    let Some(proven) = found else {
         return Err(refused("the key is not known; it was revoked, is over, or is another server's"));
     };
-    if keys::is_use_due(&key, app.clock().now()) {
-        let id = key.id;
+    if keys::is_use_due(&proven.key, app.clock().now()) {
+        let id = proven.key.id;
         // Nobody waits for it, nor is refused because of it: it is for people to look at.
         if let Err(error) = app.store().mutate(move |tx| keys::used(tx, id)).relaxed().await {
             tracing::warn!(key = %id, %error, "the last use of a key could not be written");
         }
     }
-    Ok(Caller::of_key(&key))
+    Ok(Caller::of_key(&proven))
 }
 
 #[cfg(feature = "http")]

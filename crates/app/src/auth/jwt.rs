@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation, decode, decode_header};
-use loomwork_core::{Clock, Secret, Time};
+use loomwork_core::{Clock, Secret, Tasks, Time};
 use reqwest::redirect::Policy;
 use serde_json::{Map, Value};
-use tokio::sync::Mutex;
 
 use super::{Caller, Scope};
 
@@ -19,6 +18,9 @@ pub const KEYS_FRESH: Duration = Duration::from_secs(60 * 60);
 
 /// How soon a set of keys is read again for a key that is not in it, or after it could not be read.
 pub const KEYS_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long a set of keys is used while it cannot be read again.
+pub const KEYS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a server may take to answer with its keys.
 const FETCH_PATIENCE: Duration = Duration::from_secs(10);
@@ -80,13 +82,31 @@ pub enum JwtKeys {
 pub(crate) struct Jwt {
     options: JwtOptions,
     clock: Clock,
-    set: Mutex<KnownKeys>,
+    tasks: Tasks,
+    known: Arc<Known>,
 }
 
+/// The keys of an issuer, as this process knows them.
 #[derive(Default)]
+struct Known {
+    keys: Mutex<KnownKeys>,
+    /// Held by the task that reads them, so that one does.
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Clone, Default)]
 struct KnownKeys {
-    keys: Option<Arc<JwkSet>>,
+    set: Option<Arc<JwkSet>>,
+    /// When they were last read.
     read: Option<Time>,
+    /// When that was last tried.
+    tried: Option<Time>,
+}
+
+impl Known {
+    fn now(&self) -> KnownKeys {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl fmt::Debug for Jwt {
@@ -96,13 +116,16 @@ impl fmt::Debug for Jwt {
 }
 
 impl Jwt {
-    pub(crate) fn new(options: JwtOptions, clock: Clock) -> Self {
-        Self { options, clock, set: Mutex::default() }
+    pub(crate) fn new(options: JwtOptions, clock: Clock, tasks: Tasks) -> Self {
+        Self { options, clock, tasks, known: Arc::default() }
     }
 
     /// Says who a token is from, and until when; or, for people, why it is not accepted.
     pub(super) async fn identify(&self, token: &str) -> Result<Caller, String> {
         let header = decode_header(token).map_err(|error| format!("it is no token: {error}"))?;
+        if header.crit.is_some() {
+            return Err("it demands extensions that are not known here".to_owned());
+        }
         let key = match &self.options.keys {
             JwtKeys::Shared(secret) => DecodingKey::from_secret(secret.expose().as_bytes()),
             JwtKeys::Url(_) | JwtKeys::File(_) => self.key(header.kid.as_deref(), header.alg).await?,
@@ -167,42 +190,69 @@ impl Jwt {
 
     /// Returns the key of a name; the set is read again for one that is not in it, since issuers change theirs.
     async fn key(&self, name: Option<&str>, algorithm: Algorithm) -> Result<DecodingKey, String> {
-        let mut known = self.set.lock().await;
-        let now = self.clock.now();
-        // A clock that was set back must not keep old keys.
-        let older = |than: Duration| known.read.is_none_or(|read| now >= read + than || now < read);
-        let found = known.keys.as_ref().map(|set| find(set, name, algorithm));
-        let (is_old, may_read) = (older(KEYS_FRESH), older(KEYS_AGAIN));
-        if let Some(Ok(key)) = &found
-            && !is_old
-        {
-            return DecodingKey::from_jwk(key).map_err(|error| format!("its key cannot be used: {error}"));
-        }
-        if may_read {
-            known.read = Some(now);
-            match self.read_keys().await {
-                Ok(keys) => known.keys = Some(Arc::new(keys)),
-                // Keys that were right an hour ago are better than refusing everybody.
-                Err(error) => tracing::warn!(%error, "the keys of tokens could not be read"),
-            }
-        }
-        let Some(keys) = &known.keys else {
-            return Err("the keys that it would be checked against cannot be read now".to_owned());
+        let found = |known: &KnownKeys| match &known.set {
+            Some(set) => find(set, name, algorithm).map(DecodingKey::from_jwk),
+            None => Err("the keys that it would be checked against cannot be read now".to_owned()),
         };
-        let key = find(keys, name, algorithm)?;
-        DecodingKey::from_jwk(key).map_err(|error| format!("its key cannot be used: {error}"))
+        let known = self.known.now();
+        let key = match found(&known) {
+            Ok(key) if !self.is_past(known.read, KEYS_FRESH) => key,
+            _ => {
+                self.read_again().await;
+                found(&self.known.now())?
+            }
+        };
+        key.map_err(|error| format!("its key cannot be used: {error}"))
     }
 
-    async fn read_keys(&self) -> Result<JwkSet, String> {
-        let bytes = match &self.options.keys {
-            JwtKeys::Url(url) => fetch(url).await.map_err(|error| format!("{url}: {error}"))?,
-            JwtKeys::File(path) => {
-                tokio::fs::read(path).await.map_err(|error| format!("{}: {error}", path.display()))?
-            }
-            JwtKeys::Shared(_) => return Ok(JwkSet { keys: Vec::new() }),
-        };
-        serde_json::from_slice(&bytes).map_err(|error| format!("it is no set of keys: {error}"))
+    /// Whether something was so long ago. A clock that was set back must not keep old keys.
+    fn is_past(&self, then: Option<Time>, wait: Duration) -> bool {
+        let now = self.clock.now();
+        then.is_none_or(|then| now >= then + wait || now < then)
     }
+
+    /// Reads the keys again, unless that was tried just now. It is done by a task: whoever asks may go away.
+    async fn read_again(&self) {
+        let reading = self.known.reading.clone().lock_owned().await;
+        if !self.is_past(self.known.now().tried, KEYS_AGAIN) {
+            return;
+        }
+        let (keys, clock, known) = (self.options.keys.clone(), self.clock.clone(), self.known.clone());
+        let (done, waiting) = tokio::sync::oneshot::channel::<()>();
+        self.tasks.spawn("keys of tokens", |ending| async move {
+            let _held = (reading, done);
+            let read = tokio::select! {
+                read = read_keys(&keys) => read,
+                () = ending.requested() => return,
+            };
+            let now = clock.now();
+            let mut known = known.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            known.tried = Some(now);
+            match read {
+                Ok(set) => (known.set, known.read) = (Some(Arc::new(set)), Some(now)),
+                Err(error) => {
+                    // Keys that were right a while ago are better than refusing everybody, but not for ever.
+                    if known.read.is_some_and(|read| now >= read + KEYS_KEPT) {
+                        known.set = None;
+                    }
+                    tracing::warn!(%error, "the keys of tokens could not be read");
+                }
+            }
+        });
+        // The task drops its end when it is through.
+        let _ = waiting.await;
+    }
+}
+
+async fn read_keys(keys: &JwtKeys) -> Result<JwkSet, String> {
+    let bytes = match keys {
+        JwtKeys::Url(url) => fetch(url).await.map_err(|error| format!("{url}: {error}"))?,
+        JwtKeys::File(path) => {
+            tokio::fs::read(path).await.map_err(|error| format!("{}: {error}", path.display()))?
+        }
+        JwtKeys::Shared(_) => return Ok(JwkSet { keys: Vec::new() }),
+    };
+    serde_json::from_slice(&bytes).map_err(|error| format!("it is no set of keys: {error}"))
 }
 
 async fn fetch(url: &str) -> Result<Vec<u8>, String> {

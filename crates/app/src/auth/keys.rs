@@ -300,8 +300,23 @@ pub(crate) fn are_there(tx: &Tx) -> Result<bool> {
     }
 }
 
+/// What a caller came in by: a key, and the secret that proved it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Proof {
+    key: KeyId,
+    secret: Id<SecretRow>,
+}
+
+/// A key that was proved.
+pub(super) struct Proven {
+    pub(super) proof: Proof,
+    pub(super) key: Row<KeyRow>,
+    /// When it, or what proved it, ends by itself.
+    pub(super) ends: Option<Time>,
+}
+
 /// Returns the key that a text proves, if it is accepted now.
-pub(super) fn prove(tx: &Tx, text: &str) -> Result<Option<Row<KeyRow>>> {
+pub(super) fn prove(tx: &Tx, text: &str) -> Result<Option<Proven>> {
     let Some(finding) = finding(text) else { return Ok(None) };
     let Some(secret) = tx.first(SecretRow::by_finding.eq(finding))? else { return Ok(None) };
     let now = tx.now();
@@ -310,7 +325,9 @@ pub(super) fn prove(tx: &Tx, text: &str) -> Result<Option<Row<KeyRow>>> {
     {
         return Ok(None);
     }
-    Ok(tx.get(secret.key)?.filter(|key| key.is_open(now)))
+    let Some(key) = tx.get(secret.key)?.filter(|key| key.is_open(now)) else { return Ok(None) };
+    let ends = [key.expires, secret.until].into_iter().flatten().min();
+    Ok(Some(Proven { proof: Proof { key: key.id, secret: secret.id }, key, ends }))
 }
 
 /// Whether a key's last use is to be written.
@@ -327,14 +344,12 @@ pub(super) fn used(tx: &mut Tx, key: KeyId) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a caller whose key has ended since it was proved.
-pub(super) fn require_open(tx: &Tx, key: KeyId) -> Result<()> {
-    let row = tx.get(key)?;
-    match row {
-        Some(row) if row.is_open(tx.now()) => Ok(()),
-        Some(row) => Err(Error::Ended { name: row.record.name }.into()),
-        None => Err(Error::NotFound { key }.into()),
-    }
+/// Refuses a caller whose key, or what proved it, has ended since.
+pub(super) fn require_open(tx: &Tx, Proof { key, secret }: Proof) -> Result<()> {
+    let row = require(tx, key)?;
+    let now = tx.now();
+    let is_proved = tx.get(secret)?.is_some_and(|secret| secret.until.is_none_or(|end| now < end));
+    if is_proved && row.is_open(now) { Ok(()) } else { Err(Error::Ended { name: row.record.name }.into()) }
 }
 
 fn note(tx: &mut Tx, key: KeyId, did: KeyEvent, by: &Caller) -> Result<()> {
@@ -366,8 +381,8 @@ pub enum Error {
         /// Its id.
         key: KeyId,
     },
-    /// A key that was revoked, or is over.
-    #[error("the key {name:?} has ended; make another")]
+    /// A key that was revoked, is over, or was rotated.
+    #[error("the key {name:?} has ended, or has another secret; come with that, or with another key")]
     Ended {
         /// Its name.
         name: String,

@@ -57,7 +57,8 @@ async fn try_answer(
     let (query, headers) = (parts.uri.query(), &parts.headers);
     let operation = &app.inner().operations[at];
     let (place, caller) = admitted(app, parts, operation.scope).await?;
-    let args = arguments(app, operation, path, (query, headers), body).await?;
+    let args = arguments(app, operation, path, (query, headers), body);
+    let args = within(app, operation, args).await?;
     match &operation.run {
         Run::Query(prepare) if live::is_asked_for(headers) => {
             drop(place);

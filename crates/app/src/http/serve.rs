@@ -64,8 +64,12 @@ impl App {
         let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, service).with_graceful_shutdown(ending.clone().cancelled_owned());
         let mut serving = std::pin::pin!(serving.into_future());
+        let mut has_ended = false;
         tokio::select! {
-            served = &mut serving => served.map_err(ServeError::Serve)?,
+            served = &mut serving => {
+                served.map_err(ServeError::Serve)?;
+                has_ended = true;
+            }
             () = asked_to_end() => {
                 tracing::info!("asked to end; what runs comes to its end");
                 ending.cancel();
@@ -73,7 +77,8 @@ impl App {
         }
         let ended = async {
             tokio::select! {
-                served = serving => served.map_err(ServeError::Serve)?,
+                served = serving, if !has_ended => served.map_err(ServeError::Serve)?,
+                () = std::future::ready(()), if has_ended => {}
                 () = self.clock().sleep(DRAIN) => tracing::warn!("connections did not end in time"),
             }
             self.shutdown(DRAIN).await.map_err(ServeError::End)

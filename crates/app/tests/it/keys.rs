@@ -167,6 +167,21 @@ async fn what_is_followed_by_a_key_ends_when_it_does() {
 }
 
 #[tokio::test]
+async fn what_is_followed_by_a_secret_ends_when_its_key_gets_another() {
+    let world = world().await;
+    let (secret, row) = key(&world, json!({ "name": "leaked", "scope": "read" })).await;
+    let follow = world.anonymous(Method::GET, "/api/threads").bearer_auth(&secret);
+    let mut live = follow.header("accept", "text/event-stream").send().await.expect("it answers");
+    live.chunk().await.expect("it goes on").expect("an event");
+    world.post(&format!("/api/keys/{}/rotate", row["id"].as_str().expect("an id")), json!({})).await;
+    let mut rest = String::new();
+    while let Some(chunk) = live.chunk().await.expect("it ends in order") {
+        rest.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    assert!(rest.contains("another secret"), "{rest}");
+}
+
+#[tokio::test]
 async fn what_is_followed_by_a_key_ends_with_its_term() {
     let clock = Clock::manual(Time::from_millis(1_790_000_000_000));
     let world = serve(described().clock(clock.clock())).await;

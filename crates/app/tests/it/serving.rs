@@ -87,3 +87,25 @@ async fn a_key_is_made_where_none_is_given() {
     assert!(key.starts_with("lw_") && key.len() == "lw_".len() + 8 + 1 + 32, "{key}");
     app.shutdown(Duration::from_secs(5)).await.expect("it ends");
 }
+
+#[tokio::test]
+async fn an_app_that_is_ended_from_beside_is_no_longer_served() {
+    let app = App::memory().build().await.expect("it is built");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback listens");
+    let (served, ended) = tokio::join!(app.serve_on(listener), app.shutdown(Duration::from_secs(5)));
+    served.expect("it was served to its end");
+    ended.expect("it ends");
+}
+
+#[tokio::test]
+async fn any_page_may_call_where_that_is_said() {
+    let any = loomwork::http::Options { origins: vec!["*".to_owned()], ..Default::default() };
+    let world = serve(described().http(any)).await;
+    let asked =
+        world.request(reqwest::Method::GET, "/api/threads").header("origin", "https://anywhere.example");
+    let answer = asked.send().await.expect("it answers");
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["access-control-allow-origin"]),
+        (200, &"*".parse().expect("a value"))
+    );
+}

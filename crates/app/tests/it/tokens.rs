@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use data_encoding::BASE64;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use loomwork::core::{Clock, ManualClock, Secret, Tasks, Time};
-use loomwork::{JwtKeys, JwtOptions, KEYS_AGAIN, KEYS_FRESH, Scope};
+use loomwork::{JwtKeys, JwtOptions, KEYS_AGAIN, KEYS_FRESH, KEYS_KEPT, Scope};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -19,6 +18,7 @@ const SIGNING: &str = "MC4CAQAwBQYDK2VwBCIEIKl5Ceie7lrannkvrqJLoFQYjAd9iVQuaHogm
 const PUBLIC: &str = "A0J18vDfKysnalkMK0GUuYkeByFHkufjcdkh5ntV204";
 
 const NOW: i64 = 1_790_000_000;
+const HUSH: &str = "a secret that an issuer and this app share";
 const ISSUER: &str = "https://login.example.com";
 
 fn key_set(names: &[&str]) -> Value {
@@ -65,6 +65,20 @@ async fn with_file(names: &[&str]) -> (World, ManualClock, tempfile::TempDir) {
 async fn world(options: JwtOptions) -> (World, ManualClock) {
     let clock = Clock::manual(Time::from_millis(NOW * 1_000));
     (serve(described().clock(clock.clock()).jwt(options)).await, clock)
+}
+
+/// Serves the keys of an issuer, and returns their address.
+async fn issuer(router: axum::Router) -> (String, Tasks) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback listens");
+    let url = format!("http://{}/jwks", listener.local_addr().expect("it has an address"));
+    let tasks = Tasks::new();
+    tasks.spawn("issuer", |ending| async move {
+        tokio::select! {
+            served = async { axum::serve(listener, router).await } => served.expect("it is served"),
+            () = ending.requested() => {}
+        }
+    });
+    (url, tasks)
 }
 
 async fn come(world: &World, token: &str) -> reqwest::Response {
@@ -121,17 +135,17 @@ async fn a_clock_may_be_off_by_the_leeway() {
 
 #[tokio::test]
 async fn a_secret_that_is_shared_signs_too_and_takes_nothing_else() {
-    let mut options = JwtOptions::new(JwtKeys::Shared(Secret::from("hush")), ISSUER, None);
+    let mut options = JwtOptions::new(JwtKeys::Shared(Secret::from(HUSH)), ISSUER, None);
     options.scope_claim = Some("role".to_owned());
     options.user_claim = "email".to_owned();
     options.scope = Scope::Read;
     let (world, _clock) = world(options).await;
     let ada = with(claims(), "email", "ada@example.com");
-    success(come(&world, &shared(&ada, "hush")).await).await;
+    success(come(&world, &shared(&ada, HUSH)).await).await;
     failure(come(&world, &shared(&ada, "guess")).await, 401).await;
     failure(come(&world, &signed(&ada, "one")).await, 401).await;
     let write = async |claims: &Value| {
-        let made = world.anonymous(Method::POST, "/api/threads").bearer_auth(shared(claims, "hush"));
+        let made = world.anonymous(Method::POST, "/api/threads").bearer_auth(shared(claims, HUSH));
         made.json(&json!({})).send().await.expect("it answers")
     };
     failure(write(&ada).await, 403).await;
@@ -152,17 +166,9 @@ async fn keys_at_an_address_are_read_again_when_they_change_and_kept_while_it_is
             answer.map(|keys| keys.to_string()).ok_or(axum::http::StatusCode::SERVICE_UNAVAILABLE)
         }),
     );
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback listens");
-    let url = format!("http://{}/jwks", listener.local_addr().expect("it has an address"));
-    let tasks = Tasks::new();
-    tasks.spawn("issuer", |ending| async move {
-        tokio::select! {
-            served = async { axum::serve(listener, router).await } => served.expect("it is served"),
-            () = ending.requested() => {}
-        }
-    });
+    let (url, _issuer) = issuer(router).await;
     let (world, clock) = world(JwtOptions::new(JwtKeys::Url(url), ISSUER, "support".to_owned())).await;
-    let [one, two] = ["one", "two"].map(|name| signed(&with(claims(), "exp", NOW + 1_000_000), name));
+    let [one, two] = ["one", "two"].map(|name| signed(&with(claims(), "exp", NOW + 10_000_000), name));
     success(come(&world, &one).await).await;
     success(come(&world, &one).await).await;
     assert_eq!(asked.load(Ordering::Relaxed), 1);
@@ -178,12 +184,17 @@ async fn keys_at_an_address_are_read_again_when_they_change_and_kept_while_it_is
     *served.lock().expect("nobody panics") = None;
     clock.advance(KEYS_FRESH);
     success(come(&world, &one).await).await;
+    success(come(&world, &one).await).await;
     assert_eq!(asked.load(Ordering::Relaxed), 3);
-    // One that was withdrawn is not taken any longer than keys are fresh.
+    // Once the issuer answers again, a key that it has withdrawn is refused.
     *served.lock().expect("nobody panics") = Some(key_set(&["two"]));
-    clock.advance(KEYS_FRESH + Duration::from_secs(1));
+    clock.advance(KEYS_AGAIN);
     failure(come(&world, &one).await, 401).await;
     success(come(&world, &two).await).await;
+    // Where it is gone for good, old keys are not taken for ever.
+    *served.lock().expect("nobody panics") = None;
+    clock.advance(KEYS_KEPT);
+    failure(come(&world, &two).await, 401).await;
 }
 
 #[tokio::test]
@@ -197,4 +208,42 @@ async fn an_application_says_in_its_own_way_who_comes() {
     assert_eq!(success(made.send().await.expect("it answers")).await["user"], "ada");
     failure(world.anonymous(Method::GET, "/api/threads").send().await.expect("it answers"), 401).await;
     success(world.get("/api/threads").await).await;
+}
+
+#[tokio::test]
+async fn whoever_goes_away_while_keys_are_read_keeps_nobody_out() {
+    let (begun, go) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (beginning, waiting) = (begun.clone(), go.clone());
+    let router = axum::Router::new().route(
+        "/jwks",
+        axum::routing::get(async move || {
+            beginning.add_permits(1);
+            waiting.acquire().await.expect("it is open").forget();
+            key_set(&["one"]).to_string()
+        }),
+    );
+    let (url, _issuer) = issuer(router).await;
+    let (world, _clock) = world(JwtOptions::new(JwtKeys::Url(url), ISSUER, "support".to_owned())).await;
+    let token = signed(&claims(), "one");
+    {
+        let unheard = signed(&claims(), "unheard");
+        let gone = come(&world, &unheard);
+        tokio::select! {
+            _ = gone => panic!("the keys are not there yet"),
+            permit = begun.acquire() => permit.expect("it is open").forget(),
+        }
+    }
+    go.add_permits(1);
+    success(come(&world, &token).await).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_could_be_guessed_is_refused() {
+    let weak = |builder: loomwork::Builder| async {
+        builder.build().await.expect_err("it is too short").to_string()
+    };
+    let told = weak(loomwork::App::memory().key(Secret::from("  admin\n"))).await;
+    assert!(told.contains("5 bytes"), "{told}");
+    let told = weak(described().jwt(JwtOptions::new(JwtKeys::Shared(Secret::from("")), ISSUER, None))).await;
+    assert!(told.contains("the secret of tokens has 0 bytes"), "{told}");
 }

@@ -9,7 +9,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-pub(crate) const KEY: &str = "lw_test";
+pub(crate) const KEY: &str = "lw_test_key_of_these_tests";
 
 /// An app that is served until it is dropped.
 pub(crate) struct World {
