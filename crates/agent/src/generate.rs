@@ -5,6 +5,7 @@ mod cut;
 mod deny;
 mod ending;
 mod files;
+mod joined;
 mod opening;
 mod record;
 mod report;
@@ -64,6 +65,10 @@ pub(crate) struct Generation<S> {
     pub(crate) delegated: Delegated,
     /// What the context denies, to be stored with the prompt.
     pub(crate) denials: Vec<Denial>,
+    /// The caller's name for the run.
+    pub(crate) key: Option<String>,
+    /// Whoever drops it gives its run back, for others to go on with.
+    pub(crate) gives_back: bool,
 }
 
 /// Where the chunks of an answer go besides its stream.
@@ -92,6 +97,8 @@ impl<S: Send + Sync + 'static> Generation<S> {
             unstored,
             delegated: Delegated::default(),
             denials: Vec::new(),
+            key: None,
+            gives_back: false,
         }
     }
 
@@ -146,10 +153,11 @@ impl<S: Send + Sync + 'static> Generation<S> {
             let goes_on = self.goes_on(&steps);
             let said: Vec<NewMessage> = [Some(assistant), tool].into_iter().flatten().collect();
             messages.extend(said.iter().map(|new| new.message.clone()));
-            record.commit(said, goes_on).await?;
-            if !goes_on {
+            let joined = record.commit(said, goes_on).await?;
+            if !goes_on && joined.is_empty() {
                 break;
             }
+            messages.extend(joined);
             let next = async {
                 let next = self.prepare(&mut messages, checked, &steps).await?;
                 record.admit(&next.plan).await?;

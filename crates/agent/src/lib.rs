@@ -77,6 +77,7 @@ mod agent;
 mod agent_tool;
 pub mod context;
 mod dry_run;
+pub mod durable;
 mod edit_tools;
 mod error;
 mod estimate;

@@ -1,19 +1,21 @@
 //! What is stored of an answer while it is made: its run, its messages, its stream and its steps.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loomwork_core::{Kind, Tasks, Time};
 use loomwork_messages::runs::{self, Hold, NewRun, RunError, Step, Then};
 use loomwork_messages::streams::{NewStream, StreamWriter};
 use loomwork_messages::{Failure, HostRow, MessageId, MessageStatus, NewMessage, Run, UiChunk};
-use loomwork_models::{Chunk, ErrorKind, ModelName, Reply, Usage};
+use loomwork_models::{Chunk, ErrorKind, Message, ModelName, Reply, Usage};
 use loomwork_store::{Error, Id, Problem, Row, Store, Tx};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Generation;
 use super::attempt::{Attempt, Plan};
-use super::ending::{Ending, Fails};
+use super::ending::{Ending, How, Leaves};
+use super::joined::joined;
 use super::opening::{Opened, OpenedRun, Opening, OpeningPlace, Turned, planned, step_row};
 use super::report::Reporter;
 use crate::admission::{Admission, Holds, Refused};
@@ -36,6 +38,7 @@ pub(crate) struct Record {
     /// What all steps have used.
     total: Usage,
     kept: Option<Kept>,
+    gives_back: bool,
     has_ended: bool,
 }
 
@@ -48,6 +51,8 @@ pub(crate) struct Begins {
     /// What the steps before have used.
     pub(crate) total: Usage,
     pub(crate) kept: Option<Kept>,
+    /// Whoever drops it gives the run back.
+    pub(crate) gives_back: bool,
 }
 
 /// What a thread has of an answer.
@@ -56,29 +61,37 @@ pub(crate) struct Kept {
     pub(crate) run: Row<Run>,
     writer: StreamWriter,
     messages: Vec<MessageId>,
+    /// What has joined the turn, and the model is told of.
+    joined: HashSet<MessageId>,
 }
 
 impl Kept {
-    pub(crate) fn new(runtime: &Runtime, hold: Hold, run: Row<Run>, messages: Vec<MessageId>) -> Self {
+    pub(crate) fn new(
+        runtime: &Runtime,
+        hold: Hold,
+        run: Row<Run>,
+        messages: Vec<MessageId>,
+        joined: HashSet<MessageId>,
+    ) -> Self {
         let writer = runtime.live.write(NewStream { hold: Some(hold), ..NewStream::of(run.first) });
-        Self { hold, run, writer, messages }
+        Self { hold, run, writer, messages, joined }
     }
 }
 
-/// Whoever drops an answer calls it off: its run would be held for as long as this process lives.
+/// Whoever drops an answer calls it off, or gives it back: its run would be held for as long as this process lives.
 impl Drop for Record {
     fn drop(&mut self) {
         let is_told = self.kept.is_none() && self.attempt().has_ended;
         if self.has_ended || is_told || Handle::try_current().is_err() {
             return;
         }
-        let ending = self.ending(StepEnd::Aborted, None);
+        let ending = self.ending(if self.gives_back { StepEnd::Cut } else { StepEnd::Aborted }, None);
         self.attempt().has_ended = true;
         let failure = Failure::new("dropped", "whoever waited for the answer has gone");
-        let status = MessageStatus::Aborted;
-        let fails = self.kept.as_ref().map(|kept| Fails { hold: kept.hold, status, failure });
+        let how = if self.gives_back { How::GivenBack } else { How::Fails(MessageStatus::Aborted, failure) };
+        let leaves = self.kept.as_ref().map(|kept| Leaves { hold: kept.hold, how });
         let store = self.store.clone();
-        self.tasks.spawn("dropped answer", |shutdown| ending.write_at_last(store, fails, None, shutdown));
+        self.tasks.spawn("dropped answer", |shutdown| ending.write_at_last(store, leaves, None, shutdown));
     }
 }
 
@@ -98,6 +111,7 @@ impl Record {
                 agent: Some(generation.agent.name().to_owned()),
                 user: generation.target.user.clone(),
                 durable: generation.options.durable.unwrap_or(false),
+                key: generation.key.clone(),
                 values: generation.options.parent.map(ParentRun::values).unwrap_or_default(),
                 ..NewRun::answering(generation.stored_prompt())
             },
@@ -120,8 +134,8 @@ impl Record {
             Ok(opened) => opened,
             Err(Turned { refused, prompt }) => return Err(AgentError::refused(&agent, refused, prompt)),
         };
-        let kept = opened.stored.take().map(|OpenedRun { run, inputs, hold, step }| {
-            let kept = Kept::new(&runtime, hold, run, inputs);
+        let kept = opened.stored.take().map(|OpenedRun { run, inputs, hold, step, joined }| {
+            let kept = Kept::new(&runtime, hold, run, inputs, joined);
             (kept, step)
         });
         Ok(Self::of(&runtime, opened, plan, admissions, kept))
@@ -138,12 +152,13 @@ impl Record {
         let (kept, row) = kept.unzip();
         let attempt = Attempt::new(plan, 0, 1, row, call_holds);
         let total = Usage::default();
-        Self::new(runtime, Begins { reporter, admissions, run_holds, attempt, total, kept })
+        let gives_back = false;
+        Self::new(runtime, Begins { reporter, admissions, run_holds, attempt, total, kept, gives_back })
     }
 
     /// Returns the record of an answer that begins or goes on.
     pub(crate) fn new(runtime: &Runtime, begins: Begins) -> Self {
-        let Begins { reporter, admissions, run_holds, attempt, total, kept } = begins;
+        let Begins { reporter, admissions, run_holds, attempt, total, kept, gives_back } = begins;
         Self {
             store: runtime.store.clone(),
             tasks: runtime.tasks.clone(),
@@ -153,6 +168,7 @@ impl Record {
             attempt: Arc::new(Mutex::new(attempt)),
             total,
             kept,
+            gives_back,
             has_ended: false,
         }
     }
@@ -288,53 +304,60 @@ impl Record {
         Ok(ended.await?)
     }
 
-    /// Commits a step.
+    /// Commits a step, and returns what has joined the turn meanwhile: then the run goes on in any case.
     pub(crate) async fn commit(
         &mut self,
         messages: Vec<NewMessage>,
         goes_on: bool,
-    ) -> Result<(), AgentError> {
+    ) -> Result<Vec<Message>, AgentError> {
         let ending = self.ending_of(&messages, goes_on);
         let used = ending.closing.usage.clone();
         let (plan, number) = {
             let attempt = self.attempt();
             (attempt.plan.with(&messages), attempt.step + 1)
         };
-        let next = move |row| goes_on.then(|| Attempt::new(plan, number, 1, row, Holds::default()));
+        let next =
+            move |goes_on: bool, row| goes_on.then(|| Attempt::new(plan, number, 1, row, Holds::default()));
         let Some(kept) = &mut self.kept else {
             self.attempt().has_ended = true;
             self.written(ending, None).await?;
-            self.go_on(next(None), &used);
-            return Ok(());
+            self.go_on(next(goes_on, None), &used);
+            return Ok(Vec::new());
         };
-        let hold = kept.hold;
-        let then = if goes_on { Then::GoOn } else { Then::End };
+        let (hold, known) = (kept.hold, kept.joined.clone());
         let (reporter, opens) = (self.reporter.clone(), next.clone());
         let done = match kept.writer.flush().await {
             Ok(()) => {
                 let done = self.store.mutate(move |tx| {
+                    let run = runs::held(tx, hold)?;
+                    let joined = joined(tx, &run)?.into_iter();
+                    let joined: Vec<_> = joined.filter(|row| !known.contains(&row.id)).collect();
+                    let goes_on = goes_on || !joined.is_empty();
+                    let then = if goes_on { Then::GoOn } else { Then::End };
                     let done = runs::step(tx, hold, Step { messages, then })?;
-                    ending.apply(tx)?;
-                    let opened = match (opens(None), done.run.host) {
+                    let total = ending.total.clone().filter(|_| !goes_on);
+                    Ending { total, ..ending }.apply(tx)?;
+                    let opened = match (opens(goes_on, None), done.run.host) {
                         (Some(next), Some(host)) => {
                             let row = step_row(tx, &reporter, &next, done.run.thread, host);
                             Some((tx.insert(row)?.id, host))
                         }
                         _ => None,
                     };
-                    Ok((done, opened))
+                    Ok((done, opened, joined))
                 });
                 done.await
             }
             Err(error) => Err(error),
         };
         match done {
-            Ok((done, opened)) => {
+            Ok((done, opened, joined)) => {
                 kept.messages.extend(done.messages.iter().map(|row| row.id));
+                kept.joined.extend(joined.iter().map(|row| row.id));
                 kept.run = done.run;
                 self.reporter.delegated.report(&used);
-                self.go_on(next(opened), &used);
-                Ok(())
+                self.go_on(next(goes_on || !joined.is_empty(), opened), &used);
+                Ok(joined.into_iter().map(|row| row.record.message).collect())
             }
             // A step that cannot be stored is a failed run, and is told.
             Err(error) => Err(self.fail(error.into()).await),
@@ -370,8 +393,8 @@ impl Record {
         let fails = match (&error, end) {
             // It has ended already; its message gets the rest of what was streamed.
             (AgentError::Ended(_), _) => None,
-            (_, StepEnd::Aborted) => Some(Fails { hold, status: MessageStatus::Aborted, failure }),
-            _ => Some(Fails { hold, status: MessageStatus::Failed, failure }),
+            (_, StepEnd::Aborted) => Some(Leaves { hold, how: How::Fails(MessageStatus::Aborted, failure) }),
+            _ => Some(Leaves { hold, how: How::Fails(MessageStatus::Failed, failure) }),
         };
         let (run, fails_here) = (kept.run.id, fails.is_some());
         // Until here, whoever drops it has it ended.
@@ -394,11 +417,11 @@ impl Record {
 
     /// Writes an end in a task of its own, so that nobody who drops the answer cuts that short, and returns what
     /// became of the first try.
-    async fn written(&self, ending: Ending, fails: Option<Fails>) -> loomwork_store::Result<()> {
+    async fn written(&self, ending: Ending, leaves: Option<Leaves>) -> loomwork_store::Result<()> {
         let (told, written) = oneshot::channel();
-        let (store, last) = (self.store.clone(), (ending.clone(), fails.clone()));
+        let (store, last) = (self.store.clone(), (ending.clone(), leaves.clone()));
         self.tasks
-            .spawn("end of an answer", |shutdown| ending.write_at_last(store, fails, Some(told), shutdown));
+            .spawn("end of an answer", |shutdown| ending.write_at_last(store, leaves, Some(told), shutdown));
         match written.await {
             Ok(written) => written,
             // The process ends, and takes no task any more.
@@ -453,6 +476,7 @@ impl Record {
             call_holds: attempt.holds.clone(),
             run_holds: self.run_holds.clone(),
             total: None,
+            stays_open: false,
         }
     }
 }

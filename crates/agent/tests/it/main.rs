@@ -7,6 +7,7 @@ mod delegating;
 mod denying;
 mod desk;
 mod dry_run;
+mod durable;
 mod editing;
 mod ending;
 mod hooks;
