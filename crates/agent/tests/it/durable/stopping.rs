@@ -74,13 +74,12 @@ async fn while_a_tool_runs() {
     let (house, heard, runs) = (House::open().await, Heard::default(), CancellationToken::new());
     let (begins, stopped) = (runs.clone(), CancellationToken::new());
     let hears = stopped.clone();
-    let hang = Tool::new("hang", "Hangs.", move |context: ToolContext, (): ()| {
-        let (begins, hears) = (begins.clone(), hears.clone());
+    let hang = Tool::new("hang", "Hangs.", move |_: ToolContext, (): ()| {
+        let (begins, dropped) = (begins.clone(), hears.clone().drop_guard());
         async move {
             begins.cancel();
-            context.cancelled().cancelled().await;
-            hears.cancel();
-            "stopped"
+            std::future::pending::<()>().await;
+            drop(dropped);
         }
     });
     let call = text("I look. ").tool_call("1", "hang", json!({}));
