@@ -63,4 +63,5 @@ mod start;
 pub use error::{RegistryError, StartError};
 pub use jobs::{AgentJob, ObjectAnswer, TextAnswer};
 pub use registry::{AGENT_POOL, AGENT_POOL_PARALLEL, Registry};
+pub(crate) use start::STARTED;
 pub use start::{Busy, StartOptions, Started, start, wake};

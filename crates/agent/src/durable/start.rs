@@ -20,9 +20,10 @@ use super::error::StartError;
 use super::registry::AGENT_POOL;
 use crate::agent::Agent;
 use crate::context::ContextOptions;
+use crate::values::Values;
 
 /// The name under which a run's [values](loomwork_messages::Run::values) hold the options with which it was started.
-pub(super) const STARTED: &str = "loomwork.start";
+pub(crate) const STARTED: &str = "loomwork.start";
 
 /// A run whose start is put off by what may pass is tried until it has ended or was tried so often.
 const PATIENT: RetryPolicy = RetryPolicy {
@@ -71,9 +72,9 @@ pub struct StartOptions {
     /// Who or what calls the agent, for its tools.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<String>,
-    /// What the application keeps with the run: its tools read it from the run's row, under `values`.
-    #[serde(skip_serializing_if = "Metadata::is_empty")]
-    pub values: Metadata,
+    /// What the application attaches, for tools, guards and whoever hears of usage.
+    #[serde(skip_serializing_if = "Values::is_empty")]
+    pub values: Values,
 }
 
 /// What becomes of a message for a thread in which an answer is being made.
@@ -88,8 +89,8 @@ pub enum Busy {
     Reject,
     /// What is being made is called off, and keeps what came.
     Supersede,
-    /// It joins the turn that is being answered: the model is told of it at the next step, which it makes
-    /// necessary. Without such a turn, or for a message that is stored already, it is queued.
+    /// It joins the turn that a durable run is answering: the model is told of it at the next step, which it makes
+    /// necessary. Without such a run, or for a message that is stored already, it is queued.
     Steer,
 }
 
@@ -200,7 +201,8 @@ pub(super) fn begin(
                 }
             }
             (Busy::Steer, Some(run)) => {
-                if let Prompt::New(messages) = &prompt
+                if run.durable
+                    && let Prompt::New(messages) = &prompt
                     && let Some(prompt) = join(tx, run, messages, options.user.as_ref())?
                 {
                     return Ok((Started::Joined { run: run.id, prompt }, false));
@@ -208,11 +210,12 @@ pub(super) fn begin(
             }
         }
     }
-    let mut values = std::mem::take(&mut options.values);
+    // They stand beside it, where all runs have theirs.
+    let values = std::mem::take(&mut options.values);
     let stored = serde_json::to_value(&options)
         .map_err(|error| StartError::Unencodable { agent: agent.to_owned(), reason: error.to_string() })?;
     let StartOptions { key, user, .. } = options;
-    values.insert(STARTED.to_owned(), stored);
+    let values = values.kept_with(Metadata::from_iter([(STARTED.to_owned(), stored)]));
     let new = NewRun {
         agent: Some(agent.to_owned()),
         user,

@@ -6,8 +6,12 @@ use loomwork_messages::{MessageId, MessageRow, MessageStatus, Position, Run};
 use loomwork_models::Role;
 use loomwork_store::{Result, Row, Tx};
 
-/// Returns what has joined the turn of a run behind its prompt, in its order.
+/// Returns what has joined the turn of a durable run behind its prompt, in its order. No other run is joined: it may
+/// be a value or an image, which has one step.
 pub(super) fn joined(tx: &Tx, run: &Run) -> Result<Vec<Row<MessageRow>>> {
+    if !run.durable {
+        return Ok(Vec::new());
+    }
     let turn = MessageRow::by_position.eq(run.thread).ge(Position::start_of(run.order));
     let prompt = match run.prompt {
         Some(prompt) => tx.get(prompt)?.map(|row| row.position()),

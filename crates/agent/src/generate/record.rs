@@ -12,13 +12,14 @@ use loomwork_store::{Error, Id, Problem, Row, Store, Tx};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::Generation;
 use super::attempt::{Attempt, Plan};
 use super::ending::{Ending, How, Leaves};
 use super::joined::joined;
 use super::opening::{Opened, OpenedRun, Opening, OpeningPlace, Turned, planned, step_row};
 use super::report::Reporter;
+use super::{Generation, called_off};
 use crate::admission::{Admission, Holds, Refused};
+use crate::call_off::dropped;
 use crate::error::AgentError;
 use crate::journal;
 use crate::reply::Stored;
@@ -87,8 +88,8 @@ impl Drop for Record {
         }
         let ending = self.ending(if self.gives_back { StepEnd::Cut } else { StepEnd::Aborted }, None);
         self.attempt().has_ended = true;
-        let failure = Failure::new("dropped", "whoever waited for the answer has gone");
-        let how = if self.gives_back { How::GivenBack } else { How::Fails(MessageStatus::Aborted, failure) };
+        let how =
+            if self.gives_back { How::GivenBack } else { How::Fails(MessageStatus::Aborted, dropped()) };
         let leaves = self.kept.as_ref().map(|kept| Leaves { hold: kept.hold, how });
         let store = self.store.clone();
         self.tasks.spawn("dropped answer", |shutdown| ending.write_at_last(store, leaves, None, shutdown));
@@ -112,7 +113,10 @@ impl Record {
                 user: generation.target.user.clone(),
                 durable: generation.options.durable.unwrap_or(false),
                 key: generation.key.clone(),
-                values: generation.options.parent.map(ParentRun::values).unwrap_or_default(),
+                values: generation
+                    .options
+                    .values
+                    .kept_with(generation.options.parent.map(ParentRun::values).unwrap_or_default()),
                 ..NewRun::answering(generation.stored_prompt())
             },
             denials: generation.denials.clone(),
@@ -188,6 +192,11 @@ impl Record {
     /// Notes that the model is asked now.
     pub(crate) fn asking(&self, plan: Plan) {
         self.attempt().asking(plan);
+    }
+
+    /// Notes what the model says before any guard has seen it: it is used whatever becomes of it.
+    pub(crate) fn said(&self, chunk: &Chunk) {
+        self.attempt().said(chunk);
     }
 
     /// Notes a chunk of the model's answer.
@@ -375,11 +384,32 @@ impl Record {
 
     /// Ends the run with an error, and returns the error. What was streamed is kept.
     pub(crate) async fn fail(&mut self, error: AgentError) -> AgentError {
-        let end = match &error {
-            AgentError::Ended(_) => StepEnd::Aborted,
-            AgentError::Model { source, .. } if source.kind() == &ErrorKind::Cancelled => StepEnd::Aborted,
-            _ => StepEnd::Failed,
-        };
+        match &error {
+            // It has ended already; its message gets the rest of what was streamed.
+            AgentError::Ended(_) => self.end(error, StepEnd::Aborted, None).await,
+            AgentError::Model { source, .. } if source.kind() == &ErrorKind::Cancelled => {
+                let fails = (MessageStatus::Aborted, error.failure());
+                self.end(error, StepEnd::Aborted, Some(fails)).await
+            }
+            _ => {
+                let fails = (MessageStatus::Failed, error.failure());
+                self.end(error, StepEnd::Failed, Some(fails)).await
+            }
+        }
+    }
+
+    /// Ends the run since it was called off, and returns the error that says so. What was streamed is kept.
+    pub(crate) async fn abort(&mut self, why: Failure) -> AgentError {
+        let error = called_off(self.reporter.run, why.clone());
+        self.end(error, StepEnd::Aborted, Some((MessageStatus::Aborted, why))).await
+    }
+
+    async fn end(
+        &mut self,
+        error: AgentError,
+        end: StepEnd,
+        fails: Option<(MessageStatus, Failure)>,
+    ) -> AgentError {
         let ending = self.ending(end, Some(&error));
         let Some(kept) = &self.kept else {
             if let Err(second) = self.written(ending, None).await {
@@ -389,13 +419,8 @@ impl Record {
             return error;
         };
         let flushed = kept.writer.flush().await;
-        let (hold, failure) = (kept.hold, error.failure());
-        let fails = match (&error, end) {
-            // It has ended already; its message gets the rest of what was streamed.
-            (AgentError::Ended(_), _) => None,
-            (_, StepEnd::Aborted) => Some(Leaves { hold, how: How::Fails(MessageStatus::Aborted, failure) }),
-            _ => Some(Leaves { hold, how: How::Fails(MessageStatus::Failed, failure) }),
-        };
+        let fails =
+            fails.map(|(status, failure)| Leaves { hold: kept.hold, how: How::Fails(status, failure) });
         let (run, fails_here) = (kept.run.id, fails.is_some());
         // Until here, whoever drops it has it ended.
         let written = self.written(ending, fails).await;
@@ -427,6 +452,14 @@ impl Record {
             // The process ends, and takes no task any more.
             Err(_) => last.0.write(&self.store, last.1).await,
         }
+    }
+
+    /// Returns where an answer is stored that has begun.
+    pub(crate) fn begun(&self) -> Option<Stored> {
+        let kept = self.kept.as_ref()?;
+        let messages = kept.messages.iter().copied().chain(kept.run.pending).collect();
+        let run = &kept.run;
+        Some(Stored { thread: run.thread, run: run.id, prompt: run.prompt, order: run.order, messages })
     }
 
     pub(crate) fn stored(mut self) -> Option<Stored> {

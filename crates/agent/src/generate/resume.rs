@@ -15,7 +15,7 @@ use super::opening::{admit, planned, step_row};
 use super::record::{Begins, Kept, Record, detached, own};
 use super::report::Reporter;
 use super::step::Prepared;
-use super::{Generation, Out, cut, deny};
+use super::{Generation, Out, cut, deny, unless_called_off};
 use crate::admission::{Admission, Holds, Refused};
 use crate::context::Denial;
 use crate::error::AgentError;
@@ -25,6 +25,7 @@ use crate::runtime::Runtime;
 use crate::spans;
 use crate::tables::{CallRow, StepId};
 use crate::tool::{CallEnd, Outcome, ParentRun};
+use crate::values::Values;
 
 /// What is known of a run before it goes on.
 #[derive(Debug, Default)]
@@ -90,15 +91,18 @@ impl<S: Send + Sync + 'static> Generation<S> {
         self.unstored = run;
         self.target.user.clone_from(&row.user);
         self.options.parent = self.options.parent.or_else(|| ParentRun::of(&row));
-        let span = spans::invoke_agent(&self);
+        self.options.values = std::mem::take(&mut self.options.values).merged(Values::of_run(&row));
+        let model = self.options.model.as_ref().map(|model| model.name());
+        let span = spans::invoke_agent(&self, model);
         let answered = self.go_on_with(&row, &out).instrument(span.clone()).await;
-        spans::agent_ended(&span, &answered);
+        spans::agent_ended(&span, answered.as_ref().map(|reply| &reply.usage));
         answered
     }
 
     async fn go_on_with(&mut self, run: &Row<Run>, out: &Out) -> std::result::Result<AgentReply, AgentError> {
+        let call_off = self.call_off.clone();
         let taken = loop {
-            match self.take_up(run).await {
+            match unless_called_off(&call_off, run.id, self.take_up(run)).await {
                 Err(AgentError::Store(error)) if error.downcast_ref::<Joined>().is_some() => {}
                 taken => break taken,
             }

@@ -1,6 +1,7 @@
 //! What loomwork-agent promises, through its public API: one module per concept.
 
 mod answering;
+mod attaching;
 mod chaos;
 mod context;
 mod delegating;
@@ -20,6 +21,9 @@ mod objects;
 mod outside;
 mod reporting;
 mod resuming;
+mod sizes;
 mod spans;
+mod stopping;
+mod streams;
 mod telling;
 mod tools;

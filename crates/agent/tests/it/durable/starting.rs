@@ -1,7 +1,7 @@
 //! What starting a run writes, and what it refuses.
 
 use loomwork_agent::durable::{Registry, StartError, StartOptions, Started, start};
-use loomwork_agent::{Runtime, Tool, ToolContext, Tools};
+use loomwork_agent::{Runtime, Tool, ToolContext, Tools, Values};
 use loomwork_core::Kind;
 use loomwork_messages::threads::{self, ThreadPatch};
 use loomwork_messages::{MessageStatus, Responder, Run, RunStatus};
@@ -56,13 +56,14 @@ async fn what_is_said_of_a_run_reaches_its_model() {
     let model = model([MockReply::default().tool_call("1", "extra", json!({})), text("Done.")]);
     let clerk = agent(&model).tool(look()).expect("a tool");
     let extra = Tool::new("extra", "Does more.", |context: ToolContext, (): ()| async move {
-        context.caller().unwrap_or("nobody").to_owned()
+        format!("{} of {:?}", context.caller().unwrap_or("nobody"), context.values().get("tenant"))
     });
     let options = StartOptions {
         instructions: Some("Be brief.".into()),
         tools: Some(vec!["extra".into()]),
         caller: Some("a form".into()),
         user: Some("bob".into()),
+        values: Values::of(&json!({ "tenant": "loom" })).expect("JSON with names"),
         ..StartOptions::default()
     };
     let stored: StartOptions =
@@ -78,7 +79,7 @@ async fn what_is_said_of_a_run_reaches_its_model() {
     let rows = house.rows().await;
     assert_eq!(rows[0].user.as_deref(), Some("bob"));
     let told = rows.iter().flat_map(|row| row.message.tool_results()).next().expect("a result");
-    assert_eq!(told.output, ToolOutput::Text("a form".into()));
+    assert_eq!(told.output, ToolOutput::Text(r#"a form of Some(String("loom"))"#.into()));
     process.end(END).await;
 }
 
