@@ -111,7 +111,7 @@ async fn a_foreground_answer_is_settled_as_interrupted_and_never_gone_on_with() 
     let clerk = agent(&model);
     let dying = Runtime::start(&house.store).await.expect("it starts");
     let thread = clerk.in_thread(&dying, house.thread);
-    let stream = thread.stream_text("Go.");
+    let stream = thread.stream_text("Go.").await.expect("it begins");
     soon(hangs.reached()).await;
     // Its tasks are aborted, and its lease is given back.
     let _ = dying.shutdown(END).await;
@@ -152,8 +152,11 @@ fn a_paused_owner_writes_nothing_once_another_has_its_run() {
         soon(async {
             let turning = async {
                 loop {
-                    clock.advance(LEASE / 3);
-                    tokio::task::yield_now().await;
+                    // Whoever is awake has the time to renew its own lease.
+                    clock.advance(LEASE / 15);
+                    for _ in 0..100 {
+                        tokio::task::yield_now().await;
+                    }
                 }
             };
             tokio::select! {

@@ -34,7 +34,8 @@ impl House {
         });
         while soon(ends.next()).await.expect("open").expect("read").iter().any(Option::is_none) {}
         let said = self.said().await;
-        let (_, _, last, status) = said.last().expect("its message");
+        let (_, _, last, status) =
+            said.iter().rfind(|(_, role, _, _)| *role == "assistant").expect("its message");
         assert_eq!((last.as_str(), *status), (came, MessageStatus::Aborted));
         let told: Vec<_> = heard.events().iter().map(|event| event.end).collect();
         assert_eq!(told, [StepEnd::Aborted]);
