@@ -13,10 +13,10 @@ use super::word::Word;
 use super::world::{self, begin, open};
 use crate::crash::random;
 
-const CALLERS: u64 = 3;
+const CALLERS: u64 = 2;
 
 /// The longest pause between two starts of a caller, in milliseconds.
-const PAUSE: u64 = 60;
+const PAUSE: u64 = 300;
 
 /// The numbers of one caller of one round: more than it can use.
 const NUMBERS: u64 = 1_000_000;

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use loomwork_agent::{StepEnd, StepRow, journal, outbox};
+use anyhow::Result;
+use loomwork_agent::outbox::{self, Told};
+use loomwork_agent::{StepEnd, StepRow, journal};
 use loomwork_messages::{MessageRow, MessageStatus, Run, RunStatus, StreamRow, StreamStatus};
 use loomwork_models::{Role, ToolOutput};
 use loomwork_store::{Page, Row, Store, Table as _, Tx};
@@ -16,6 +17,10 @@ use super::world::{self, Bill, Order, STEPS, call_id, noted, open, says};
 use crate::crash::tally::{Fault, Tally};
 
 const SHUTDOWN: Duration = Duration::from_secs(20);
+/// More than all rounds of a place leave in the outbox.
+const MANY: usize = 10_000;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Behind each kill: all runs whose start was answered are there, and calls that have ended are noted.
 pub(super) async fn between(place: &Path, ledger: &mut Ledger, tally: &mut Tally) -> Result<()> {
@@ -48,12 +53,10 @@ pub(super) async fn at_the_end(place: &Path, ledger: &mut Ledger, tally: &mut Ta
     let hears = said.clone();
     let hear = move |word| hears.lock().unwrap_or_else(PoisonError::into_inner).push(word);
     let (runtime, pool) = world::run(&store, hear).await?;
-    let mut left = store.watch(|tx| {
-        let runs = tx.scan(Run::all())?;
-        let open = tx.scan(StepRow::all())?.iter().filter(|step| step.end.is_none()).count();
-        Ok(runs.iter().filter(|run| !run.status.has_ended()).count() + open + outbox::waiting(tx, 1)?.len())
-    });
-    while left.next().await.context("the store is open")?? > 0 {}
+    // Looking at each commit would take longer than the runs themselves.
+    while store.query(left).await? > 0 {
+        store.clock().sleep(LOOK_AGAIN).await;
+    }
     pool.shutdown(SHUTDOWN).await?;
     runtime.shutdown(SHUTDOWN).await?;
     for word in said.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
@@ -78,6 +81,13 @@ pub(super) async fn at_the_end(place: &Path, ledger: &mut Ledger, tally: &mut Ta
     Ok(())
 }
 
+/// Returns how much is still to be made or told.
+fn left(tx: &Tx) -> loomwork_store::Result<usize> {
+    let runs = tx.scan(Run::all())?;
+    let open = tx.scan(StepRow::all())?.iter().filter(|step| step.end.is_none()).count();
+    Ok(runs.iter().filter(|run| !run.status.has_ended()).count() + open)
+}
+
 /// What is left of one run.
 struct Seen {
     number: u64,
@@ -87,13 +97,23 @@ struct Seen {
     steps: Vec<Row<StepRow>>,
     /// The steps whose call has ended, with its tool.
     calls: Vec<(u32, String)>,
-    /// What was billed for it, by key.
-    bills: BTreeMap<String, Vec<Row<Bill>>>,
+    /// What was billed for it, by key: its tokens, and whether they are estimated. What a killed process was about
+    /// to bill counts too, which waits in the outbox until its claim is over.
+    bills: BTreeMap<String, Vec<(u64, bool)>>,
     streaming: usize,
 }
 
 fn read(tx: &Tx) -> loomwork_store::Result<Vec<Seen>> {
     let bills = tx.scan(Bill::all())?;
+    let mut bills: Vec<_> = bills
+        .into_iter()
+        .map(|bill| (bill.record.key, (bill.record.tokens, bill.record.estimated)))
+        .collect();
+    for row in outbox::waiting(tx, MANY)? {
+        if let Told::Usage(event) = row.record.told {
+            bills.push((event.key, (event.usage.total(), event.usage.estimated)));
+        }
+    }
     let streams = tx.scan(StreamRow::all())?;
     let orders = tx.scan(Order::all())?.into_iter();
     let seen = orders.map(|order| {
@@ -105,9 +125,9 @@ fn read(tx: &Tx) -> loomwork_store::Result<Vec<Seen>> {
             calls.extend(journal::calls(tx, run.id)?.into_iter().map(|call| (call.step, call.record.tool)));
         }
         let own = run.as_ref().map(|run| format!("{}:", run.id)).unwrap_or_default();
-        let mut billed: BTreeMap<String, Vec<Row<Bill>>> = BTreeMap::new();
-        for bill in bills.iter().filter(|bill| bill.key.starts_with(&own)) {
-            billed.entry(bill.key.clone()).or_default().push(bill.clone());
+        let mut billed: BTreeMap<String, Vec<(u64, bool)>> = BTreeMap::new();
+        for (key, bill) in bills.iter().filter(|(key, _)| key.starts_with(&own)) {
+            billed.entry(key.clone()).or_default().push(*bill);
         }
         let streaming = streams
             .iter()
@@ -175,7 +195,7 @@ fn check_usage(seen: &Seen, tally: &mut Tally) {
         tally.fact(!bills.is_empty(), Fault::Lost, || format!("{key} of run {number} was not billed"));
         tally.fact(bills.len() < 2, Fault::Doubled, || format!("{key} of run {number} was billed twice"));
         let usage = row.usage.clone().unwrap_or_default();
-        let billed = bills.first().map(|bill| (bill.tokens, bill.estimated));
+        let billed = bills.first().copied();
         tally.same(format_args!("the bill of {key}"), billed, Some((usage.total(), usage.estimated)));
         if row.end == Some(StepEnd::Success)
             && let Some(count) = succeeded.get_mut(step as usize)
