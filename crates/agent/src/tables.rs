@@ -8,6 +8,7 @@ use loomwork_models::{FinishReason, ModelName, Part, Reply, ToolResult, Usage};
 use loomwork_store::{Id, Key, Table, TableDef};
 use serde::{Deserialize, Serialize};
 
+use crate::compaction::CompactionRow;
 use crate::outbox::OutboxRow;
 use crate::tool::Outcome;
 use crate::usage::UsageKind;
@@ -165,6 +166,6 @@ impl CallRow {
 }
 
 /// The crate's own tables.
-pub(crate) fn own() -> [TableDef; 3] {
-    [StepRow::table(), CallRow::table(), OutboxRow::table()]
+pub(crate) fn own() -> [TableDef; 4] {
+    [StepRow::table(), CallRow::table(), OutboxRow::table(), CompactionRow::table()]
 }

@@ -3,6 +3,7 @@
 mod answering;
 mod attaching;
 mod chaos;
+mod compacting;
 mod context;
 mod delegating;
 mod denying;
@@ -25,5 +26,6 @@ mod sizes;
 mod spans;
 mod stopping;
 mod streams;
+mod teams;
 mod telling;
 mod tools;
