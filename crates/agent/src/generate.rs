@@ -1,5 +1,6 @@
 //! The loop over a model: one owner, and a commit behind each step.
 
+mod asking;
 mod attempt;
 mod cut;
 mod deny;
@@ -11,12 +12,13 @@ mod report;
 mod resume;
 mod step;
 mod told;
+mod waited;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use loomwork_core::{Random, RawId};
-use loomwork_messages::runs::Prompt;
+use loomwork_messages::runs::{Prompt, Then};
 use loomwork_messages::{NewMessage, RunId, ThreadId, UiChunk};
 use loomwork_models::{LanguageModel, Message, ModelName, Usage};
 use tokio::sync::mpsc;
@@ -127,12 +129,30 @@ impl<S: Send + Sync + 'static> Generation<S> {
         first: step::Prepared<S>,
         out: &Out,
     ) -> Result<AgentReply, AgentError> {
-        let Known { mut steps, mut begun } = known;
+        let Known { mut steps, mut begun, waited } = known;
         let mut usage = Usage::default();
         for step in &steps {
             usage += &step.usage;
         }
         let mut prepared = first;
+        if let Some(waited) = waited {
+            let (step, checked) = (waited.step, messages.len());
+            let settled = self.settle_waited(waited, &mut steps, &prepared, &record, out).await;
+            let said = match settled {
+                Ok(said) => said,
+                Err(error) => return Err(record.fail(error).await),
+            };
+            messages.push(said.message.clone());
+            let goes_on = self.goes_on(&steps);
+            record.settle(step, said, goes_on).await?;
+            if !goes_on {
+                return Ok(self.replied(record, steps, usage));
+            }
+            prepared = match self.prepare(&mut messages, checked, &steps).await {
+                Ok(next) => next,
+                Err(error) => return Err(record.fail(error).await),
+            };
+        }
         loop {
             let checked = messages.len();
             let made = match self.step(prepared, &record, steps.len(), begun.take(), out).await {
@@ -145,9 +165,17 @@ impl<S: Send + Sync + 'static> Generation<S> {
             let goes_on = self.goes_on(&steps);
             let said: Vec<NewMessage> = [Some(assistant), tool].into_iter().flatten().collect();
             messages.extend(said.iter().map(|new| new.message.clone()));
-            record.commit(said, goes_on).await?;
+            let waits = steps.last().is_some_and(StepReply::waits);
+            let then = if goes_on {
+                Then::GoOn
+            } else if waits {
+                Then::Wait
+            } else {
+                Then::End
+            };
+            record.commit(said, then).await?;
             if !goes_on {
-                break;
+                return Ok(self.replied(record, steps, usage));
             }
             let next = async {
                 let next = self.prepare(&mut messages, checked, &steps).await?;
@@ -159,10 +187,13 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 Err(error) => return Err(record.fail(error).await),
             };
         }
+    }
+
+    fn replied(&self, record: Record, steps: Vec<StepReply>, usage: Usage) -> AgentReply {
         self.tell_unread(&steps);
         let text = steps.last().map(StepReply::text).unwrap_or_default();
         let (delegated, stored) = (self.delegated.usage(), record.stored());
-        Ok(AgentReply { text, steps, usage, delegated, stored })
+        AgentReply { text, steps, usage, delegated, stored }
     }
 
     pub(crate) fn model(&self) -> Result<Arc<dyn LanguageModel>, AgentError> {
@@ -229,4 +260,9 @@ impl<S: Send + Sync + 'static> Generation<S> {
              agent a stop condition, such as `step_count(5)`, so that it goes on"
         );
     }
+}
+
+/// Returns the number of a step as it is stored.
+fn step_number(steps: usize) -> u32 {
+    u32::try_from(steps).unwrap_or(u32::MAX)
 }

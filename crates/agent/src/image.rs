@@ -1,7 +1,7 @@
 //! Images as answers.
 
 use loomwork_files::{About, FileId, Files};
-use loomwork_messages::runs::Prompt;
+use loomwork_messages::runs::{Prompt, Then};
 use loomwork_messages::{NewMessage, UiChunk, file_url};
 use loomwork_models::{
     Data, Extras, File, GeneratedImage, ImageModel, ImageRequest, Images, Message, Part, Role, Usage,
@@ -82,7 +82,7 @@ pub(crate) async fn make<S: Send + Sync + 'static>(
         files: reply.files.clone(),
         ..NewMessage::new(Message::new(Role::Assistant, images.into_iter().map(Part::File)))
     };
-    record.commit(vec![said], false).await?;
+    record.commit(vec![said], Then::End).await?;
     reply.stored = record.stored();
     Ok(reply)
 }

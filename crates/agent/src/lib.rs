@@ -75,6 +75,7 @@
 mod admission;
 mod agent;
 mod agent_tool;
+pub mod approvals;
 pub mod context;
 mod dry_run;
 mod edit_tools;
@@ -100,6 +101,7 @@ mod tables;
 mod thread;
 mod tool;
 mod usage;
+mod waiting;
 
 pub use admission::{Admission, Hold, PlannedCall};
 pub use agent::Agent;
@@ -123,12 +125,13 @@ pub use stream::{TextStream, UNREAD_CHUNKS};
 pub use tables::{CallRow, StepEnd, StepId, StepRow};
 pub use thread::{AgentHandle, AgentOutside, AgentThread, Outside};
 pub use tool::{
-    Approval, BoxError, CANCEL_GRACE, CallEnd, Calls, DEFAULT_TIMEOUT, IntoTool, IntoToolOutput, Json,
-    LIST_TIMEOUT, MAX_TOOL_NAME, Outcome, ParentRun, RequestedCall, Tool, ToolChanges, ToolContext,
+    Approval, Awaits, BoxError, CANCEL_GRACE, CallEnd, Calls, DEFAULT_TIMEOUT, IntoTool, IntoToolOutput,
+    Json, LIST_TIMEOUT, MAX_TOOL_NAME, Outcome, ParentRun, RequestedCall, Tool, ToolChanges, ToolContext,
     ToolError, ToolEvent, ToolInfo, ToolLayer, ToolMount, ToolPolicy, ToolScope, ToolSource, Tools,
     ToolsError, UNREAD_EVENTS, run_calls,
 };
 pub use usage::{OnUsage, UsageEvent, UsageKind};
+pub use waiting::CallSite;
 
 /// What the expansion of [`#[tool]`](macro@tool) stands on.
 #[doc(hidden)]

@@ -11,6 +11,7 @@ use loomwork_search::Search;
 use loomwork_store::engine::Engine;
 use loomwork_store::{Builder, Error, Result, Store, TableDef};
 
+use crate::approvals;
 use crate::generate::settle_cut;
 use crate::journal;
 use crate::outbox::{Handler, Outbox};
@@ -65,7 +66,9 @@ impl Runtime {
         let tasks = Tasks::new();
         let host = Host::start(store, &tasks).await?;
         let live = Live::start(store, &tasks);
-        for upkeep in [streams::upkeep(), deletion::upkeep(), fork::upkeep(), journal::upkeep()] {
+        let upkeeps =
+            [streams::upkeep(), deletion::upkeep(), fork::upkeep(), journal::upkeep(), approvals::upkeep()];
+        for upkeep in upkeeps {
             store.start_upkeep(&tasks, upkeep);
         }
         let outbox = Outbox::start(store, &tasks);

@@ -8,6 +8,7 @@ use loomwork_models::{FinishReason, Part, Reply, ToolResult, Usage};
 use loomwork_store::{Id, Key, Table, TableDef};
 use serde::{Deserialize, Serialize};
 
+use crate::approvals::{ApprovalRow, GrantRow};
 use crate::outbox::OutboxRow;
 use crate::tool::Outcome;
 use crate::usage::UsageKind;
@@ -139,6 +140,6 @@ impl CallRow {
 }
 
 /// The crate's own tables.
-pub(crate) fn own() -> [TableDef; 3] {
-    [StepRow::table(), CallRow::table(), OutboxRow::table()]
+pub(crate) fn own() -> [TableDef; 5] {
+    [StepRow::table(), CallRow::table(), OutboxRow::table(), ApprovalRow::table(), GrantRow::table()]
 }

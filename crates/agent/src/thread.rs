@@ -62,8 +62,9 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
         self.at
     }
 
-    /// Goes on with a [durable](Options::durable) run whose process has gone, at the step where it stopped: what the
-    /// model has said before its tools ran is not asked again, and calls that have ended are not made again.
+    /// Goes on with a run, at the step where it stopped: what the model has said before its tools ran is not asked
+    /// again, and calls that have ended are not made again. So goes on a [durable](Options::durable) run whose process
+    /// has gone, and any run that waits for somebody: this returns when all have answered, and the answer is made.
     ///
     /// # Errors
     /// [`AgentError::Ended`] when the run does not wait to be taken up; else as

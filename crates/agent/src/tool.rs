@@ -24,7 +24,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use handler::Handler;
-use schema::Schema;
+pub(crate) use schema::Schema;
 
 pub use changes::ToolChanges;
 pub use context::{ParentRun, ToolContext, ToolScope};
@@ -32,7 +32,9 @@ pub use error::{BoxError, ToolError};
 pub use layer::ToolLayer;
 pub use output::{IntoToolOutput, Json};
 pub use policy::{Approval, DEFAULT_TIMEOUT, ToolPolicy};
-pub use run::{CANCEL_GRACE, CallEnd, Calls, Outcome, RequestedCall, ToolEvent, UNREAD_EVENTS, run_calls};
+pub use run::{
+    Awaits, CANCEL_GRACE, CallEnd, Calls, Outcome, RequestedCall, ToolEvent, UNREAD_EVENTS, run_calls,
+};
 pub use set::{MAX_TOOL_NAME, Tools, ToolsError};
 pub use source::{LIST_TIMEOUT, ToolMount, ToolSource};
 

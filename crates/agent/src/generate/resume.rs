@@ -12,7 +12,8 @@ use super::attempt::{Attempt, Plan};
 use super::opening::step_row;
 use super::record::{Kept, Record, own, take};
 use super::report::Reporter;
-use super::{Generation, Out, cut};
+use super::waited::{Waited, waited};
+use super::{Generation, Out, cut, step_number as number};
 use crate::admission::Holds;
 use crate::error::AgentError;
 use crate::journal;
@@ -20,6 +21,7 @@ use crate::reply::{AgentReply, StepReply};
 use crate::spans;
 use crate::tables::{CallRow, StepId};
 use crate::tool::{CallEnd, Outcome, ParentRun};
+use crate::waiting;
 
 /// What is known of a run before it goes on.
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ pub(super) struct Known {
     /// The steps that are complete.
     pub(super) steps: Vec<StepReply>,
     pub(super) begun: Option<Begun>,
+    /// Calls that waited for somebody.
+    pub(super) waited: Option<Waited>,
 }
 
 /// A step whose model has answered, with those of its calls that have ended.
@@ -52,6 +56,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         run: RunId,
         out: Out,
     ) -> std::result::Result<AgentReply, AgentError> {
+        waiting::answered(&self.runtime.store, run).await?;
         let row = self.runtime.store.query(move |tx| tx.get(run)).await?;
         let thread = self.target.thread;
         let row = row.filter(|row| Some(row.thread) == thread).ok_or(RunError::NoRun { run });
@@ -96,10 +101,6 @@ impl<S: Send + Sync + 'static> Generation<S> {
     }
 }
 
-fn number(steps: usize) -> u32 {
-    u32::try_from(steps).unwrap_or(u32::MAX)
-}
-
 /// Reads what is known of a run, and begins an attempt at its step, or goes on with the one that had an answer.
 fn take_up(tx: &mut Tx, hold: Hold, reporter: &Reporter, plan: &Plan) -> Result<TakenUp> {
     let run = runs::held(tx, hold)?;
@@ -118,7 +119,8 @@ fn take_up(tx: &mut Tx, hold: Hold, reporter: &Reporter, plan: &Plan) -> Result<
         let attempt = Attempt::new(plan.clone(), step, run.attempt, None, Holds::default());
         let row = step_row(tx, reporter, &attempt, run.thread, host);
         let row = (tx.insert(row)?.id, host);
-        let known = Known { steps, begun: None };
+        let waited = waited(tx, &run, &steps)?;
+        let known = Known { steps, begun: None, waited };
         return Ok(TakenUp { attempt: run.attempt, run, messages, known, row });
     };
     let (_, host) = own(tx, hold, row.id)?;
@@ -128,13 +130,21 @@ fn take_up(tx: &mut Tx, hold: Hold, reporter: &Reporter, plan: &Plan) -> Result<
         Some(call_end(call, row))
     });
     let ended = ended.collect();
-    let known = Known { steps, begun: Some(Begun { reply, ended }) };
+    let known = Known { steps, begun: Some(Begun { reply, ended }), waited: None };
     Ok(TakenUp { run, messages, known, row: (row.id, host), attempt: row.attempt })
 }
 
-fn call_end(call: &ToolCall, row: &CallRow) -> CallEnd {
+pub(super) fn call_end(call: &ToolCall, row: &CallRow) -> CallEnd {
     let CallRow { outcome, tries, started, ended, .. } = *row;
-    CallEnd { call: call.clone(), outcome, result: row.result().cloned(), tries, started, ended }
+    CallEnd {
+        call: call.clone(),
+        outcome,
+        result: row.result().cloned(),
+        tries,
+        started,
+        ended,
+        awaits: None,
+    }
 }
 
 /// Returns the messages that a run has completed, in their order.
@@ -174,9 +184,18 @@ fn steps_of(messages: &[Row<MessageRow>], calls: &[Row<CallRow>]) -> Vec<StepRep
                         Some(known) => (known.outcome, known.tries, known.started, known.ended),
                         None => (outcome, 1, row.created, row.created),
                     };
-                    Some(CallEnd { call, outcome, result: Some(result.clone()), tries, started, ended })
+                    Some(CallEnd {
+                        call,
+                        outcome,
+                        result: Some(result.clone()),
+                        tries,
+                        started,
+                        ended,
+                        awaits: None,
+                    })
                 });
-                step.calls = ended.collect();
+                // Those that waited for somebody have a message of their own.
+                step.calls.extend(ended);
             }
             _ => {}
         }

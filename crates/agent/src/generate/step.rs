@@ -12,14 +12,15 @@ use loomwork_models::{
 use tracing::Instrument as _;
 
 use super::resume::Begun;
-use super::{Generation, Out, Plan, Record};
+use super::waited::request_chunk;
+use super::{Generation, Out, Plan, Record, step_number};
 use crate::error::AgentError;
 use crate::guard::{Blocked, Gatekeeper};
 use crate::prepare::NextStep;
 use crate::reply::StepReply;
 use crate::runtime::Runtime;
 use crate::spans;
-use crate::tool::{CallEnd, Outcome, ToolEvent, ToolScope, Tools, run_calls};
+use crate::tool::{Awaits, CallEnd, Outcome, RequestedCall, ToolEvent, ToolScope, Tools, run_calls};
 
 /// A step that was made, and the messages that it is stored as.
 pub(super) struct Made {
@@ -110,14 +111,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             };
             let calls = self.call_tools(&reply, &prepared, record, number, ended, out).await?;
             for call in calls.iter().filter(|call| call.outcome == Outcome::NeedsApproval) {
-                let request = UiChunk::ToolApprovalRequest {
-                    approval_id: approval_of(call),
-                    tool_call_id: call.call.id.clone(),
-                    is_automatic: false,
-                    signature: None,
-                    provider_metadata: None,
-                };
-                self.say(request, record, out).await?;
+                self.say(request_chunk(approval_of(call), call.call.id.clone()), record, out).await?;
             }
             self.say(UiChunk::FinishStep, record, out).await?;
             self.made(reply, calls).await
@@ -197,8 +191,23 @@ impl<S: Send + Sync + 'static> Generation<S> {
             return Ok(ended);
         }
         record.answered(reply).await?;
+        let calls = calls.into_iter().map(RequestedCall::from).collect();
+        ended.extend(self.make_calls(calls, prepared, record, number, out).await?);
+        Ok(ended)
+    }
+
+    /// Makes calls, and commits the end of each as it comes.
+    pub(super) async fn make_calls(
+        &self,
+        calls: Vec<RequestedCall>,
+        prepared: &Prepared<S>,
+        record: &Record,
+        number: usize,
+        out: &Out,
+    ) -> Result<Vec<CallEnd>, AgentError> {
         let scope = Arc::new(self.scope(prepared.sent.clone(), record, number));
         let mut events = run_calls(&prepared.tools, calls, scope, self.agent.state.clone());
+        let mut ended = Vec::new();
         let (mut keeping, mut all_have_ended) = (FuturesOrdered::new(), false);
         loop {
             // Tools go on while the ends of others are committed.
@@ -219,7 +228,9 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 Some(ToolEvent::Preliminary { call, tool, output }) => {
                     self.say_preliminary(call, tool, output, record, out).await?;
                 }
-                Some(ToolEvent::Ended(end)) => keeping.push_back(self.keep(*end, record)),
+                Some(ToolEvent::Ended(end)) => {
+                    keeping.push_back(self.keep(*end, &prepared.tools, record, number))
+                }
                 Some(_) => {}
                 None => all_have_ended = true,
             }
@@ -228,11 +239,18 @@ impl<S: Send + Sync + 'static> Generation<S> {
     }
 
     /// Commits the end of a call, and returns it as it is kept.
-    async fn keep(&self, mut end: CallEnd, record: &Record) -> Result<CallEnd, AgentError> {
+    async fn keep(
+        &self,
+        mut end: CallEnd,
+        tools: &Tools<S>,
+        record: &Record,
+        number: usize,
+    ) -> Result<CallEnd, AgentError> {
         if let (Some(result), Some(files)) = (&mut end.result, &self.runtime.files) {
             offload_result(files, result).await?;
         }
-        record.ended(end.clone()).await?;
+        record.ended(step_number(number), end.clone()).await?;
+        self.ask_people(&mut end, tools, record, number).await?;
         Ok(end)
     }
 
@@ -272,7 +290,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             thread: self.target.thread,
             message: kept.and_then(|kept| kept.run.pending),
             prompt: kept.and_then(|kept| kept.run.prompt),
-            step: u32::try_from(number).unwrap_or(u32::MAX),
+            step: step_number(number),
             attempt: kept.map_or(1, |kept| kept.run.attempt),
             parent: self.options.parent,
             runtime: Some(self.runtime.clone()),
@@ -329,7 +347,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
     }
 
     /// Hands a chunk to the stream, and to whoever reads the answer.
-    async fn say(&self, chunk: UiChunk, record: &Record, out: &Out) -> Result<(), AgentError> {
+    pub(super) async fn say(&self, chunk: UiChunk, record: &Record, out: &Out) -> Result<(), AgentError> {
         if let Some(out) = out {
             // A reader who has gone is no reason to stop.
             let _ = out.send(chunk.clone()).await;
@@ -350,5 +368,9 @@ impl<S> Generation<S> {
 }
 
 fn approval_of(call: &CallEnd) -> String {
-    format!("approval-{}", call.call.id)
+    match call.awaits {
+        Some(Awaits::Approval(approval)) => approval.to_string(),
+        // Nobody is asked outside of threads; the caller sees what would have to be approved.
+        None => format!("approval-{}", call.call.id),
+    }
 }

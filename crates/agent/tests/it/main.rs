@@ -1,4 +1,15 @@
 //! What loomwork-agent promises, through its public API: one module per concept.
+#![expect(clippy::duplicate_mod, reason = "what people are asked is tested over each engine")]
+
+/// What people are asked and answer, over the engine of the module that says so.
+macro_rules! behaviour {
+    () => {
+        #[path = "approving.rs"]
+        mod approving;
+        #[path = "office.rs"]
+        mod office;
+    };
+}
 
 mod answering;
 mod chaos;
@@ -13,10 +24,12 @@ mod images;
 mod ledger;
 mod levels;
 mod logs;
+mod memory;
 mod objects;
 mod outside;
 mod reporting;
 mod resuming;
 mod spans;
+mod sqlite;
 mod telling;
 mod tools;
