@@ -142,7 +142,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 Ok(said) => said,
                 Err(error) => return Err(record.fail(error).await),
             };
-            messages.push(said.message.clone());
+            messages.extend(said.iter().map(|new| new.message.clone()));
             let goes_on = self.goes_on(&steps);
             record.settle(step, said, goes_on).await?;
             if !goes_on {

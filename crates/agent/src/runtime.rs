@@ -13,6 +13,7 @@ use loomwork_store::{Builder, Error, Result, Store, TableDef};
 
 use crate::approvals;
 use crate::generate::settle_cut;
+use crate::humans;
 use crate::journal;
 use crate::outbox::{Handler, Outbox};
 use crate::tables::own;
@@ -66,9 +67,9 @@ impl Runtime {
         let tasks = Tasks::new();
         let host = Host::start(store, &tasks).await?;
         let live = Live::start(store, &tasks);
-        let upkeeps =
-            [streams::upkeep(), deletion::upkeep(), fork::upkeep(), journal::upkeep(), approvals::upkeep()];
-        for upkeep in upkeeps {
+        let of_messages = [streams::upkeep(), deletion::upkeep(), fork::upkeep()];
+        let own = [journal::upkeep(), approvals::upkeep(), humans::upkeep()];
+        for upkeep in of_messages.into_iter().chain(own) {
             store.start_upkeep(&tasks, upkeep);
         }
         let outbox = Outbox::start(store, &tasks);

@@ -9,6 +9,7 @@ use loomwork_store::{Id, Key, Table, TableDef};
 use serde::{Deserialize, Serialize};
 
 use crate::approvals::{ApprovalRow, GrantRow};
+use crate::humans::QuestionRow;
 use crate::outbox::OutboxRow;
 use crate::tool::Outcome;
 use crate::usage::UsageKind;
@@ -140,6 +141,13 @@ impl CallRow {
 }
 
 /// The crate's own tables.
-pub(crate) fn own() -> [TableDef; 5] {
-    [StepRow::table(), CallRow::table(), OutboxRow::table(), ApprovalRow::table(), GrantRow::table()]
+pub(crate) fn own() -> [TableDef; 6] {
+    [
+        StepRow::table(),
+        CallRow::table(),
+        OutboxRow::table(),
+        ApprovalRow::table(),
+        GrantRow::table(),
+        QuestionRow::table(),
+    ]
 }

@@ -2,6 +2,7 @@
 
 use loomwork_messages::runs::Prompt;
 use loomwork_messages::{RunId, ThreadId};
+use loomwork_store::Store;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -80,6 +81,10 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
 }
 
 impl<S: Send + Sync + 'static, At: Copy + Into<Option<ThreadId>>> AgentHandle<S, At> {
+    pub(crate) fn store(&self) -> &Store {
+        &self.runtime.store
+    }
+
     pub(crate) fn new(agent: &Agent<S>, runtime: &Runtime, at: At, user: Option<String>) -> Self {
         Self { agent: agent.clone(), runtime: runtime.clone(), at, user, options: Options::default() }
     }

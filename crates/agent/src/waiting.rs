@@ -7,7 +7,7 @@ use loomwork_store::{Result, Row, Store, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::approvals;
+use crate::{approvals, humans};
 
 /// The call of a tool that somebody is asked about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ pub(crate) enum Said {
 
 /// Returns whether a run waits for somebody to answer.
 pub(crate) fn is_open(tx: &Tx, run: RunId) -> Result<bool> {
-    approvals::has_open(tx, run)
+    Ok(approvals::has_open(tx, run)? || humans::has_open(tx, run)?)
 }
 
 /// In the commit of a step that waits: what was answered while it was made holds.
@@ -99,10 +99,11 @@ pub(crate) fn go_on(tx: &mut Tx, run: RunId) -> Result<bool> {
     Ok(true)
 }
 
-/// Ends a run that waits, since a new generation has begun that denied what it waits for.
+/// Calls a run off that nobody waits for any more, since something newer has begun in its thread.
 pub(crate) fn supersede(tx: &mut Tx, run: &Row<Run>) -> Result<()> {
     approvals::cancel(tx, run.id)?;
-    let failure = Failure::new("superseded", "a new generation began before anybody answered");
+    humans::cancel(tx, run.id)?;
+    let failure = Failure::new("superseded", "something newer began in its place");
     runs::abort(tx, run.id, failure).map(drop)
 }
 

@@ -5,6 +5,7 @@ use loomwork_messages::runs;
 use super::{Generation, Record};
 use crate::approvals::{self, NewApproval};
 use crate::error::AgentError;
+use crate::humans::{self, NewQuestion};
 use crate::tool::{Awaits, CallEnd, Outcome, Tools};
 use crate::waiting::CallSite;
 
@@ -18,9 +19,12 @@ impl<S: Send + Sync + 'static> Generation<S> {
         number: usize,
     ) -> Result<(), AgentError> {
         let (Some(kept), Some(tool)) = (record.kept(), tools.get(&end.call.name)) else { return Ok(()) };
-        let Some(message) = kept.run.pending.filter(|_| end.outcome == Outcome::NeedsApproval) else {
-            return Ok(());
+        let waits = match end.outcome {
+            Outcome::NeedsApproval => true,
+            Outcome::Unanswered => tool.inquiry().is_some(),
+            _ => false,
         };
+        let Some(message) = kept.run.pending.filter(|_| waits) else { return Ok(()) };
         let site = CallSite {
             run: kept.run.id,
             step: super::step_number(number),
@@ -32,19 +36,28 @@ impl<S: Send + Sync + 'static> Generation<S> {
             agent: self.agent.name().to_owned(),
             user: kept.run.user.clone(),
         };
-        let new = NewApproval {
-            site,
-            input: end.call.input.clone(),
-            title: tool.info().title.clone(),
-            schema: tool.info().input_schema.clone(),
-            within: tool.policy().approval_within,
-        };
-        let hold = kept.hold;
-        let asked = self.runtime.store.mutate(move |tx| {
-            runs::held(tx, hold)?;
-            approvals::ask(tx, new)
+        let (title, input, hold) = (tool.info().title.clone(), end.call.input.clone(), kept.hold);
+        let store = &self.runtime.store;
+        end.awaits = Some(match tool.inquiry().cloned() {
+            None => {
+                let schema = tool.info().input_schema.clone();
+                let new = NewApproval { site, input, title, schema, within: tool.policy().approval_within };
+                let asked = store.mutate(move |tx| {
+                    runs::held(tx, hold)?;
+                    approvals::ask(tx, new)
+                });
+                Awaits::Approval(asked.await?)
+            }
+            Some(inquiry) => {
+                let schema = tool.info().output_schema.clone();
+                let new = NewQuestion { site, inquiry, title, input, schema };
+                let asked = store.mutate(move |tx| {
+                    runs::held(tx, hold)?;
+                    humans::ask(tx, new)
+                });
+                Awaits::Answer(asked.await?)
+            }
         });
-        end.awaits = Some(Awaits::Approval(asked.await?));
         Ok(())
     }
 }

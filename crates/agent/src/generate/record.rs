@@ -21,6 +21,7 @@ use super::report::Reporter;
 use crate::admission::{Admission, Holds, Refused};
 use crate::approvals;
 use crate::error::AgentError;
+use crate::humans;
 use crate::journal;
 use crate::reply::Stored;
 use crate::runtime::Runtime;
@@ -286,6 +287,7 @@ impl Record {
         let ended = self.store.mutate(move |tx| {
             runs::held(tx, hold)?;
             approvals::consume(tx, hold.run, step, &end.call.id)?;
+            humans::consume(tx, hold.run, step, &end.call.id)?;
             journal::ended(tx, hold.run, step, end)
         });
         Ok(ended.await?)
@@ -347,7 +349,7 @@ impl Record {
     pub(crate) async fn settle(
         &mut self,
         step: u32,
-        said: NewMessage,
+        said: Option<NewMessage>,
         goes_on: bool,
     ) -> Result<(), AgentError> {
         let (row, call_holds) = {
@@ -361,7 +363,8 @@ impl Record {
             Ok(()) => {
                 let done = self.store.mutate(move |tx| {
                     let then = if goes_on { Then::GoOn } else { Then::End };
-                    let done = runs::rest_of_step(tx, hold, Step { messages: vec![said], then })?;
+                    let done =
+                        runs::rest_of_step(tx, hold, Step { messages: said.into_iter().collect(), then })?;
                     journal::let_go(tx, hold.run, step)?;
                     if let Some((row, _)) = row.filter(|_| !goes_on) {
                         // The step that the run was taken up for is not made.

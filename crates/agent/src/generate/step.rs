@@ -371,6 +371,6 @@ fn approval_of(call: &CallEnd) -> String {
     match call.awaits {
         Some(Awaits::Approval(approval)) => approval.to_string(),
         // Nobody is asked outside of threads; the caller sees what would have to be approved.
-        None => format!("approval-{}", call.call.id),
+        _ => format!("approval-{}", call.call.id),
     }
 }

@@ -1,14 +1,16 @@
 //! Calls that waited for somebody: they are made, or not, before the model is asked again.
 
-use loomwork_messages::{NewMessage, Run, Translator, UiChunk};
+use loomwork_messages::{HUMAN, NewMessage, Run, Translator, UiChunk};
 use loomwork_models::{Chunk, Message, Part, ToolCall, ToolOutput, ToolResult};
 use loomwork_store::{Result, Row, Tx};
+use serde_json::json;
 
 use super::resume::call_end;
 use super::step::Prepared;
 use super::{Generation, Out, Record, step_number};
 use crate::approvals::{self, Ruling};
 use crate::error::AgentError;
+use crate::humans;
 use crate::journal;
 use crate::reply::StepReply;
 use crate::tool::{CallEnd, Outcome, RequestedCall};
@@ -20,8 +22,8 @@ pub(super) struct Waited {
     pub(super) step: u32,
     /// Those that may run.
     approved: Vec<ToolCall>,
-    /// Those that do not, and why.
-    refused: Vec<(ToolCall, ToolOutput)>,
+    /// Those that do not, and what the model is given instead.
+    settled: Vec<(ToolCall, Outcome, ToolResult)>,
     /// Those that have ended, though the results are not yet said in the thread.
     ended: Vec<CallEnd>,
 }
@@ -41,16 +43,27 @@ pub(super) fn waited(tx: &Tx, run: &Row<Run>, steps: &[StepReply]) -> Result<Opt
     }
     let known = journal::calls_of(tx, run.id, step)?;
     let row_of = |call: &ToolCall| known.iter().find(|row| row.call == call.id && row.result().is_some());
-    let mut waited = Waited { step, approved: Vec::new(), refused: Vec::new(), ended: Vec::new() };
+    let mut waited = Waited { step, approved: Vec::new(), settled: Vec::new(), ended: Vec::new() };
     waited.ended.extend(open.iter().filter_map(|call| Some(call_end(call, row_of(call)?))));
-    let open = open.into_iter().filter(|call| row_of(call).is_none());
-    for (call, ruling) in approvals::rulings(tx, run.id, step, open)? {
+    let open: Vec<&ToolCall> = open.into_iter().filter(|call| row_of(call).is_none()).collect();
+    for (call, ruling) in approvals::rulings(tx, run.id, step, open.iter().copied())? {
         match ruling {
             Ruling::Run => waited.approved.push(call.clone()),
-            Ruling::Not(reason) => waited.refused.push((call.clone(), ToolOutput::Denied { reason })),
+            Ruling::Not(reason) => {
+                let result = ToolResult::new(call, ToolOutput::Denied { reason });
+                waited.settled.push((call.clone(), Outcome::Denied, result));
+            }
         }
     }
-    let is_any = !waited.approved.is_empty() || !waited.refused.is_empty() || !waited.ended.is_empty();
+    for (call, reply) in humans::replies(tx, run.id, step, open.into_iter())? {
+        let humans::Reply { outcome, output, by } = reply;
+        let mut result = ToolResult::new(call, output);
+        if let Some(by) = by {
+            result.extras.provider_metadata.insert(HUMAN.to_owned(), json!({ "by": by }));
+        }
+        waited.settled.push((call.clone(), outcome, result));
+    }
+    let is_any = !waited.approved.is_empty() || !waited.settled.is_empty() || !waited.ended.is_empty();
     Ok(is_any.then_some(waited))
 }
 
@@ -63,15 +76,20 @@ impl<S: Send + Sync + 'static> Generation<S> {
         prepared: &Prepared<S>,
         record: &Record,
         out: &Out,
-    ) -> std::result::Result<NewMessage, AgentError> {
+    ) -> std::result::Result<Option<NewMessage>, AgentError> {
         self.say_before(steps, record).await?;
-        let Waited { step, approved, refused, mut ended } = waited;
+        let Waited { step, approved, settled, mut ended } = waited;
         let now = self.runtime.store.clock().now();
-        for (call, output) in refused {
-            let outcome = Outcome::Denied;
-            let result = Some(ToolResult::new(&call, output));
-            let (started, ended_at) = (now, now);
-            let end = CallEnd { call, outcome, result, tries: 0, started, ended: ended_at, awaits: None };
+        for (call, outcome, result) in settled {
+            let end = CallEnd {
+                call,
+                outcome,
+                result: Some(result),
+                tries: 0,
+                started: now,
+                ended: now,
+                awaits: None,
+            };
             record.ended(step, end.clone()).await?;
             ended.push(end);
         }
@@ -84,7 +102,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             made = made => made?,
             lost = record.lost() => return Err(AgentError::Ended(Box::new(lost))),
         });
-        let Some(last) = steps.last_mut() else { return Ok(NewMessage::new(Message::tool(Vec::new()))) };
+        let Some(last) = steps.last_mut() else { return Ok(None) };
         // In the order of the calls, whichever was quicker.
         let calls = last.parts.iter().filter_map(|part| match part {
             Part::ToolCall(call) => ended.iter().find(|end| end.call.id == call.id)?.result.clone(),
@@ -92,7 +110,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         });
         let results: Vec<_> = calls.collect();
         last.calls.extend(ended);
-        Ok(NewMessage::new(Message::tool(results)))
+        Ok((!results.is_empty()).then(|| NewMessage::new(Message::tool(results))))
     }
 
     /// Begins the stream with what was said before the run waited: a stream shows all that its run answers. Who reads

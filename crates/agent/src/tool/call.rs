@@ -75,15 +75,12 @@ async fn answer<S: Send + Sync + 'static>(
             return ended(tool.leave(context, 0, output).await);
         }
     };
-    if !approved
-        && tool.policy().needs_approval.is_needed(context, &input).await
-        && !is_granted(context).await
-    {
+    if !approved && needs_approval(tool, context, &input).await {
         return (Outcome::NeedsApproval, None);
     }
     let handler = match &tool.body.runner {
         Runner::Handler(handler) => handler,
-        Runner::Declared => return (Outcome::Unanswered, None),
+        Runner::Declared | Runner::Person(_) => return (Outcome::Unanswered, None),
         Runner::Provider(_) => return failed(format!("`{}` is run by the provider alone", call.name)),
     };
     let Some(_turn) = tool.turn(context).await else { return cancelled() };
@@ -92,6 +89,16 @@ async fn answer<S: Send + Sync + 'static>(
     let output = done.unwrap_or_else(|error| ToolOutput::error(error.to_string()));
     let (outcome, output) = ended(tool.leave(context, 0, output).await);
     (if was_called_off { Outcome::Cancelled } else { outcome }, output)
+}
+
+/// Whether somebody has to approve the call. Whoever answers it themselves need not.
+async fn needs_approval<S>(tool: &Tool<S>, context: &ToolContext<S>, input: &Value) -> bool
+where
+    S: Send + Sync + 'static,
+{
+    tool.inquiry().is_none()
+        && tool.policy().needs_approval.is_needed(context, input).await
+        && !is_granted(context).await
 }
 
 /// Whether somebody lets the agent call the tool in its thread without being asked.
@@ -211,7 +218,7 @@ impl<S: Send + Sync + 'static> Tool<S> {
                 };
                 fits(&input).map_err(told)
             }
-            Runner::Handler(_) | Runner::Declared => {
+            Runner::Handler(_) | Runner::Declared | Runner::Person(_) => {
                 self.body.schema.faults(schema, &input).map_or(Ok(()), Err)
             }
             Runner::Provider(_) => Ok(()),

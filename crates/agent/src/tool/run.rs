@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{ToolContext, ToolScope, Tools, call};
 use crate::approvals::ApprovalId;
+use crate::humans::QuestionId;
 
 /// How long a call that was called off may take to end by itself; then it is dropped.
 pub const CANCEL_GRACE: Duration = Duration::from_millis(100);
@@ -70,6 +71,8 @@ pub enum ToolEvent {
 pub enum Awaits {
     /// Somebody who approves it.
     Approval(ApprovalId),
+    /// The answer of a person.
+    Answer(QuestionId),
 }
 
 /// What became of a call.
