@@ -34,7 +34,7 @@ use crate::reply::{AgentReply, StepReply};
 use crate::runtime::Runtime;
 use crate::spans;
 pub(crate) use attempt::Plan;
-pub(crate) use cut::settle_cut;
+pub(crate) use cut::upkeep as cut_upkeep;
 pub(crate) use files::inline;
 pub(crate) use record::Record;
 use report::Reporter;
@@ -59,7 +59,8 @@ pub(crate) struct Generation<S> {
     pub(crate) options: Options<S>,
     /// Calls the answer off.
     pub(crate) cancel: CancellationToken,
-    /// Stands for the run of an answer that nothing stores: what its tools do is told apart by it.
+    /// The run that is gone on with; else what stands for the run of an answer that nothing stores: what its
+    /// tools do is told apart by it.
     pub(crate) unstored: RunId,
     /// What agents use that this one calls as tools.
     pub(crate) delegated: Delegated,
@@ -228,7 +229,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             return;
         }
         let reporter = self.reporter();
-        let told = self.runtime.store.mutate(move |tx| reporter.embedded(tx, &embedded));
+        let told = self.runtime.store.mutate(move |tx| reporter.embedded(tx, (0, 1), &embedded));
         if let Err(error) = told.await {
             tracing::warn!(agent = %self.agent.name, %error, "what embedding used was not told");
         }

@@ -4,8 +4,8 @@ use loomwork_files::{About, FileId, Files};
 use loomwork_messages::runs::{Prompt, Then};
 use loomwork_messages::{NewMessage, UiChunk, file_url};
 use loomwork_models::{
-    Data, Extras, File, GeneratedImage, ImageModel, ImageRequest, Images, Message, Part, Role, Usage,
-    Warning, guess_media_type,
+    Data, Extras, File, Finish, GeneratedImage, ImageModel, ImageRequest, Images, Message, Part, Reply,
+    ReplyInfo, Role, Usage, Warning, guess_media_type,
 };
 
 use crate::error::AgentError;
@@ -141,6 +141,14 @@ async fn write<S: Send + Sync + 'static>(
         () = generation.cancel.cancelled() => return Err(failed(called_off())),
     };
     let Images { images, usage, warnings, .. } = made;
+    let (name, came) = (model.name(), Finish { usage: usage.clone(), ..Finish::default() });
+    let info = ReplyInfo {
+        provider: name.provider.clone(),
+        model: name.model.clone(),
+        warnings: warnings.clone(),
+        ..ReplyInfo::default()
+    };
+    record.knows(&Reply { parts: Vec::new(), finish: came, info });
     let revised_prompts = images.iter().filter_map(|image| image.revised_prompt.clone()).collect();
     let (mut parts, mut ids) = (Vec::new(), Vec::new());
     for image in images {

@@ -84,12 +84,25 @@ pub(crate) struct Closing {
     pub(crate) answered: Option<Time>,
 }
 
-/// Ends a step, and lets go of what it held. Says whether it was still open and of this process: what it used is
-/// told once.
-pub(crate) fn close(tx: &mut Tx, step: StepId, host: Id<HostRow>, closing: &Closing) -> Result<bool> {
-    let Some(row) = tx.get(step)?.filter(|row| row.end.is_none() && row.host == host) else {
-        return Ok(false);
-    };
+/// How the end of a step found its row. What it used is told once, by whoever finds it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// It was open, and of this process.
+    Now,
+    /// Others go on with it, or have ended it.
+    Elsewhere,
+    /// This process has ended it before.
+    Before,
+}
+
+/// Ends a step, and lets go of what it held.
+pub(crate) fn close(tx: &mut Tx, step: StepId, host: Id<HostRow>, closing: &Closing) -> Result<Closed> {
+    let Some(row) = tx.get(step)?.filter(|row| row.host == host) else { return Ok(Closed::Elsewhere) };
+    match row.end {
+        None => {}
+        Some(StepEnd::Cut) => return Ok(Closed::Elsewhere),
+        Some(_) => return Ok(Closed::Before),
+    }
     let_go(tx, row.run, row.step)?;
     let now = tx.now();
     tx.update(step, |row| {
@@ -103,7 +116,7 @@ pub(crate) fn close(tx: &mut Tx, step: StepId, host: Id<HostRow>, closing: &Clos
         row.answered = row.answered.or(closing.answered);
         row.reply = None;
     })?;
-    Ok(true)
+    Ok(Closed::Now)
 }
 
 /// Ends a step whose process has gone. Unless its run is over, its calls keep their results for whoever goes on.

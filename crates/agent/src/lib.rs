@@ -125,7 +125,7 @@ pub use rewind::{History, RewindError, Rewound};
 pub use runtime::{Runtime, tables};
 pub use stop::{StopWhen, has_successful_tool_call, step_count};
 pub use stream::{TextStream, UNREAD_CHUNKS};
-pub use tables::{CallRow, StepEnd, StepId, StepRow};
+pub use tables::{CallRow, Embedded, StepEnd, StepId, StepRow};
 pub use thread::{AgentHandle, AgentOutside, AgentThread, Outside};
 pub use tool::{
     Approval, Awaits, BoxError, CANCEL_GRACE, CallEnd, Calls, DEFAULT_TIMEOUT, IntoTool, IntoToolOutput,

@@ -12,7 +12,7 @@ use loomwork_store::engine::Engine;
 use loomwork_store::{Builder, Error, Result, Store, TableDef};
 
 use crate::approvals;
-use crate::generate::settle_cut;
+use crate::generate::cut_upkeep;
 use crate::humans;
 use crate::journal;
 use crate::outbox::{Handler, Outbox};
@@ -68,13 +68,11 @@ impl Runtime {
         let host = Host::start(store, &tasks).await?;
         let live = Live::start(store, &tasks);
         let of_messages = [streams::upkeep(), deletion::upkeep(), fork::upkeep()];
-        let own = [journal::upkeep(), approvals::upkeep(), humans::upkeep()];
+        let own = [journal::upkeep(), cut_upkeep(), approvals::upkeep(), humans::upkeep()];
         for upkeep in of_messages.into_iter().chain(own) {
             store.start_upkeep(&tasks, upkeep);
         }
         let outbox = Outbox::start(store, &tasks);
-        let of_cut = store.clone();
-        tasks.spawn("steps of dead processes", |shutdown| settle_cut(of_cut, shutdown));
         Ok(Self { store: store.clone(), host, live, search: None, files: None, outbox, tasks })
     }
 

@@ -4,7 +4,7 @@
 
 use loomwork_core::Time;
 use loomwork_messages::{HostRow, RunId, ThreadId};
-use loomwork_models::{FinishReason, Part, Reply, ToolResult, Usage};
+use loomwork_models::{FinishReason, ModelName, Part, Reply, ToolResult, Usage};
 use loomwork_store::{Id, Key, Table, TableDef};
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,9 @@ pub struct StepRow {
     /// What the call of the model used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// What was embedded to build what the model is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub embedded: Vec<Embedded>,
     /// What the model said, while the tools that it called run. Behind that, its message has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reply: Option<Reply>,
@@ -95,7 +98,30 @@ pub struct StepRow {
     pub(crate) on_usage: Option<String>,
 }
 
+/// What a text used that was embedded to search for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Embedded {
+    /// The provider of the model that embedded it.
+    pub provider: String,
+    /// The model.
+    pub model: String,
+    /// What it used.
+    pub usage: Usage,
+}
+
 impl StepRow {
+    /// Says what was embedded for it.
+    pub(crate) fn embedding(mut self, embedded: &[(ModelName, Usage)]) -> Self {
+        self.embedded.extend(embedded.iter().cloned().map(|(name, usage)| Embedded {
+            provider: name.provider,
+            model: name.model,
+            usage,
+        }));
+        self
+    }
+
     fn is_open(&self) -> bool {
         self.end.is_none()
     }

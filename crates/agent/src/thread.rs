@@ -69,13 +69,25 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
     ///
     /// # Errors
     /// [`AgentError::Ended`] when the run does not wait to be taken up; else as
-    /// [`generate_text`](Self::generate_text).
+    /// [`generate_text`](Self::generate_text). What may pass before the run is taken, such as a limit or a store
+    /// that is away, leaves it waiting; anything else ends it.
     ///
     /// # Cancel safety
     /// As [`generate_text`](Self::generate_text).
     pub async fn resume(&self, run: RunId) -> Result<AgentReply, AgentError> {
+        self.resume_with(run, Options::default()).await
+    }
+
+    /// As [`resume`](Self::resume), with options of the call: nothing keeps those with which the run was begun.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    ///
+    /// # Cancel safety
+    /// As [`resume`](Self::resume).
+    pub async fn resume_with(&self, run: RunId, options: Options<S>) -> Result<AgentReply, AgentError> {
         // The prompt is the run's own.
-        let generation = self.generation(Prompt::New(Vec::new()), Options::default());
+        let generation = self.generation(Prompt::New(Vec::new()), options);
         Box::pin(generation.resume(run, None)).await
     }
 }

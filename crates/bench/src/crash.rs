@@ -1,9 +1,11 @@
 //! `crash NAME|all`: groups of rounds, each of which kills working processes and checks what they
 //! left behind.
 
+mod deck;
 mod files;
 mod messages;
 mod rag;
+mod rounds;
 mod search;
 mod store;
 mod tally;

@@ -69,18 +69,18 @@ pub struct Usage {
 impl Usage {
     /// Returns the tokens of the input, of all kinds.
     pub fn input(&self) -> u64 {
-        let cached = self.input_cache_read + self.input_cache_write + self.input_cache_write_hour;
-        self.input_fresh + cached + self.input_audio + self.input_image
+        let cached = [self.input_cache_read, self.input_cache_write, self.input_cache_write_hour];
+        sum(cached.into_iter().chain([self.input_fresh, self.input_audio, self.input_image]))
     }
 
     /// Returns the tokens of the output, of all kinds.
     pub fn output(&self) -> u64 {
-        self.output_text + self.output_reasoning + self.output_audio + self.output_image
+        sum([self.output_text, self.output_reasoning, self.output_audio, self.output_image])
     }
 
     /// Returns all tokens.
     pub fn total(&self) -> u64 {
-        self.input() + self.output() + self.embedding
+        sum([self.input(), self.output(), self.embedding])
     }
 
     /// Adds what other calls used. Where one side is nothing, the other stays whole, its report and its
@@ -99,23 +99,24 @@ impl Usage {
     }
 }
 
-/// Adds up calls: the kinds are summed. A sum has neither raw report nor cost.
+/// Adds up calls: the kinds are summed, and a sum that is too large for its type stays at the greatest there is.
+/// A sum has neither raw report nor cost.
 impl AddAssign<&Self> for Usage {
     fn add_assign(&mut self, other: &Self) {
-        self.input_fresh += other.input_fresh;
-        self.input_cache_read += other.input_cache_read;
-        self.input_cache_write += other.input_cache_write;
-        self.input_cache_write_hour += other.input_cache_write_hour;
-        self.input_audio += other.input_audio;
-        self.input_image += other.input_image;
-        self.output_text += other.output_text;
-        self.output_reasoning += other.output_reasoning;
-        self.output_audio += other.output_audio;
-        self.output_image += other.output_image;
-        self.embedding += other.embedding;
-        self.images += other.images;
+        add(&mut self.input_fresh, other.input_fresh);
+        add(&mut self.input_cache_read, other.input_cache_read);
+        add(&mut self.input_cache_write, other.input_cache_write);
+        add(&mut self.input_cache_write_hour, other.input_cache_write_hour);
+        add(&mut self.input_audio, other.input_audio);
+        add(&mut self.input_image, other.input_image);
+        add(&mut self.output_text, other.output_text);
+        add(&mut self.output_reasoning, other.output_reasoning);
+        add(&mut self.output_audio, other.output_audio);
+        add(&mut self.output_image, other.output_image);
+        add(&mut self.embedding, other.embedding);
+        add(&mut self.images, other.images);
         for (tool, calls) in &other.provider_tools {
-            *self.provider_tools.entry(tool.clone()).or_default() += calls;
+            add(self.provider_tools.entry(tool.clone()).or_default(), *calls);
         }
         // Costs are decimal texts, and no float may touch money: whoever bills adds them exactly.
         self.cost = None;
@@ -123,6 +124,14 @@ impl AddAssign<&Self> for Usage {
         self.estimated |= other.estimated;
         self.inconsistent |= other.inconsistent;
     }
+}
+
+fn sum(counts: impl IntoIterator<Item = u64>) -> u64 {
+    counts.into_iter().fold(0, u64::saturating_add)
+}
+
+fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
 }
 
 fn is_zero(number: &u64) -> bool {

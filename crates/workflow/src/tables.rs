@@ -248,7 +248,7 @@ pub type StepId = Id<StepRow>;
 /// and never written again; one that waits is inserted as pending and written once more.
 #[derive(Clone, Debug, Serialize, Deserialize, Table)]
 #[serde(rename_all = "camelCase")]
-#[table(name = "workflow_steps", id = "step")]
+#[table(name = "workflow_steps", id = "workflowstep")]
 #[index(unique settled(run, chapter, position), when = StepRow::is_settled)]
 #[index(pending(run, number), when = StepRow::is_pending)]
 #[index(waiting(run, name, number), when = StepRow::is_waiting)]

@@ -3,8 +3,7 @@
 use loomwork_core::Time;
 use loomwork_messages::{HostRow, NewMessage};
 use loomwork_models::{
-    Assembly, Chunk, Error, Estimator, Finish, Message, ModelName, Part, Reply, ReplyInfo, Request,
-    TokenCounter, Usage,
+    Assembly, Chunk, Error, Estimator, Message, ModelName, Part, Reply, Request, TokenCounter, Usage,
 };
 use loomwork_store::Id;
 
@@ -60,8 +59,10 @@ pub(crate) struct Attempt {
     is_asked: bool,
     /// What has come.
     came: Assembly,
-    /// How the answer ended, and what is known of it; its parts are the step's.
-    answer: Option<(Finish, ReplyInfo)>,
+    /// The texts that have come where no chunks do: one for each time that the text has begun.
+    heard: Vec<String>,
+    /// The whole answer.
+    answer: Option<Reply>,
 }
 
 impl Attempt {
@@ -73,8 +74,8 @@ impl Attempt {
         holds: Holds,
     ) -> Self {
         let (first, answered, has_ended, is_asked) = (None, None, false, false);
-        let (came, answer) = (Assembly::default(), None);
-        Self { step, attempt, row, holds, first, answered, has_ended, plan, is_asked, came, answer }
+        let (came, heard, answer) = (Assembly::default(), Vec::new(), None);
+        Self { step, attempt, row, holds, first, answered, has_ended, plan, is_asked, came, heard, answer }
     }
 
     pub(crate) fn asking(&mut self, plan: Plan) {
@@ -85,6 +86,16 @@ impl Attempt {
     pub(crate) fn came(&mut self, chunk: Chunk, now: Time) -> Result<(), Error> {
         self.first.get_or_insert(now);
         self.came.push(chunk)
+    }
+
+    /// Notes the text of an answer so far, and how often it has begun.
+    pub(crate) fn heard(&mut self, text: &str, beginnings: u32, now: Time) {
+        self.first.get_or_insert(now);
+        self.heard.resize(usize::try_from(beginnings.max(1)).unwrap_or(1), String::new());
+        let Some(heard) = self.heard.last_mut() else { return };
+        if let Some(more) = text.get(heard.len()..) {
+            heard.push_str(more);
+        }
     }
 
     /// Returns the whole answer, when its last chunk has come.
@@ -101,15 +112,17 @@ impl Attempt {
     /// Takes an answer for this attempt's that was known before.
     pub(crate) fn knows(&mut self, reply: &Reply) {
         self.is_asked = true;
-        self.answer = Some((reply.finish.clone(), reply.info.clone()));
+        self.answer = Some(reply.clone());
     }
 
-    /// Returns what came, if the answer is not whole.
-    pub(crate) fn partial(&self) -> Reply {
-        match &self.answer {
-            Some((finish, info)) => Reply { parts: Vec::new(), finish: finish.clone(), info: info.clone() },
-            None => self.came.clone().into_reply(),
+    /// Returns what came: all of it, or what there is if the answer is not whole.
+    pub(crate) fn so_far(&self) -> Reply {
+        if let Some(answer) = &self.answer {
+            return answer.clone();
         }
+        let mut reply = self.came.clone().into_reply();
+        reply.parts.extend(self.heard.last().map(Part::text));
+        reply
     }
 
     /// Returns what is known at the end of a step that is complete.
@@ -134,26 +147,26 @@ impl Attempt {
 
     /// Returns what is known at the end of a step that was cut short.
     pub(crate) fn cut(&self, end: StepEnd, error: Option<&AgentError>) -> Closing {
-        let partial = self.partial();
+        let came = self.so_far();
         let said = match error {
             Some(AgentError::Model { source, .. }) => source.usage().cloned(),
             _ => None,
         };
         let usage = match (&self.answer, said) {
-            (Some((finish, _)), _) => finish.usage.clone(),
+            (Some(answer), _) => answer.finish.usage.clone(),
             (None, Some(said)) => said,
-            (None, None) => self.estimate(&partial.parts, end == StepEnd::Failed),
+            (None, None) => self.estimate(&came.parts, end == StepEnd::Failed),
         };
         let or =
             |name: &str, planned: &str| if name.is_empty() { planned.to_owned() } else { name.to_owned() };
         Closing {
             kind: self.plan.kind,
             end,
-            provider: or(&partial.info.provider, &self.plan.model.provider),
-            model: or(&partial.info.model, &self.plan.model.model),
+            provider: or(&came.info.provider, &self.plan.model.provider),
+            model: or(&came.info.model, &self.plan.model.model),
             usage,
-            provider_metadata: partial.finish.provider_metadata,
-            finish_reason: self.answer.as_ref().map(|(finish, _)| finish.reason),
+            provider_metadata: came.finish.provider_metadata,
+            finish_reason: self.answer.as_ref().map(|answer| answer.finish.reason),
             first: self.first,
             answered: self.answered,
         }
@@ -165,7 +178,9 @@ impl Attempt {
         if !self.is_asked || (has_failed && self.first.is_none()) {
             return Usage::default();
         }
-        let output_text = came.iter().map(|part| Estimator.count_part(part)).sum();
+        let before = self.heard.iter().rev().skip(1);
+        let before: u64 = before.map(|text| Estimator.count_part(&Part::text(text))).sum();
+        let output_text = before + came.iter().map(|part| Estimator.count_part(part)).sum::<u64>();
         Usage { input_fresh: self.plan.sent, output_text, estimated: true, ..Usage::default() }
     }
 }

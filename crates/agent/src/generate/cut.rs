@@ -1,11 +1,8 @@
 //! Steps whose process has gone: what they may have used is told, once.
 
-use std::collections::HashSet;
-
-use loomwork_core::Shutdown;
 use loomwork_messages::HostRow;
 use loomwork_models::Usage;
-use loomwork_store::{Result, Row, Store, Table as _, Tx};
+use loomwork_store::{Id, Next, Result, Row, Table as _, Tx, Upkeep};
 
 use super::report::key;
 use crate::journal;
@@ -16,48 +13,45 @@ use crate::usage::UsageEvent;
 /// How many steps one transaction ends.
 const CUT_STEP: usize = 64;
 
-/// Ends the steps of processes that are gone, at the start and whenever one goes, until the process ends.
-pub(crate) async fn settle_cut(store: Store, shutdown: Shutdown) {
-    // Their rows go when all their runs are settled.
-    let mut hosts = store.watch(|tx| {
-        let hosts = tx.scan(HostRow::all().readable())?;
-        Ok(hosts.into_iter().map(|host| host.id).collect::<Vec<_>>())
-    });
-    loop {
-        let seen = tokio::select! {
-            () = shutdown.requested() => return,
-            seen = hosts.next() => seen,
+/// The upkeep that ends the steps of processes that are gone. It reads neither the steps of those that live nor
+/// their runs, so that no answer wakes it.
+pub(crate) fn upkeep() -> Upkeep {
+    Upkeep::new("steps of dead processes", |tx| {
+        let mut cut = 0;
+        for row in orphans(tx)? {
+            let is_over = tx.get(row.run)?.is_none_or(|run| run.status.has_ended());
+            // Whoever takes the run up goes on with what the model has said.
+            if is_over || row.reply.is_none() {
+                end(tx, row, is_over)?;
+                cut += 1;
+            }
+            if cut == CUT_STEP {
+                return Ok(Next::More);
+            }
+        }
+        Ok(Next::Idle)
+    })
+}
+
+/// Returns the open steps of processes that are gone: their rows go when all their runs are settled.
+fn orphans(tx: &Tx) -> Result<Vec<Row<StepRow>>> {
+    let mut orphans = Vec::new();
+    let mut before: Option<Id<HostRow>> = None;
+    // They come in the order of their ids, as the steps do.
+    for host in tx.scan(HostRow::all().readable())? {
+        let between = match before {
+            Some(before) => StepRow::open.gt(before).lt(host.id),
+            None => StepRow::open.lt(host.id),
         };
-        match seen {
-            Some(Ok(_)) => while store.mutate(cut_some).await.unwrap_or_else(failed) {},
-            Some(Err(error)) => drop(failed(error)),
-            None => return,
-        }
+        orphans.extend(tx.scan(between.readable())?);
+        before = Some(host.id);
     }
-}
-
-fn failed(error: loomwork_store::Error) -> bool {
-    tracing::warn!(%error, "what steps of a process that is gone have used is told at the next start");
-    false
-}
-
-/// Ends some steps, and says whether there may be more.
-fn cut_some(tx: &mut Tx) -> Result<bool> {
-    let hosts: HashSet<_> = tx.scan(HostRow::all().readable())?.into_iter().map(|host| host.id).collect();
-    let orphans = tx.scan(StepRow::open.all().readable())?.into_iter();
-    let mut cut = 0;
-    for row in orphans.filter(|row| !hosts.contains(&row.host)) {
-        let is_over = tx.get(row.run)?.is_none_or(|run| run.status.has_ended());
-        // Whoever takes the run up goes on with what the model has said.
-        if is_over || row.reply.is_none() {
-            end(tx, row, is_over)?;
-            cut += 1;
-        }
-        if cut == CUT_STEP {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let behind = match before {
+        Some(before) => tx.scan(StepRow::open.gt(before).readable())?,
+        None => tx.scan(StepRow::open.all().readable())?,
+    };
+    orphans.extend(behind);
+    Ok(orphans)
 }
 
 /// Ends a step whose process has gone, and has its handler told. Its calls keep their results if the run goes on.

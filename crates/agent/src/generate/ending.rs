@@ -2,16 +2,25 @@
 
 use std::sync::Arc;
 
-use loomwork_messages::runs::{self, Hold};
+use loomwork_core::{Random, RetryPolicy, Shutdown};
+use loomwork_messages::runs::{self, Hold, RunError};
 use loomwork_messages::{Failure, HostRow, MessageStatus};
 use loomwork_models::{Reply, Usage};
-use loomwork_store::{Id, Result, Store, Tx};
+use loomwork_store::{Error, Id, Problem, Result, Store, Tx};
+use tokio::sync::oneshot;
 
 use super::report::Reporter;
 use crate::admission::Holds;
-use crate::handled::forgive;
-use crate::journal::{self, Closing};
+use crate::journal::{self, Closed, Closing};
 use crate::tables::StepId;
+
+/// The end of a run that is still to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct Fails {
+    pub(crate) hold: Hold,
+    pub(crate) status: MessageStatus,
+    pub(crate) failure: Failure,
+}
 
 /// The end of a step.
 #[derive(Clone, Debug)]
@@ -31,49 +40,93 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// Writes it in the transaction that ends the step.
-    pub(crate) fn apply(self, tx: &mut Tx) -> Result<()> {
-        if let Some((row, host)) = self.row
-            && !journal::close(tx, row, host, &self.closing)?
-        {
-            return Ok(());
+    /// Writes it in the transaction that ends the step. What others tell of the step is not told here, but what
+    /// this process has kept back for it nobody else settles.
+    pub(crate) fn apply(self, tx: &mut Tx) -> Result<Closed> {
+        let closed = match self.row {
+            Some((row, host)) => journal::close(tx, row, host, &self.closing)?,
+            None => Closed::Now,
+        };
+        if closed == Closed::Before {
+            return Ok(closed);
         }
         self.call_holds.settle(tx, used(&self.closing.usage))?;
         if let Some(total) = &self.total {
             self.run_holds.settle(tx, used(total))?;
         }
-        self.reporter.used(tx, self.step, self.attempt, &self.closing)?;
-        match self.exchange {
-            Some(exchange) => self.reporter.exchanged(tx, self.step, self.attempt, exchange),
-            None => Ok(()),
+        if closed == Closed::Elsewhere {
+            return Ok(closed);
         }
+        self.reporter.used(tx, self.step, self.attempt, &self.closing)?;
+        if let Some(exchange) = self.exchange {
+            self.reporter.exchanged(tx, self.step, self.attempt, exchange)?;
+        }
+        Ok(closed)
     }
 
-    /// Writes it in a transaction of its own, with the failure of the run if that is still to be written. If that
-    /// cannot be, such as because somebody has ended the run meanwhile, that is the error, and the rest is written
-    /// all the same.
-    pub(crate) async fn write(
-        self,
-        store: &Store,
-        fails: Option<(Hold, MessageStatus, Failure)>,
-    ) -> Result<()> {
+    /// Writes it in a transaction of its own, with the failure of the run if that is still to be written, and
+    /// tells the runs above. If somebody has ended the run meanwhile, that is the error, and the rest is written all
+    /// the same.
+    pub(super) async fn write(self, store: &Store, fails: Option<Fails>) -> Result<()> {
+        let (delegated, usage) = (self.reporter.delegated.clone(), self.closing.usage.clone());
         if self.row.is_none() && self.is_silent() {
+            delegated.report(&usage);
             return Ok(());
         }
-        let failed = store.mutate(move |tx| {
+        let written = store.mutate(move |tx| {
             let mut failed = None;
-            if let Some((hold, status, failure)) = fails
+            if let Some(Fails { hold, status, failure }) = fails
                 && let Err(error) = tx.nested(|tx| runs::fail(tx, hold, status, failure))
             {
-                forgive(error, |error| failed = Some(error))?;
+                if may_pass(&error) {
+                    return Err(error);
+                }
+                failed = Some(error);
             }
             if let Some((row, host)) = self.row {
                 journal::drop_begun(tx, self.reporter.run, row, host)?;
             }
-            self.apply(tx)?;
-            Ok(failed)
+            Ok((self.apply(tx)?, failed))
         });
-        failed.await?.map_or(Ok(()), Err)
+        let (closed, failed) = written.await?;
+        if closed == Closed::Now {
+            delegated.report(&usage);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Writes it however often that takes, until the process ends; `told` hears of the first try.
+    pub(crate) async fn write_at_last(
+        self,
+        store: Store,
+        fails: Option<Fails>,
+        mut told: Option<oneshot::Sender<Result<()>>>,
+        shutdown: Shutdown,
+    ) {
+        let (policy, random) = (RetryPolicy::default(), Random::system());
+        for tries in 1.. {
+            let written = self.clone().write(&store, fails.clone()).await;
+            let again = written.as_ref().is_err_and(may_pass);
+            if let Err(error) = &written {
+                let run = self.reporter.run;
+                if again {
+                    tracing::warn!(%run, %error, "the end of an answer is not written yet, and is tried again");
+                } else {
+                    tracing::debug!(%run, %error, "an answer had ended already");
+                }
+            }
+            if let Some(told) = told.take() {
+                // Nobody may wait for it.
+                let _ = told.send(written);
+            }
+            if !again {
+                return;
+            }
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = store.clock().sleep(policy.delay(tries, &random)) => {}
+            }
+        }
     }
 
     /// Whether nobody has to hear of it.
@@ -86,4 +139,10 @@ impl Ending {
 /// What was used; nothing at all if nothing was counted, so that what was kept back for it is released.
 fn used(usage: &Usage) -> Option<&Usage> {
     (!usage.is_empty()).then_some(usage)
+}
+
+/// Whether the store may take later what it does not take now.
+pub(super) fn may_pass(error: &Error) -> bool {
+    let is_over = matches!(error.downcast_ref(), Some(Problem::Closed));
+    error.kind().is_retryable() && error.downcast_ref::<RunError>().is_none() && !is_over
 }

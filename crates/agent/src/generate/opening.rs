@@ -1,7 +1,7 @@
 //! The transaction that begins an answer: its prompt and pending message, its run, and who lets it begin.
 
-use loomwork_messages::runs::{self, Begun, Hold, NewRun, Prompt};
-use loomwork_messages::{HostRow, MessageId, Run, Save, ThreadId, save};
+use loomwork_messages::runs::{self, Begun, Hold, NewRun, Prompt, RunError};
+use loomwork_messages::{HostRow, MessageId, NewMessage, Run, Save, ThreadId, save};
 use loomwork_models::{ModelName, Usage};
 use loomwork_store::{Id, Result, Row, Tx};
 
@@ -29,7 +29,6 @@ pub(crate) struct Opening {
 #[derive(Clone, Debug)]
 pub(crate) struct OpeningPlace {
     pub(crate) thread: ThreadId,
-    pub(crate) host: Id<HostRow>,
     pub(crate) new: NewRun,
     /// What the context denies.
     pub(crate) denials: Vec<Denial>,
@@ -51,9 +50,9 @@ pub(crate) struct Opened {
 pub(crate) struct OpenedRun {
     pub(crate) run: Row<Run>,
     pub(crate) inputs: Vec<MessageId>,
-    /// The right to write it, and the process that has it; nothing if this process was taken for dead.
-    pub(crate) hold: Option<(Hold, Id<HostRow>)>,
-    pub(crate) step: StepId,
+    pub(crate) hold: Hold,
+    /// The row of its first step, and the process that makes it.
+    pub(crate) step: (StepId, Id<HostRow>),
 }
 
 /// An answer that was not let begin.
@@ -65,16 +64,16 @@ pub(crate) struct Turned {
 }
 
 impl Opening {
-    pub(crate) fn write(self, tx: &mut Tx) -> Result<std::result::Result<Opened, Turned>> {
+    pub(crate) fn write(self, tx: &mut Tx, host: Id<HostRow>) -> Result<std::result::Result<Opened, Turned>> {
         let (opening, embedded) = (self.clone(), self.embedded);
-        match tx.nested(|tx| opening.begin(tx)) {
+        match tx.nested(|tx| opening.begin(tx, host)) {
             Ok(opened) => {
-                opened.reporter.embedded(tx, &embedded)?;
+                opened.reporter.embedded(tx, (0, 1), &embedded)?;
                 Ok(Ok(opened))
             }
             Err(error) => {
                 let refused = error.downcast::<Refused>()?;
-                self.reporter.embedded(tx, &embedded)?;
+                self.reporter.embedded(tx, (0, 1), &embedded)?;
                 let prompt = match self.place {
                     Some(place) => place.keep_prompt(tx)?,
                     None => None,
@@ -84,10 +83,10 @@ impl Opening {
         }
     }
 
-    fn begin(self, tx: &mut Tx) -> Result<Opened> {
-        let Self { mut reporter, plan, admissions, place, .. } = self;
-        let Some(OpeningPlace { thread, host, new, denials, .. }) = place else {
-            let (run_holds, call_holds) = admit(tx, &admissions, &reporter, &plan)?;
+    fn begin(self, tx: &mut Tx, host: Id<HostRow>) -> Result<Opened> {
+        let Self { mut reporter, plan, admissions, embedded, place } = self;
+        let Some(OpeningPlace { thread, new, denials, .. }) = place else {
+            let (run_holds, call_holds) = admit(tx, &admissions, &planned(&reporter, &plan, 0))?;
             return Ok(Opened { reporter, run_holds, call_holds, stored: None });
         };
         deny::store(tx, thread, &denials)?;
@@ -97,13 +96,12 @@ impl Opening {
         }
         reporter.run = run.id;
         reporter.user.clone_from(&run.user);
-        let (run_holds, call_holds) = admit(tx, &admissions, &reporter, &plan)?;
-        let hold = match tx.nested(|tx| runs::take(tx, host, run.id)) {
-            Err(error) if is_host_gone(&error) => None,
-            taken => taken?.map(|hold| (hold, host)),
-        };
+        let (run_holds, call_holds) = admit(tx, &admissions, &planned(&reporter, &plan, 0))?;
+        let lost = RunError::Lost { run: run.id, status: run.status, error: None };
+        let hold = runs::take(tx, host, run.id)?.ok_or(lost)?;
         let first = Attempt::new(plan, 0, 1, None, Holds::default());
-        let step = tx.insert(step_row(tx, &reporter, &first, thread, host))?.id;
+        let row = step_row(tx, &reporter, &first, thread, host).embedding(&embedded);
+        let step = (tx.insert(row)?.id, host);
         let run = tx.require(run.id)?;
         let inputs = inputs.iter().map(|row| row.id).collect();
         let stored = Some(OpenedRun { run, inputs, hold, step });
@@ -118,22 +116,21 @@ impl OpeningPlace {
             Prompt::Message(prompt) => Ok(Some(prompt)),
             Prompt::New(_) if !self.keep_refused => Ok(None),
             Prompt::New(messages) => {
-                let rows = save(tx, self.thread, Save::all(messages))?;
+                let user = self.new.user;
+                let named = messages
+                    .into_iter()
+                    .map(|new| NewMessage { user: new.user.or_else(|| user.clone()), ..new });
+                let rows = save(tx, self.thread, Save::all(named))?;
                 Ok(rows.last().map(|row| row.id))
             }
         }
     }
 }
 
-fn is_host_gone(error: &loomwork_store::Error) -> bool {
-    matches!(error.downcast_ref(), Some(runs::RunError::HostGone { .. }))
-}
-
-/// Asks who lets a run and its first call begin.
-fn admit(tx: &mut Tx, admissions: &[Admission], reporter: &Reporter, plan: &Plan) -> Result<(Holds, Holds)> {
-    let planned = planned(reporter, plan, 0);
+/// Asks who lets a run and its next call begin.
+pub(super) fn admit(tx: &mut Tx, admissions: &[Admission], planned: &PlannedCall) -> Result<(Holds, Holds)> {
     let (calls, runs): (Vec<_>, Vec<_>) = admissions.iter().partition(|admission| admission.is_of_calls());
-    Ok((Holds::admit(tx, runs, &planned)?, Holds::admit(tx, calls, &planned)?))
+    Ok((Holds::admit(tx, runs, planned)?, Holds::admit(tx, calls, planned)?))
 }
 
 pub(crate) fn planned(reporter: &Reporter, plan: &Plan, step: u32) -> PlannedCall {
@@ -179,6 +176,7 @@ pub(crate) fn step_row(
         end: None,
         finish_reason: None,
         usage: None,
+        embedded: Vec::new(),
         reply: None,
         on_usage: reporter.on_usage.as_ref().map(|on_usage| Handler::from(on_usage.clone()).name()),
     }

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use loomwork_core::{Kind, Tasks, Time};
 use loomwork_messages::runs::{self, Hold, NewRun, RunError, Step, Then};
 use loomwork_messages::streams::{NewStream, StreamWriter};
-use loomwork_messages::{
-    Failure, HostRow, MessageId, MessageStatus, NewMessage, Run, RunId, RunStatus, UiChunk,
-};
+use loomwork_messages::{Failure, HostRow, MessageId, MessageStatus, NewMessage, Run, UiChunk};
 use loomwork_models::{Chunk, ErrorKind, ModelName, Reply, Usage};
 use loomwork_store::{Error, Id, Problem, Row, Store, Tx};
 use tokio::runtime::Handle;
@@ -15,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::Generation;
 use super::attempt::{Attempt, Plan};
-use super::ending::Ending;
+use super::ending::{Ending, Fails};
 use super::opening::{Opened, OpenedRun, Opening, OpeningPlace, Turned, planned, step_row};
 use super::report::Reporter;
 use crate::admission::{Admission, Holds, Refused};
@@ -37,11 +35,22 @@ pub(crate) struct Record {
     pub(crate) reporter: Arc<Reporter>,
     call_admissions: Vec<Admission>,
     run_holds: Holds,
-    attempt: Mutex<Attempt>,
+    attempt: Arc<Mutex<Attempt>>,
     /// What all steps have used.
     total: Usage,
     kept: Option<Kept>,
     has_ended: bool,
+}
+
+/// What an answer begins with, or goes on with.
+pub(crate) struct Begins {
+    pub(crate) reporter: Reporter,
+    pub(crate) admissions: Vec<Admission>,
+    pub(crate) run_holds: Holds,
+    pub(crate) attempt: Attempt,
+    /// What the steps before have used.
+    pub(crate) total: Usage,
+    pub(crate) kept: Option<Kept>,
 }
 
 /// What a thread has of an answer.
@@ -66,15 +75,13 @@ impl Drop for Record {
         if self.has_ended || is_told || Handle::try_current().is_err() {
             return;
         }
-        let store = self.store.clone();
         let ending = self.ending(StepEnd::Aborted, None);
+        self.attempt().has_ended = true;
         let failure = Failure::new("dropped", "whoever waited for the answer has gone");
-        let fails = self.kept.as_ref().map(|kept| (kept.hold, MessageStatus::Aborted, failure));
-        self.tasks.spawn("dropped answer", move |_| async move {
-            if let Err(error) = ending.write(&store, fails).await {
-                tracing::debug!(%error, "a dropped answer had ended already");
-            }
-        });
+        let status = MessageStatus::Aborted;
+        let fails = self.kept.as_ref().map(|kept| Fails { hold: kept.hold, status, failure });
+        let store = self.store.clone();
+        self.tasks.spawn("dropped answer", |shutdown| ending.write_at_last(store, fails, None, shutdown));
     }
 }
 
@@ -90,7 +97,6 @@ impl Record {
         let admissions = generation.options.admissions.clone().unwrap_or_default();
         let place = generation.stored_in().map(|thread| OpeningPlace {
             thread,
-            host: runtime.host.id(),
             new: NewRun {
                 agent: Some(generation.agent.name().to_owned()),
                 user: generation.target.user.clone(),
@@ -107,81 +113,48 @@ impl Record {
             return Ok(Self::of(runtime, opened, plan.clone(), admissions, None));
         }
         let opening = Opening { reporter, plan: plan.clone(), admissions, embedded, place };
-        // In a task of its own: whoever drops the answer meanwhile drops its record too, which ends the run.
-        let (done, record) = oneshot::channel();
-        let opening = Self::open(runtime.clone(), opening);
-        runtime.tasks.spawn("beginning answer", move |_| async move { drop(done.send(opening.await)) });
-        let ends = |_| Error::message(Kind::Cancelled, "no answer begins any more, since the process ends");
-        record.await.map_err(ends)?
+        detached(&runtime.tasks, "beginning answer", Self::open(runtime.clone(), opening)).await?
     }
 
     async fn open(runtime: Runtime, opening: Opening) -> Result<Self, AgentError> {
         let (plan, admissions) = (opening.plan.clone(), opening.admissions.clone());
         let agent = opening.reporter.agent.clone();
-        let mut opened = match runtime.store.mutate(move |tx| opening.write(tx)).await? {
+        let mut opened = match runtime.host.write(move |tx, host| opening.write(tx, host)).await? {
             Ok(opened) => opened,
             Err(Turned { refused, prompt }) => return Err(AgentError::refused(&agent, refused, prompt)),
         };
-        let kept = match opened.stored.take() {
-            Some(OpenedRun { run, inputs, hold: Some((hold, host)), step }) => {
-                Some((Kept::new(&runtime, hold, run, inputs), (step, host)))
-            }
-            // The lease of this process had run out unnoticed, the clock having leapt.
-            Some(OpenedRun { run, inputs, hold: None, step }) => {
-                let hold = take(&runtime, run.id).await?;
-                let (run, host) = runtime.store.mutate(move |tx| own(tx, hold, step)).await?;
-                Some((Kept::new(&runtime, hold, run, inputs), (step, host)))
-            }
-            None => None,
-        };
+        let kept = opened.stored.take().map(|OpenedRun { run, inputs, hold, step }| {
+            let kept = Kept::new(&runtime, hold, run, inputs);
+            (kept, step)
+        });
         Ok(Self::of(&runtime, opened, plan, admissions, kept))
-    }
-
-    /// Returns the record of a run that was taken up.
-    pub(crate) fn resumed(
-        runtime: &Runtime,
-        reporter: Reporter,
-        kept: Kept,
-        attempt: Attempt,
-        admissions: &Option<Vec<Admission>>,
-    ) -> Self {
-        let calls = admissions.iter().flatten().filter(|admission| admission.is_of_calls());
-        Self {
-            store: runtime.store.clone(),
-            tasks: runtime.tasks.clone(),
-            reporter: Arc::new(reporter),
-            call_admissions: calls.cloned().collect(),
-            run_holds: Holds::default(),
-            attempt: Mutex::new(attempt),
-            total: Usage::default(),
-            kept: Some(kept),
-            has_ended: false,
-        }
-    }
-
-    /// Adds what steps before have used.
-    pub(crate) fn has_used(&mut self, usage: &Usage) {
-        self.total += usage;
     }
 
     fn of(
         runtime: &Runtime,
         opened: Opened,
         plan: Plan,
-        mut admissions: Vec<Admission>,
+        admissions: Vec<Admission>,
         kept: Option<(Kept, (StepId, Id<HostRow>))>,
     ) -> Self {
         let Opened { reporter, run_holds, call_holds, .. } = opened;
         let (kept, row) = kept.unzip();
-        admissions.retain(Admission::is_of_calls);
+        let attempt = Attempt::new(plan, 0, 1, row, call_holds);
+        let total = Usage::default();
+        Self::new(runtime, Begins { reporter, admissions, run_holds, attempt, total, kept })
+    }
+
+    /// Returns the record of an answer that begins or goes on.
+    pub(crate) fn new(runtime: &Runtime, begins: Begins) -> Self {
+        let Begins { reporter, admissions, run_holds, attempt, total, kept } = begins;
         Self {
             store: runtime.store.clone(),
             tasks: runtime.tasks.clone(),
             reporter: Arc::new(reporter),
-            call_admissions: admissions,
+            call_admissions: admissions.into_iter().filter(Admission::is_of_calls).collect(),
             run_holds,
-            attempt: Mutex::new(Attempt::new(plan, 0, 1, row, call_holds)),
-            total: Usage::default(),
+            attempt: Arc::new(Mutex::new(attempt)),
+            total,
             kept,
             has_ended: false,
         }
@@ -192,8 +165,7 @@ impl Record {
     }
 
     fn attempt(&self) -> MutexGuard<'_, Attempt> {
-        // It is plain data, which is whole whatever has panicked beside it.
-        self.attempt.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.attempt)
     }
 
     fn now(&self) -> Time {
@@ -209,6 +181,17 @@ impl Record {
     pub(crate) fn came(&self, chunk: Chunk) -> Result<(), loomwork_models::Error> {
         let now = self.now();
         self.attempt().came(chunk, now)
+    }
+
+    /// Notes the text of the model's answer so far, and how often it has begun.
+    pub(crate) fn heard(&self, text: &str, beginnings: u32) {
+        let now = self.now();
+        self.attempt().heard(text, beginnings, now);
+    }
+
+    /// Notes an answer that has come as a whole: what it used counts, whatever becomes of it.
+    pub(crate) fn knows(&self, reply: &Reply) {
+        self.attempt().knows(reply);
     }
 
     /// Returns the model's whole answer.
@@ -240,18 +223,35 @@ impl Record {
         }
         let (admissions, hold) = (self.call_admissions.clone(), self.kept.as_ref().map(|kept| kept.hold));
         let planned = planned(&self.reporter, plan, self.attempt().step);
-        let admitted = self.store.mutate(move |tx| {
-            if let Some(hold) = hold {
-                runs::held(tx, hold)?;
+        let (store, attempt) = (self.store.clone(), self.attempt.clone());
+        let admitting = async move {
+            let admitted = store.mutate(move |tx| {
+                if let Some(hold) = hold {
+                    runs::held(tx, hold)?;
+                }
+                Holds::admit(tx, &admissions, &planned)
+            });
+            let holds = admitted.await?;
+            let late = {
+                let mut attempt = lock(&attempt);
+                // Whoever dropped the answer meanwhile has ended it without them.
+                if attempt.has_ended {
+                    Some(holds)
+                } else {
+                    attempt.holds = holds;
+                    None
+                }
+            };
+            match late {
+                Some(holds) => store.mutate(move |tx| holds.settle(tx, None)).await,
+                None => Ok(()),
             }
-            Holds::admit(tx, &admissions, &planned)
-        });
-        let holds = admitted.await.map_err(|error| match error.downcast::<Refused>() {
+        };
+        let admitted = detached(&self.tasks, "admitting call", admitting).await?;
+        admitted.map_err(|error| match error.downcast::<Refused>() {
             Ok(refused) => AgentError::refused(&self.reporter.agent, refused, None),
             Err(error) => error.into(),
-        })?;
-        self.attempt().holds = holds;
-        Ok(())
+        })
     }
 
     /// Commits what the model has said, before its tools run: so their calls have the same ids for whoever takes
@@ -305,7 +305,7 @@ impl Record {
         let next = move |row| goes_on.then(|| Attempt::new(plan, step + 1, 1, row, Holds::default()));
         let Some(kept) = &mut self.kept else {
             self.attempt().has_ended = true;
-            ending.write(&self.store, None).await?;
+            self.written(ending, None).await?;
             self.go_on(next(None), &used);
             return Ok(());
         };
@@ -336,6 +336,7 @@ impl Record {
             Ok((done, opened)) => {
                 kept.messages.extend(done.messages.iter().map(|row| row.id));
                 kept.run = done.run;
+                self.reporter.delegated.report(&used);
                 self.go_on(next(opened), &used);
                 Ok(())
             }
@@ -404,7 +405,6 @@ impl Record {
 
     /// Goes on to the next attempt; without one the answer is complete.
     fn go_on(&mut self, next: Option<Attempt>, used: &Usage) {
-        self.reporter.delegated.report(used);
         self.total += used;
         self.has_ended = next.is_none();
         if let Some(next) = next {
@@ -420,24 +420,24 @@ impl Record {
             _ => StepEnd::Failed,
         };
         let ending = self.ending(end, Some(&error));
-        self.reporter.delegated.report(&ending.closing.usage);
         let Some(kept) = &self.kept else {
-            self.has_ended = true;
-            if let Err(second) = ending.write(&self.store, None).await {
-                tracing::warn!(run = %self.reporter.run, error = %second, "what a failed answer used was not told");
+            if let Err(second) = self.written(ending, None).await {
+                tracing::warn!(run = %self.reporter.run, error = %second, "what a failed answer used is told later");
             }
+            self.has_ended = true;
             return error;
         };
         let flushed = kept.writer.flush().await;
+        let (hold, failure) = (kept.hold, error.failure());
         let fails = match (&error, end) {
             // It has ended already; its message gets the rest of what was streamed.
             (AgentError::Ended(_), _) => None,
-            (_, StepEnd::Aborted) => Some((kept.hold, MessageStatus::Aborted, error.failure())),
-            _ => Some((kept.hold, MessageStatus::Failed, error.failure())),
+            (_, StepEnd::Aborted) => Some(Fails { hold, status: MessageStatus::Aborted, failure }),
+            _ => Some(Fails { hold, status: MessageStatus::Failed, failure }),
         };
         let (run, fails_here) = (kept.run.id, fails.is_some());
         // Until here, whoever drops it has it ended.
-        let written = ending.write(&self.store, fails).await;
+        let written = self.written(ending, fails).await;
         self.has_ended = true;
         match written.map_err(AgentError::from) {
             // Its stream was cut because somebody had ended the run: that is the reason to tell.
@@ -454,6 +454,20 @@ impl Record {
         error
     }
 
+    /// Writes an end in a task of its own, so that nobody who drops the answer cuts that short, and returns what
+    /// became of the first try.
+    async fn written(&self, ending: Ending, fails: Option<Fails>) -> loomwork_store::Result<()> {
+        let (told, written) = oneshot::channel();
+        let (store, last) = (self.store.clone(), (ending.clone(), fails.clone()));
+        self.tasks
+            .spawn("end of an answer", |shutdown| ending.write_at_last(store, fails, Some(told), shutdown));
+        match written.await {
+            Ok(written) => written,
+            // The process ends, and takes no task any more.
+            Err(_) => last.0.write(&self.store, last.1).await,
+        }
+    }
+
     pub(crate) fn stored(mut self) -> Option<Stored> {
         let kept = self.kept.as_mut()?;
         let (run, messages) = (&kept.run, std::mem::take(&mut kept.messages));
@@ -467,7 +481,7 @@ impl Record {
         let mut total = self.total.clone();
         total += &closing.usage;
         Ending {
-            exchange: Some((attempt.partial(), error.map(AgentError::failure))),
+            exchange: Some((came(&attempt, error), error.map(AgentError::failure))),
             total: Some(total),
             ..self.ending_with(&attempt, closing)
         }
@@ -481,7 +495,7 @@ impl Record {
         total += &closing.usage;
         let reply = Reply {
             parts: said.first().map(|new| new.message.parts.clone()).unwrap_or_default(),
-            ..attempt.partial()
+            ..attempt.so_far()
         };
         Ending {
             exchange: Some((reply, None)),
@@ -505,11 +519,30 @@ impl Record {
     }
 }
 
-/// Takes a run.
-pub(crate) async fn take(runtime: &Runtime, run: RunId) -> Result<Hold, AgentError> {
-    let taken = runtime.host.take(run).await?;
-    let lost = || RunError::Lost { run, status: RunStatus::Running, error: None };
-    taken.ok_or_else(lost).map_err(|lost| AgentError::Ended(Box::new(lost)))
+/// Returns what came of an answer that broke off: what the model's error says, if that knows more.
+fn came(attempt: &Attempt, error: Option<&AgentError>) -> Reply {
+    match error {
+        Some(AgentError::Model { source, .. }) if attempt.so_far().parts.is_empty() => {
+            source.partial().cloned().unwrap_or_else(|| attempt.so_far())
+        }
+        _ => attempt.so_far(),
+    }
+}
+
+fn lock(attempt: &Mutex<Attempt>) -> MutexGuard<'_, Attempt> {
+    // It is plain data, which is whole whatever has panicked beside it.
+    attempt.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does something in a task of its own: whoever drops this drops what it came to as well, but cuts nothing short.
+pub(super) async fn detached<T: Send + 'static>(
+    tasks: &Tasks,
+    name: &'static str,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Error> {
+    let (done, came) = oneshot::channel();
+    tasks.spawn(name, move |_| async move { drop(done.send(work.await)) });
+    came.await.map_err(|_| Error::message(Kind::Cancelled, "nothing begins any more, since the process ends"))
 }
 
 /// Makes the row of a step that of the process that holds its run.

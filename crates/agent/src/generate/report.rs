@@ -12,7 +12,7 @@ use crate::exchange::{Exchange, OnExchange};
 use crate::handled::forgive;
 use crate::journal::Closing;
 use crate::outbox::{self, Handler, Told};
-use crate::tables::StepEnd;
+use crate::tables::{StepEnd, StepRow};
 use crate::usage::{OnUsage, UsageEvent, UsageHandler, UsageKind};
 
 /// Whose calls are told of, and who is told.
@@ -45,14 +45,20 @@ impl Reporter {
         tell(tx, on_usage, event)
     }
 
-    /// Tells what embedding used that a search needed.
-    pub(crate) fn embedded(&self, tx: &mut Tx, embedded: &[(ModelName, Usage)]) -> Result<()> {
+    /// Tells what embedding used that a search needed, for an attempt at a step.
+    pub(crate) fn embedded(
+        &self,
+        tx: &mut Tx,
+        (step, attempt): (u32, u32),
+        embedded: &[(ModelName, Usage)],
+    ) -> Result<()> {
         let Some(on_usage) = &self.on_usage else { return Ok(()) };
-        for (number, (model, usage)) in embedded.iter().enumerate() {
-            let key = format!("{}:embedding:{number}", self.run);
-            let event =
-                UsageEvent { usage: usage.clone(), ..self.event(UsageKind::Embedding, key, model, tx.now()) };
-            tell(tx, on_usage, event)?;
+        for (model, usage) in embedded {
+            // A context may be built more than once for an attempt.
+            let key = format!("{}:embedding:{}", self.run, tx.new_id::<StepRow>());
+            let usage = usage.clone();
+            let event = self.event(UsageKind::Embedding, key, model, tx.now());
+            tell(tx, on_usage, UsageEvent { step, attempt, usage, ..event })?;
         }
         Ok(())
     }

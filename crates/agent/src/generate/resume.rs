@@ -2,22 +2,26 @@
 
 use std::collections::HashMap;
 
+use loomwork_core::Fault;
 use loomwork_messages::runs::{self, Hold, Prompt, RunError};
-use loomwork_messages::{HostRow, MessageRow, MessageStatus, Position, Run, RunId};
-use loomwork_models::{FinishReason, Part, Reply, Role, ToolCall};
+use loomwork_messages::{HostRow, MessageId, MessageRow, MessageStatus, Position, Run, RunId, RunStatus};
+use loomwork_models::{FinishReason, Message, ModelName, Part, Reply, Role, ToolCall, Usage};
 use loomwork_store::{Id, Result, Row, Tx};
 use tracing::Instrument as _;
 
 use super::attempt::{Attempt, Plan};
-use super::opening::step_row;
-use super::record::{Kept, Record, own, take};
+use super::opening::{admit, planned, step_row};
+use super::record::{Begins, Kept, Record, detached, own};
 use super::report::Reporter;
+use super::step::Prepared;
 use super::waited::{Waited, waited};
-use super::{Generation, Out, cut, step_number as number};
-use crate::admission::Holds;
+use super::{Generation, Out, cut, deny, step_number as number};
+use crate::admission::{Admission, Holds, Refused};
+use crate::context::Denial;
 use crate::error::AgentError;
 use crate::journal;
 use crate::reply::{AgentReply, StepReply};
+use crate::runtime::Runtime;
 use crate::spans;
 use crate::tables::{CallRow, StepId};
 use crate::tool::{CallEnd, Outcome, ParentRun};
@@ -40,13 +44,30 @@ pub(super) struct Begun {
     pub(super) ended: Vec<CallEnd>,
 }
 
+/// What takes up a run.
+#[derive(Clone, Debug)]
+struct TakingUp {
+    run: RunId,
+    /// The taking before, when what is known of the run was read.
+    fence: u64,
+    reporter: Reporter,
+    plan: Plan,
+    admissions: Vec<Admission>,
+    denials: Vec<Denial>,
+    /// What was embedded to build the context.
+    embedded: Vec<(ModelName, Usage)>,
+}
+
 /// A run that was taken up.
 struct TakenUp {
+    hold: Hold,
     run: Row<Run>,
-    messages: Vec<Row<MessageRow>>,
+    messages: Vec<MessageId>,
     known: Known,
     row: (StepId, Id<HostRow>),
     attempt: u32,
+    run_holds: Holds,
+    call_holds: Holds,
 }
 
 impl<S: Send + Sync + 'static> Generation<S> {
@@ -61,77 +82,161 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let thread = self.target.thread;
         let row = row.filter(|row| Some(row.thread) == thread).ok_or(RunError::NoRun { run });
         let row = row.map_err(loomwork_store::Error::from)?;
+        if !matches!(row.status, RunStatus::Queued | RunStatus::Waiting) {
+            return Err(AgentError::Ended(Box::new(not_waiting(&row))));
+        }
         let prompt = row.prompt.ok_or(RunError::NoPrompt { thread: row.thread });
         self.prompt = Prompt::Message(prompt.map_err(loomwork_store::Error::from)?);
+        self.unstored = run;
         self.target.user.clone_from(&row.user);
         self.options.parent = self.options.parent.or_else(|| ParentRun::of(&row));
         let span = spans::invoke_agent(&self);
-        let answered = self.take_up(run, &out).instrument(span.clone()).await;
+        let answered = self.go_on_with(&row, &out).instrument(span.clone()).await;
         spans::agent_ended(&span, &answered);
         answered
     }
 
-    async fn take_up(&mut self, run: RunId, out: &Out) -> std::result::Result<AgentReply, AgentError> {
-        let (mut messages, _) = self.told().await?;
-        let first = self.prepare(&mut messages, 0, &[]).await?;
-        let hold = take(&self.runtime, run).await?;
-        let mut reporter = Reporter { run, ..self.reporter() };
-        if self.options.parent.is_none() {
-            reporter.root = run;
-        }
-        let (plan, told) = (first.plan.clone(), reporter.clone());
-        let taken = self.runtime.store.mutate(move |tx| take_up(tx, hold, &told, &plan)).await?;
-        let TakenUp { run, messages: stored, known, row, attempt } = taken;
-        let kept = Kept::new(&self.runtime, hold, run, stored.iter().map(|row| row.id).collect());
-        let mut attempt =
-            Attempt::new(first.plan.clone(), number(known.steps.len()), attempt, Some(row), Holds::default());
-        if let Some(begun) = &known.begun {
-            attempt.knows(&begun.reply);
-        }
-        let mut record = Record::resumed(&self.runtime, reporter, kept, attempt, &self.options.admissions);
-        for step in &known.steps {
-            record.has_used(&step.usage);
-        }
-        if known.begun.is_none()
-            && let Err(error) = record.admit(&first.plan).await
-        {
-            return Err(record.fail(error).await);
-        }
+    async fn go_on_with(&mut self, run: &Row<Run>, out: &Out) -> std::result::Result<AgentReply, AgentError> {
+        let (record, known, messages, first) = match self.take_up(run).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                self.not_taken_up(run, &error).await;
+                return Err(error);
+            }
+        };
         self.go_on(record, messages, known, first, out).await
+    }
+
+    /// Prepares the next step of a run, and takes the run.
+    async fn take_up(
+        &mut self,
+        run: &Row<Run>,
+    ) -> std::result::Result<(Record, Known, Vec<Message>, Prepared<S>), AgentError> {
+        let id = run.id;
+        let steps = self.runtime.store.query(move |tx| {
+            let run = tx.require(id)?;
+            Ok(steps_of(&messages_of(tx, &run)?, &journal::calls(tx, id)?))
+        });
+        let steps = steps.await?;
+        let (mut messages, embedded) = self.told().await?;
+        let first = match self.prepare(&mut messages, 0, &steps).await {
+            Ok(first) => first,
+            Err(error) => {
+                self.tell_embedded(embedded, &error).await;
+                return Err(error);
+            }
+        };
+        let taking = TakingUp {
+            run: id,
+            fence: run.fence,
+            reporter: self.reporter(),
+            plan: first.plan.clone(),
+            admissions: self.options.admissions.clone().unwrap_or_default(),
+            denials: std::mem::take(&mut self.denials),
+            embedded,
+        };
+        let taking = taking.record(self.runtime.clone());
+        let (record, known) = detached(&self.runtime.tasks, "taking up an answer", taking).await??;
+        Ok((record, known, messages, first))
+    }
+
+    /// Ends a run that cannot be taken up, unless what hinders that may pass.
+    async fn not_taken_up(&self, run: &Row<Run>, error: &AgentError) {
+        let (id, fence) = (run.id, run.fence);
+        if Fault::kind(error).is_retryable() || matches!(error, AgentError::Ended(_)) {
+            tracing::info!(run = %id, %error, "a run is not taken up, and stays as it is");
+            return;
+        }
+        let failure = error.failure();
+        let failed = self.runtime.host.write(move |tx, host| {
+            let waits = tx.get(id)?.is_some_and(|run| run.fence == fence);
+            match if waits { runs::take(tx, host, id)? } else { None } {
+                Some(hold) => runs::fail(tx, hold, MessageStatus::Failed, failure).map(drop),
+                None => Ok(()),
+            }
+        });
+        if let Err(error) = failed.await {
+            tracing::warn!(run = %id, %error, "a run that cannot be taken up was not ended");
+        }
     }
 }
 
-/// Reads what is known of a run, and begins an attempt at its step, or goes on with the one that had an answer.
-fn take_up(tx: &mut Tx, hold: Hold, reporter: &Reporter, plan: &Plan) -> Result<TakenUp> {
-    let run = runs::held(tx, hold)?;
-    let messages = messages_of(tx, &run)?;
-    let steps = steps_of(&messages, &journal::calls(tx, run.id)?);
-    let step = number(steps.len());
-    let mut begun = None;
-    for row in journal::steps(tx, run.id)?.into_iter().filter(|row| row.end.is_none()) {
-        match row.reply.clone().filter(|_| row.step == step && begun.is_none()) {
-            Some(reply) => begun = Some((row, reply)),
-            None => cut::end(tx, row, false)?,
+impl TakingUp {
+    /// Takes the run up. Whoever drops the record that comes of it has the run ended.
+    async fn record(self, runtime: Runtime) -> std::result::Result<(Record, Known), AgentError> {
+        let (plan, admissions) = (self.plan.clone(), self.admissions.clone());
+        let (reporter, embedded) = (self.reporter.clone(), self.embedded.clone());
+        let taken = match runtime.host.write(move |tx, host| self.write(tx, host)).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                let refused = error.downcast::<Refused>()?;
+                let told = reporter.clone();
+                runtime.store.mutate(move |tx| told.embedded(tx, (0, 1), &embedded)).await?;
+                return Err(AgentError::refused(&reporter.agent, refused, None));
+            }
+        };
+        let TakenUp { hold, run, messages, known, row, attempt, run_holds, call_holds } = taken;
+        let kept = Some(Kept::new(&runtime, hold, run, messages));
+        let mut attempt = Attempt::new(plan, number(known.steps.len()), attempt, Some(row), call_holds);
+        if let Some(begun) = &known.begun {
+            attempt.knows(&begun.reply);
         }
+        let mut total = Usage::default();
+        for step in &known.steps {
+            total += &step.usage;
+        }
+        Ok((Record::new(&runtime, Begins { reporter, admissions, run_holds, attempt, total, kept }), known))
     }
-    let Some((row, reply)) = begun else {
-        let host = run.host.ok_or(RunError::NoRun { run: run.id })?;
-        let attempt = Attempt::new(plan.clone(), step, run.attempt, None, Holds::default());
-        let row = step_row(tx, reporter, &attempt, run.thread, host);
+
+    /// Takes the run, reads what is known of it, and begins an attempt at its step, or goes on with the one that
+    /// had an answer.
+    fn write(self, tx: &mut Tx, host: Id<HostRow>) -> Result<TakenUp> {
+        let Self { run: id, fence, reporter, plan, admissions, denials, embedded } = self;
+        let row = tx.get(id)?.ok_or(RunError::NoRun { run: id })?;
+        let taken = if row.fence == fence { runs::take(tx, host, id)? } else { None };
+        let hold = taken.ok_or_else(|| not_waiting(&row))?;
+        let run = runs::held(tx, hold)?;
+        deny::store(tx, run.thread, &denials)?;
+        let messages = messages_of(tx, &run)?;
+        let steps = steps_of(&messages, &journal::calls(tx, id)?);
+        let messages = messages.iter().map(|row| row.id).collect();
+        let step = number(steps.len());
+        let planned = planned(&reporter, &plan, step);
+        let mut begun = None;
+        for row in journal::steps(tx, id)?.into_iter().filter(|row| row.end.is_none()) {
+            match row.reply.clone().filter(|_| row.step == step && begun.is_none()) {
+                Some(reply) => begun = Some((row, reply)),
+                None => cut::end(tx, row, false)?,
+            }
+        }
+        if let Some((row, reply)) = begun {
+            let (run, host) = own(tx, hold, row.id)?;
+            reporter.embedded(tx, (step, row.attempt), &embedded)?;
+            let of_run = admissions.iter().filter(|admission| !admission.is_of_calls());
+            let (run_holds, call_holds) = (Holds::admit(tx, of_run, &planned)?, Holds::default());
+            let calls = journal::calls_of(tx, id, step)?;
+            let ended = reply.tool_calls().filter_map(|call| {
+                let row = calls.iter().find(|row| row.call == call.id)?;
+                Some(call_end(call, row))
+            });
+            let ended = ended.collect();
+            let known = Known { steps, begun: Some(Begun { reply, ended }), waited: None };
+            let (row, attempt) = ((row.id, host), row.attempt);
+            return Ok(TakenUp { hold, run, messages, known, row, attempt, run_holds, call_holds });
+        }
+        let (run_holds, call_holds) = admit(tx, &admissions, &planned)?;
+        reporter.embedded(tx, (step, run.attempt), &embedded)?;
+        let attempt = Attempt::new(plan, step, run.attempt, None, Holds::default());
+        let row = step_row(tx, &reporter, &attempt, run.thread, host).embedding(&embedded);
         let row = (tx.insert(row)?.id, host);
         let waited = waited(tx, &run, &steps)?;
-        let known = Known { steps, begun: None, waited };
-        return Ok(TakenUp { attempt: run.attempt, run, messages, known, row });
-    };
-    let (_, host) = own(tx, hold, row.id)?;
-    let calls = journal::calls_of(tx, run.id, step)?;
-    let ended = reply.tool_calls().filter_map(|call| {
-        let row = calls.iter().find(|row| row.call == call.id)?;
-        Some(call_end(call, row))
-    });
-    let ended = ended.collect();
-    let known = Known { steps, begun: Some(Begun { reply, ended }), waited: None };
-    Ok(TakenUp { run, messages, known, row: (row.id, host), attempt: row.attempt })
+        let (attempt, known) = (run.attempt, Known { steps, begun: None, waited });
+        Ok(TakenUp { hold, run, messages, known, row, attempt, run_holds, call_holds })
+    }
+}
+
+fn not_waiting(run: &Row<Run>) -> RunError {
+    RunError::Lost { run: run.id, status: run.status, error: run.error.clone() }
 }
 
 pub(super) fn call_end(call: &ToolCall, row: &CallRow) -> CallEnd {

@@ -229,7 +229,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
                     self.say_preliminary(call, tool, output, record, out).await?;
                 }
                 Some(ToolEvent::Ended(end)) => {
-                    keeping.push_back(self.keep(*end, &prepared.tools, record, number))
+                    keeping.push_back(self.keep(*end, &prepared.tools, record, number));
                 }
                 Some(_) => {}
                 None => all_have_ended = true,

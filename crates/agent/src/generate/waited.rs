@@ -125,7 +125,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             for part in &step.parts {
                 match part {
                     Part::ApprovalRequest(request) => {
-                        record.push(request_chunk(request.id.clone(), request.call.clone())).await?
+                        record.push(request_chunk(request.id.clone(), request.call.clone())).await?;
                     }
                     part => {
                         for chunk in translator.push(Chunk::Part { part: part.clone() }) {

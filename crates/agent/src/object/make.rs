@@ -122,6 +122,7 @@ impl<S: Send + Sync + 'static> Writing<'_, S> {
             stream_value::<T>(model, request, spec.schema, &spec.options).await.map_err(failed)?;
         loop {
             let grown = stream.next().await.map(|grown| grown.is_some());
+            self.record.heard(stream.text(), stream.beginnings());
             // What came before an error is kept.
             if self.guards.is_empty() {
                 self.hand_on(stream.text(), stream.beginnings(), &mut handed).await?;
@@ -130,7 +131,11 @@ impl<S: Send + Sync + 'static> Writing<'_, S> {
                 break;
             }
         }
-        let object = self.guarded(stream.finish().await.map_err(failed)?).await?;
+        let object = stream.finish().await.map_err(failed)?;
+        let mut came = object.reply.clone();
+        came.finish.usage.clone_from(&object.usage);
+        self.record.knows(&came);
+        let object = self.guarded(object).await?;
         // It may have been repaired, or written in a way of which nothing could be shown.
         let is_told = serde_json::from_str::<Value>(&handed.text).is_ok_and(|told| told == object.json);
         if !is_told {

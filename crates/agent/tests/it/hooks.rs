@@ -121,11 +121,13 @@ async fn the_prompt_of_a_refused_run_is_kept_if_that_is_wanted_and_answered_late
     let office = Office::with([text("1"), text("2"), text("3")]).await;
     let agent = office.agent().admission(sends());
     let options = Options { keep_refused_prompt: Some(true), ..Options::default() };
-    let thread = office.thread(&agent).await.with(options);
+    let thread = office.thread(&agent).await.with(options).by_user("bob");
     thread.generate_text("one").await.expect("an answer");
     thread.generate_text("two").await.expect("an answer");
     let error = thread.generate_text("three").await.expect_err("it is refused");
     let AgentError::Refused { prompt: Some(prompt), .. } = error else { panic!("{error}") };
+    let kept = office.runtime.store().query(move |tx| tx.require(prompt)).await.expect("it is stored");
+    assert_eq!(kept.user.as_deref(), Some("bob"), "it is whose it was");
     office.clock.advance(MINUTE);
     let reply = thread.generate_text(Prompt::Message(prompt)).await.expect("an answer");
     assert_eq!(reply.text, "3");

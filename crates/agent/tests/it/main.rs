@@ -6,8 +6,12 @@ macro_rules! behaviour {
     () => {
         #[path = "approving.rs"]
         mod approving;
+        #[path = "asking.rs"]
+        mod asking;
         #[path = "office.rs"]
         mod office;
+        #[path = "rewinding.rs"]
+        mod rewinding;
     };
 }
 
@@ -19,12 +23,14 @@ mod denying;
 mod desk;
 mod dry_run;
 mod editing;
+mod ending;
 mod hooks;
 mod images;
 mod ledger;
 mod levels;
 mod logs;
 mod memory;
+mod moody;
 mod objects;
 mod outside;
 mod reporting;

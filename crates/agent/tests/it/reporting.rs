@@ -213,6 +213,10 @@ async fn what_is_embedded_for_a_search_is_told() {
     assert_eq!(kinds, [(UsageKind::Embedding, true), (UsageKind::Chat, false)]);
     let events = heard.events();
     assert_eq!(events[0].run, events[1].run);
+    let run = events[0].run;
+    let steps = office.runtime.store().query(move |tx| journal::steps(tx, run)).await.expect("read");
+    assert_eq!(steps[0].embedded.len(), 1, "the step's row has it");
+    assert_eq!(steps[0].embedded[0].usage, events[0].usage);
 }
 
 #[tokio::test]

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loomwork_agent::{
-    Agent, AgentError, AgentReply, AgentThread, Outcome, Runtime, StepEnd, Tool, ToolContext, journal,
-    outbox, step_count,
+    Admission, Agent, AgentError, AgentReply, AgentThread, Hold, NextStep, Options, Outcome, PlannedCall,
+    PrepareStep, Runtime, StepEnd, Tool, ToolContext, journal, outbox, step_count,
 };
+use loomwork_core::Kind;
 use loomwork_messages::runs;
 use loomwork_messages::threads::NewThread;
 use loomwork_messages::{List, MessageStatus, Run, RunId, RunStatus, list};
@@ -300,4 +301,98 @@ async fn a_durable_answer_outlives_the_end_of_its_process() {
     let run = house.queued().await;
     let reply = soon(agent.in_thread(&house.runtime, thread.id()).resume(run)).await.expect("an answer");
     assert_eq!(reply.text, "All of it.");
+}
+
+/// A durable run that waits at its second step, its process having gone while the model spoke.
+async fn cut_in_its_second_step(agent: &Agent, hangs: &Gate) -> (House, AgentThread, RunId) {
+    let house = House::open().await;
+    let thread = agent.create_thread(&house.runtime, NewThread::for_user("alice")).await.expect("a thread");
+    let paying = asking(&thread, "Pay.");
+    soon(hangs.reached()).await;
+    let house = house.reopen().await;
+    asked(paying).await.expect_err("its process is gone");
+    let run = house.queued().await;
+    let thread = agent.in_thread(&house.runtime, thread.id());
+    (house, thread, run)
+}
+
+fn two_steps(hangs: &Gate, replies: impl IntoIterator<Item = MockReply>) -> Arc<MockModel> {
+    let first = [MockReply::default().tool_call("q", "quick", json!({})), text("half of").gate(hangs)];
+    Arc::new(MockModel::new(first.into_iter().chain(replies)))
+}
+
+#[tokio::test]
+async fn a_step_that_is_made_by_others_is_prepared_admitted_and_told_as_it_would_have_been() {
+    let (counter, hangs) = (Counter::default(), Gate::new());
+    let model = two_steps(&hangs, [text("It is paid.")]);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let numbers = seen.clone();
+    let prepare = PrepareStep::new(move |next: NextStep| {
+        numbers.lock().expect("nothing panics").push((next.number, next.steps.len()));
+        async { Ok(next) }
+    });
+    let admitted = Arc::new(Mutex::new(Vec::new()));
+    let admits = |name: &'static str| {
+        let admitted = admitted.clone();
+        move |_: &mut Tx, call: &PlannedCall| {
+            admitted.lock().expect("nothing panics").push((name, call.step));
+            Ok(Hold::none())
+        }
+    };
+    let agent = payer(&model, &counter, &CancellationToken::new()).prepare_step(prepare);
+    let agent = agent.admission(Admission::before_run("run", admits("run")));
+    let agent = agent.admission(Admission::before_call("call", admits("call")));
+    let (house, thread, run) = cut_in_its_second_step(&agent, &hangs).await;
+    let options = Options { instructions: Some("Be quick.".into()), ..Options::default() };
+    let reply = soon(thread.resume_with(run, options)).await.expect("an answer");
+    assert_eq!(reply.text, "It is paid.");
+    assert_eq!(*seen.lock().expect("nothing panics"), [(0, 0), (1, 1), (1, 1)]);
+    assert_eq!(
+        *admitted.lock().expect("nothing panics"),
+        [("run", 0), ("call", 0), ("call", 1), ("run", 1), ("call", 1)]
+    );
+    let asked = model.requests().pop().expect("asked").messages;
+    assert_eq!(asked[0].text(), "Be quick.", "options of the call count");
+    drop(house);
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_taken_up_ends_and_says_why_unless_that_may_pass() {
+    let (counter, hangs) = (Counter::default(), Gate::new());
+    let model = two_steps(&hangs, [text("never")]);
+    let agent = payer(&model, &counter, &CancellationToken::new());
+    let (house, thread, run) = cut_in_its_second_step(&agent, &hangs).await;
+    let status =
+        async || house.runtime.store().query(move |tx| Ok(tx.require(run)?.status)).await.expect("read");
+    let full = Admission::before_run("full", |_, _| {
+        let wait = Duration::from_secs(9);
+        Err::<Hold, _>(loomwork_store::Error::message(Kind::Limited { wait }, "come back later"))
+    });
+    let options = Options { admissions: Some(vec![full]), ..Options::default() };
+    let error = thread.resume_with(run, options).await.expect_err("it is refused");
+    assert!(matches!(error, AgentError::Refused { admission: "full", .. }), "{error}");
+    assert_eq!(status().await, RunStatus::Queued);
+    let broken = PrepareStep::new(|_: NextStep| async { Err("no step is any good".into()) });
+    let options = Options { prepare_step: Some(broken), ..Options::default() };
+    thread.resume_with(run, options).await.expect_err("it cannot be prepared");
+    assert_eq!(status().await, RunStatus::Failed);
+    let id = thread.id();
+    let page = house.runtime.store().query(move |tx| list(tx, id, &List::oldest(10))).await.expect("listed");
+    let last = page.messages.last().expect("it is there");
+    assert_eq!(last.status, MessageStatus::Failed);
+    assert!(last.error.as_ref().is_some_and(|error| error.message.contains("no step is any good")));
+}
+
+#[tokio::test]
+async fn a_run_whose_new_owner_is_dropped_is_held_by_nobody() {
+    let (counter, hangs, again) = (Counter::default(), Gate::new(), Gate::new());
+    let model = two_steps(&hangs, [text("half").gate(&again)]);
+    let agent = payer(&model, &counter, &CancellationToken::new());
+    let (house, thread, run) = cut_in_its_second_step(&agent, &hangs).await;
+    tokio::select! {
+        _ = thread.resume(run) => panic!("the gate is closed"),
+        () = again.reached() => {}
+    }
+    let mut seen = house.runtime.store().watch(move |tx| Ok(tx.require(run)?.status));
+    while soon(seen.next()).await.expect("open").expect("read") != RunStatus::Aborted {}
 }

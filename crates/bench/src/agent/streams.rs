@@ -54,14 +54,22 @@ async fn follow(house: Runtime, thread: AgentThread) -> Result<()> {
     let stream = thread.stream_text("Go on.");
     let mut seen = 0;
     while seen < TOKENS {
-        if let ViewEvent::Slice { slice, .. } = follower.next().await.context("the store is open")?? {
-            let words = slice.chunks()?.into_iter().map(|chunk| match chunk {
-                UiChunk::TextDelta { delta, .. } => delta.split_whitespace().count(),
-                _ => 0,
-            });
-            seen += words.sum::<usize>();
-        }
+        seen = match follower.next().await.context("the store is open")?? {
+            ViewEvent::Slice { slice, .. } => seen + slice.chunks()?.iter().map(words).sum::<usize>(),
+            // What has ended before it was looked at is in the view, and has no slices.
+            ViewEvent::View(view) if view.streams.is_empty() => {
+                seen.max(view.messages.last().map_or(0, |message| message.text.split_whitespace().count()))
+            }
+            ViewEvent::View(_) => seen,
+        };
     }
     stream.finish().await?;
     Ok(())
+}
+
+fn words(chunk: &UiChunk) -> usize {
+    match chunk {
+        UiChunk::TextDelta { delta, .. } => delta.split_whitespace().count(),
+        _ => 0,
+    }
 }

@@ -76,7 +76,8 @@ async fn turns(thread: &AgentThread) -> Result<f64> {
 
 /// Makes the calls of the store that a turn needs, without an agent.
 async fn store_work(house: &Runtime, thread: ThreadId) -> Result<f64> {
-    let host = runs::Host::start(house.store(), &loomwork_core::Tasks::new()).await?;
+    let tasks = loomwork_core::Tasks::new();
+    let host = runs::Host::start(house.store(), &tasks).await?;
     let mut took = Vec::with_capacity(TURNS);
     for _ in 0..TURNS {
         let watch = Stopwatch::start();

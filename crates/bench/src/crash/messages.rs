@@ -9,22 +9,20 @@ mod verify;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use loomwork_core::{Clock, Random};
+use anyhow::Result;
+use loomwork_core::Random;
 use loomwork_store::Store;
 use loomwork_store_sqlite::Sqlite;
-use loomwork_testkit::crash::{Mode, Moment, Point, Sign, kill, this_program};
-use tempfile::TempDir;
+use loomwork_testkit::crash::{Mode, Moment, Point, Sign};
 
-use super::Plan;
+use super::deck::{OPENING, READY};
+use super::rounds::strike;
 use super::tally::Tally;
+use super::{Plan, folder, within_time};
 use ledger::Ledger;
 
 /// So many rounds share a file: what one leaves, the next goes on with.
 const ROUNDS_A_FILE: u64 = 10;
-
-/// How long the check of one round may take; a run that is never settled hangs it.
-const LONGEST_CHECK: Duration = Duration::from_secs(120);
 
 /// The longest pause behind the sign, at random.
 const WORKING: Duration = Duration::from_millis(500);
@@ -56,8 +54,8 @@ impl Card {
 
     fn moment(self, random: &Random) -> Moment {
         match self {
-            Self::Working => Moment::at(Sign::Said(ledger::READY)).pause(WORKING.mul_f64(random.unit())),
-            Self::Opening => Moment::at(Sign::Said(ledger::OPENING)).pause(OPENED.mul_f64(random.unit())),
+            Self::Working => Moment::at(Sign::Said(READY)).pause(WORKING.mul_f64(random.unit())),
+            Self::Opening => Moment::at(Sign::Said(OPENING)).pause(OPENED.mul_f64(random.unit())),
             Self::Commit(name) => {
                 let point = Point { name, count: 1 + random.below(TIMES), mode: Mode::Park };
                 Moment::at(Sign::Point(point))
@@ -90,23 +88,10 @@ fn rounds(plan: &Plan, folder: &Path, tally: &mut Tally) -> Result<()> {
         let random = plan.random(&[round]);
         let card = Card::draw(&random);
         tally.begin_round(plan.rounds, card);
-        let mut command = this_program();
-        command.args(["crash-child", "messages"]).arg(&path);
-        command.args([plan.seed, round].map(|number| number.to_string()));
-        // Its last words should be its error, not where that came from.
-        command.env("RUST_BACKTRACE", "0");
-        for line in kill(&mut command, card.moment(&random))? {
+        for line in strike("messages", plan, round, &path, card.moment(&random), tally)? {
             ledger.hear(&line)?;
         }
-        tally.killed();
-        runtime.block_on(async {
-            tokio::select! {
-                checked = verify::check(&path, &ledger, tally) => checked,
-                () = Clock::system().sleep(LONGEST_CHECK) => {
-                    bail!("the runs of the killed process are not settled within {LONGEST_CHECK:?}")
-                }
-            }
-        })?;
+        within_time(&runtime, verify::check(&path, &ledger, tally))?;
         if !tally.is_clean() {
             return Ok(());
         }
@@ -117,11 +102,4 @@ fn rounds(plan: &Plan, folder: &Path, tally: &mut Tally) -> Result<()> {
 async fn open(path: &Path) -> Result<Store> {
     let tables = loomwork_messages::tables().into_iter().chain(loomwork_search::tables());
     Ok(Store::builder(Sqlite::open(path)?).tables(tables).open().await?)
-}
-
-/// A folder on the disk that the project is on: the one of temporary files may be in memory.
-fn folder() -> Result<TempDir> {
-    let root = std::env::current_dir()?.join("target");
-    std::fs::create_dir_all(&root)?;
-    tempfile::Builder::new().prefix("crash-").tempdir_in(root).context("failed to make a folder under target")
 }

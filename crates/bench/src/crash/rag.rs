@@ -14,8 +14,10 @@ use loomwork_models::OfflineEmbedder;
 use loomwork_rag::Rag;
 use loomwork_store::Store;
 use loomwork_store_sqlite::Sqlite;
-use loomwork_testkit::crash::{Mode, Moment, Point, Sign, kill, this_program};
+use loomwork_testkit::crash::{Moment, Sign};
 
+use super::deck::{READY, at_point};
+use super::rounds::strike;
 use super::tally::Tally;
 use super::{Plan, folder, within_time};
 
@@ -30,7 +32,6 @@ const MORE: u64 = 330;
 const DIMENSION: usize = 16;
 
 /// What the process says.
-const READY: &str = "ready";
 const BEGUN: &str = "begun";
 const PUBLISHED: &str = "published";
 
@@ -42,7 +43,6 @@ const TIMES: u64 = 12;
 
 /// The longest pause behind the sign.
 const WORKING: Duration = Duration::from_millis(900);
-const GONE_ON: Duration = Duration::from_millis(20);
 
 /// What is known of a document: the version that was published last, and those that were begun since.
 #[derive(Debug, Default)]
@@ -64,7 +64,8 @@ pub(super) fn run(plan: &Plan, tally: &mut Tally) -> Result<()> {
         let random = plan.random(&[round]);
         let moment = draw(&random);
         tally.begin_round(plan.rounds, &moment);
-        strike(plan, round, &place, moment, &mut known, tally)?;
+        let said = strike("rag", plan, round, &place, moment, tally)?;
+        hear(&said, &mut known, tally)?;
         within_time(&runtime, verify::check(&place, &mut known, tally))?;
         if !tally.is_clean() {
             println!("the files are kept in {}", folder.keep().display());
@@ -77,32 +78,14 @@ pub(super) fn run(plan: &Plan, tally: &mut Tally) -> Result<()> {
 fn draw(random: &Random) -> Moment {
     let point = random.below(2 * POINTS.len() as u64) as usize;
     match POINTS.get(point) {
-        Some(name) => {
-            let mode = if random.below(2) == 0 { Mode::Park } else { Mode::Go };
-            let point = Point { name, count: 1 + random.below(TIMES), mode };
-            Moment::at(Sign::Point(point)).pause(GONE_ON.mul_f64(random.unit()))
-        }
+        Some(name) => at_point(name, TIMES, random),
         None => Moment::at(Sign::Said(READY)).pause(WORKING.mul_f64(random.unit())),
     }
 }
 
-/// Starts a process, kills it at its moment and writes down what it has said.
-fn strike(
-    plan: &Plan,
-    round: u64,
-    place: &Path,
-    moment: Moment,
-    known: &mut BTreeMap<u64, Known>,
-    tally: &mut Tally,
-) -> Result<()> {
-    let mut command = this_program();
-    command.args(["crash-child", "rag"]).arg(place);
-    command.args([plan.seed, round].map(|number| number.to_string()));
-    // Its last words should be its error, not where that came from.
-    command.env("RUST_BACKTRACE", "0");
-    let said = kill(&mut command, moment)?;
-    tally.killed();
-    for line in &said {
+/// Writes down what a process has said.
+fn hear(said: &[String], known: &mut BTreeMap<u64, Known>, tally: &mut Tally) -> Result<()> {
+    for line in said {
         let mut words = line.split(' ');
         let word = words.next().unwrap_or_default();
         let (Some(document), Some(version)) = (words.next(), words.next()) else { continue };

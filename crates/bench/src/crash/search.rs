@@ -8,25 +8,18 @@ mod world;
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use loomwork_core::{Clock, Random};
-use loomwork_testkit::crash::{kill, this_program};
-use tempfile::TempDir;
+use anyhow::Result;
+use loomwork_core::Random;
 
-use super::Plan;
+use super::deck::shuffled;
+use super::rounds::strike;
 use super::tally::{Fault, Tally};
-use deck::{Before, Card, DECK, shuffled};
+use super::{Plan, folder, within_time};
+use deck::{Before, DECK};
 
-/// What a process says before it is killed.
-const OPENING: &str = "opening";
-const READY: &str = "ready";
 /// A search did not find what was written before it; what follows says what.
 const MISSED: &str = "missed";
-
-/// How long the check of one round may take; an index that never catches up hangs it.
-const LONGEST_CHECK: Duration = Duration::from_secs(120);
 
 pub(super) fn child(words: &[String]) -> Result<()> {
     child::run(words)
@@ -47,19 +40,15 @@ fn rounds(plan: &Plan, folder: &Path, tally: &mut Tally) -> Result<()> {
     for (number, first) in (0..plan.rounds).step_by(DECK.len()).enumerate() {
         let place = folder.join(number.to_string());
         fs::create_dir_all(&place)?;
-        for (round, card) in (first..plan.rounds).zip(shuffled(&plan.random(&[number as u64]))) {
+        for (round, card) in (first..plan.rounds).zip(shuffled(&DECK, &plan.random(&[number as u64]))) {
             tally.begin_round(plan.rounds, card);
             let random = plan.random(&[round, 1]);
             prepare(card.before(), &place)?;
-            strike(plan, round, card, &place, &random, tally)?;
-            runtime.block_on(async {
-                tokio::select! {
-                    checked = verify::check(&place, &random, tally) => checked,
-                    () = Clock::system().sleep(LONGEST_CHECK) => {
-                        bail!("the index does not catch up: that takes longer than {LONGEST_CHECK:?}")
-                    }
-                }
-            })?;
+            let said = strike("search", plan, round, &place, card.moment(&random), tally)?;
+            for line in said.iter().filter(|line| line.starts_with(MISSED)) {
+                tally.fact(false, Fault::Lost, || format!("a search {line}"));
+            }
+            within_time(&runtime, verify::check(&place, &random, tally))?;
             if !tally.is_clean() {
                 return Ok(());
             }
@@ -99,34 +88,4 @@ fn keep(place: &Path, random: &Random) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Starts a process, kills it at its moment and hears what it has said.
-fn strike(
-    plan: &Plan,
-    round: u64,
-    card: Card,
-    place: &Path,
-    random: &Random,
-    tally: &mut Tally,
-) -> Result<()> {
-    let mut command = this_program();
-    command.args(["crash-child", "search"]).arg(place);
-    command.args([plan.seed, round].map(|number| number.to_string()));
-    // Its last words should be its error, not where that came from.
-    command.env("RUST_BACKTRACE", "0");
-    let said = kill(&mut command, card.moment(random))?;
-    tally.killed();
-    tally.count("killed while opening", u64::from(!said.iter().any(|line| line == READY)));
-    for line in said.iter().filter(|line| line.starts_with(MISSED)) {
-        tally.fact(false, Fault::Lost, || format!("a search {line}"));
-    }
-    Ok(())
-}
-
-/// A folder on the disk that the project is on: the one of temporary files may be in memory.
-fn folder() -> Result<TempDir> {
-    let root = std::env::current_dir()?.join("target");
-    fs::create_dir_all(&root)?;
-    tempfile::Builder::new().prefix("crash-").tempdir_in(root).context("failed to make a folder under target")
 }

@@ -15,23 +15,19 @@ mod verify;
 mod word;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use loomwork_core::Clock;
+use anyhow::{Context as _, Result, ensure};
 use loomwork_testkit::crash::kill;
 use tokio::runtime::Runtime;
 
+use super::deck::shuffled;
 use super::tally::Tally;
-use super::{Plan, folder};
-use deck::{Card, DECK, Strike, shuffled};
+use super::{Plan, folder, within_time};
+use deck::{Card, DECK, Strike};
 use job::Task;
 use subject::Subject;
 use torn::Copy;
 use word::Word;
-
-/// How long the check of one round may take; a file that cannot be opened in that time hangs.
-const LONGEST_CHECK: Duration = Duration::from_secs(120);
 
 pub(super) fn child(words: &[String]) -> Result<()> {
     child::run(&Task::parse(words)?)
@@ -50,7 +46,7 @@ pub(super) fn run(plan: &Plan, tally: &mut Tally) -> Result<()> {
 fn rounds(plan: &Plan, folder: &Path, tally: &mut Tally) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for (file, first) in (0..plan.rounds).step_by(DECK.len()).enumerate() {
-        let deck = shuffled(&plan.random(&[file as u64]));
+        let deck = shuffled(&DECK, &plan.random(&[file as u64]));
         let mut subject = Subject::new(folder.join(format!("{file}.db")));
         for (number, card) in (first..plan.rounds).zip(deck) {
             tally.begin_round(plan.rounds, card);
@@ -98,7 +94,7 @@ impl Round<'_> {
             Card::Torn(damage) => Some(Copy::of(&path, damage, &random)?),
             _ => None,
         };
-        self.within_time(async {
+        within_time(self.runtime, async {
             let contents = subject.check(tally).await?;
             if let Some(copy) = copy {
                 copy.check(&contents, tally).await?;
@@ -112,12 +108,12 @@ impl Round<'_> {
     }
 
     fn fill(&self, path: &Path, tally: &mut Tally) -> Result<()> {
-        self.within_time(fill::prepare(path))?;
+        within_time(self.runtime, fill::prepare(path))?;
         let random = self.plan.random(&[self.number, 1]);
         for (number, strike) in (0..).zip(self.card.strikes(path, &random)) {
             self.strike(number, strike, path, tally)?;
         }
-        self.within_time(fill::check(path, tally))
+        within_time(self.runtime, fill::check(path, tally))
     }
 
     /// Starts a process, kills it at its moment and returns what it has said.
@@ -129,17 +125,6 @@ impl Round<'_> {
         let is_open = words.iter().any(|word| matches!(word, Word::Ready { .. }));
         tally.count("killed while opening", u64::from(!is_open));
         Ok(words)
-    }
-
-    fn within_time<T>(&self, check: impl Future<Output = Result<T>>) -> Result<T> {
-        self.runtime.block_on(async {
-            tokio::select! {
-                checked = check => checked,
-                () = Clock::system().sleep(LONGEST_CHECK) => {
-                    bail!("the check of the file hangs: it takes longer than {LONGEST_CHECK:?}")
-                }
-            }
-        })
     }
 }
 

@@ -2,21 +2,38 @@
 //! lines, totals, budgets and invoices are compared with each other and with what was promised.
 
 mod child;
-mod deck;
 mod verify;
 mod word;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
-use loomwork_testkit::crash::{kill, this_program};
 
+use super::deck::{Card, Deck};
 use super::tally::Tally;
-use super::{Plan, folder, within_time};
-use deck::{Card, DECK, shuffled};
+use super::{Plan, rounds};
 use word::Word;
+
+const DECK: Deck = Deck {
+    cards: &[
+        Card::Working,
+        Card::Working,
+        Card::Working,
+        Card::Opening,
+        Card::Point("usage.checked"),
+        Card::Point("usage.checked"),
+        Card::Point("usage.closed"),
+        Card::Point("usage.closed"),
+        Card::Point("commit.before"),
+        Card::Point("commit.after"),
+    ],
+    working: Duration::from_millis(700),
+    opening: Duration::from_millis(60),
+    times: 12,
+};
 
 /// What was promised over all processes of a file.
 #[derive(Debug, Default)]
@@ -34,62 +51,29 @@ pub(super) fn child(words: &[String]) -> Result<()> {
 }
 
 pub(super) fn run(plan: &Plan, tally: &mut Tally) -> Result<()> {
-    let folder = folder()?;
-    let rounds = rounds(plan, folder.path(), tally);
-    if rounds.is_err() || !tally.is_clean() {
-        println!("the files are kept in {}", folder.keep().display());
-    }
-    rounds
+    rounds::run::<Promises>("usage", &DECK, plan, tally)
 }
 
-/// Runs all rounds, a new file for each deck, until one fails; behind the last one of a file, all is billed.
-fn rounds(plan: &Plan, folder: &Path, tally: &mut Tally) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    for (file, first) in (0..plan.rounds).step_by(DECK.len()).enumerate() {
-        let path = folder.join(format!("{file}.db"));
-        let deck = shuffled(&plan.random(&[first]));
-        let mut promises = Promises::default();
-        for (number, card) in (first..plan.rounds).zip(deck) {
-            tally.begin_round(plan.rounds, card);
-            strike(plan, number, card, &path, &mut promises, tally)?;
-            within_time(&runtime, verify::between(&path, &promises, tally))?;
-            if !tally.is_clean() {
-                return Ok(());
+impl rounds::Ledger for Promises {
+    type Word = Word;
+
+    fn hear(&mut self, words: Vec<Word>, _tally: &mut Tally) {
+        for word in words {
+            match word {
+                Word::Opening | Word::Ready => {}
+                Word::Recorded { number } => drop(self.recorded.insert(number)),
+                Word::Reversed { number } => drop(self.reversed.insert(number)),
+                Word::Billed { number, hash } => drop(self.billed.insert(number, hash)),
             }
         }
-        within_time(&runtime, verify::at_the_end(&path, &promises, tally))?;
-        if !tally.is_clean() {
-            return Ok(());
-        }
     }
-    Ok(())
-}
 
-/// Starts a process, kills it at its moment and writes down what it has promised.
-fn strike(
-    plan: &Plan,
-    number: u64,
-    card: Card,
-    path: &Path,
-    promises: &mut Promises,
-    tally: &mut Tally,
-) -> Result<()> {
-    let mut command = this_program();
-    command.args(["crash-child", "usage"]).arg(path);
-    command.args([plan.seed, number].map(|number| number.to_string()));
-    // Its last words should be its error, not where that came from.
-    command.env("RUST_BACKTRACE", "0");
-    let said = kill(&mut command, card.moment(&plan.random(&[number, 1])))?;
-    tally.killed();
-    let words: Vec<Word> = said.iter().map(|line| line.parse()).collect::<Result<_>>()?;
-    tally.count("killed while opening", u64::from(!words.contains(&Word::Ready)));
-    for word in words {
-        match word {
-            Word::Opening | Word::Ready => {}
-            Word::Recorded { number } => drop(promises.recorded.insert(number)),
-            Word::Reversed { number } => drop(promises.reversed.insert(number)),
-            Word::Billed { number, hash } => drop(promises.billed.insert(number, hash)),
-        }
+    async fn between(&mut self, place: &Path, tally: &mut Tally) -> Result<()> {
+        verify::between(place, self, tally).await
     }
-    Ok(())
+
+    /// Bills all that is left.
+    async fn at_the_end(&mut self, place: &Path, tally: &mut Tally) -> Result<()> {
+        verify::at_the_end(place, self, tally).await
+    }
 }

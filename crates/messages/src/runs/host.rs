@@ -55,14 +55,27 @@ impl Host {
     /// # Errors
     /// As [`take`].
     pub async fn take(&self, run: RunId) -> Result<Option<Hold>> {
-        let id = self.id();
-        match self.store.mutate(move |tx| take(tx, id, run)).await {
+        self.write(move |tx, host| take(tx, host, run)).await
+    }
+
+    /// Runs a mutation that takes runs under the id of this process. If the lease ran out unnoticed, the clock
+    /// having leapt, it is renewed first, and the mutation runs anew.
+    ///
+    /// # Errors
+    /// Those of the mutation.
+    pub async fn write<T, F>(&self, write: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx, Id<HostRow>) -> Result<T> + Clone + Send + 'static,
+    {
+        let (id, first) = (self.id(), write.clone());
+        match self.store.mutate(move |tx| first(tx, id)).await {
             Err(error) if matches!(error.downcast_ref(), Some(RunError::HostGone { .. })) => {
                 self.beat().await?;
                 let id = self.id();
-                self.store.mutate(move |tx| take(tx, id, run)).await
+                self.store.mutate(move |tx| write(tx, id)).await
             }
-            taken => taken,
+            written => written,
         }
     }
 

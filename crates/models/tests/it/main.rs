@@ -22,4 +22,5 @@ mod retry;
 mod schema;
 mod tokens;
 mod transport;
+mod usage;
 mod wire;

@@ -21,7 +21,7 @@ pub(super) async fn between(place: &Path, promises: &Promises, tally: &mut Tally
     let (store, files) = open(place, Clock::system()).await?;
     check(&store, &files, tally).await?;
     let found = store.query(letters).await?;
-    for (number, promise) in promises {
+    for (number, promise) in &promises.0 {
         let is_right = match promise {
             Promise::Sent => found.contains_key(number),
             Promise::Leaving => true,

@@ -15,8 +15,8 @@ use loomwork_store::Store;
 use tokio::task::JoinSet;
 
 use super::answer::{STEPS, text, words};
-use super::ledger::{OPENING, READY};
 use super::open;
+use crate::crash::deck::{OPENING, READY};
 use crate::crash::random;
 
 const ANSWERERS: u64 = 4;

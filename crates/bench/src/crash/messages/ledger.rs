@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, bail};
 use loomwork_messages::{RunId, StreamId, ThreadId};
 
-pub(super) const OPENING: &str = "opening";
-pub(super) const READY: &str = "ready";
+use crate::crash::deck::{OPENING, READY};
 
 /// What was answered before the kill: it must be there behind it.
 #[derive(Debug, Default)]

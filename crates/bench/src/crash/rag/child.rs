@@ -8,7 +8,8 @@ use loomwork_core::Random;
 use loomwork_rag::{Content, NewEntry, Rag};
 use tokio::task::JoinSet;
 
-use super::{BEGUN, DOCUMENTS, NAMESPACE, PUBLISHED, READY, open, texts};
+use super::{BEGUN, DOCUMENTS, NAMESPACE, PUBLISHED, open, texts};
+use crate::crash::deck::READY;
 use crate::crash::random;
 
 /// The versions of one round: more than it can make.

@@ -11,8 +11,9 @@ use loomwork_search::{Filter, Query, Search};
 use loomwork_store::Store;
 use tokio::task::JoinSet;
 
+use super::MISSED;
 use super::world::{AUTHORS, INDEX, Note, change, draw_vector, open, space, start};
-use super::{MISSED, OPENING, READY};
+use crate::crash::deck::{OPENING, READY};
 use crate::crash::random;
 
 const CALLERS: u64 = 3;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use loomwork_core::Random;
-use loomwork_testkit::crash::{Mode, Moment, Point, Sign};
+use loomwork_testkit::crash::{Moment, Sign};
 
-use super::{OPENING, READY};
+use crate::crash::deck::{OPENING, READY, at_point};
 
 /// One kind of round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,19 +53,9 @@ pub(super) const DECK: [Card; 18] = [
     Card::Point(Before::AsLeft, "commit.after"),
 ];
 
-/// Returns the deck in the order in which a store sees it.
-pub(super) fn shuffled(random: &Random) -> [Card; DECK.len()] {
-    let mut deck = DECK;
-    for last in (1..deck.len()).rev() {
-        deck.swap(last, random.below(last as u64 + 1) as usize);
-    }
-    deck
-}
-
 /// The longest pause behind the sign, at random.
 const WORKING: Duration = Duration::from_millis(800);
 const OPENED: Duration = Duration::from_millis(40);
-const GONE_ON: Duration = Duration::from_millis(20);
 
 impl Card {
     pub(super) fn before(self) -> Before {
@@ -79,11 +69,7 @@ impl Card {
         match self {
             Self::Working(_) => Moment::at(Sign::Said(READY)).pause(WORKING.mul_f64(random.unit())),
             Self::Opening(_) => Moment::at(Sign::Said(OPENING)).pause(OPENED.mul_f64(random.unit())),
-            Self::Point(_, name) => {
-                let mode = if random.below(2) == 0 { Mode::Park } else { Mode::Go };
-                let point = Point { name, count: 1 + random.below(times(name)), mode };
-                Moment::at(Sign::Point(point)).pause(GONE_ON.mul_f64(random.unit()))
-            }
+            Self::Point(_, name) => at_point(name, times(name), random),
         }
     }
 }

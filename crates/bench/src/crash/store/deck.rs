@@ -70,15 +70,6 @@ pub(super) const DECK: [Card; 26] = [
     Card::Torn(Damage::Followed),
 ];
 
-/// Returns the deck in the order in which the `file`-th file sees it.
-pub(super) fn shuffled(random: &Random) -> [Card; DECK.len()] {
-    let mut deck = DECK;
-    for last in (1..deck.len()).rev() {
-        deck.swap(last, random.below(last as u64 + 1) as usize);
-    }
-    deck
-}
-
 /// One process that is started and killed.
 #[derive(Debug)]
 pub(super) struct Strike {

@@ -28,12 +28,12 @@ const NUMBERS: u64 = 1_000_000;
 const TERM: Duration = Duration::from_secs(60);
 
 pub(super) fn run(words: &[String]) -> Result<()> {
-    let [path, seed, round] = words else { bail!("expected PATH SEED ROUND, found {words:?}") };
+    let [place, seed, round] = words else { bail!("expected PLACE SEED ROUND, found {words:?}") };
     let (seed, round): (u64, u64) = (seed.parse()?, round.parse()?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         say(Word::Opening)?;
-        let store = open(Path::new(path), Clock::system()).await?;
+        let store = open(Path::new(place), Clock::system()).await?;
         let tasks = Tasks::new();
         for upkeep in loomwork_usage::upkeep().into_iter().chain(loomwork_rate_limiter::upkeep()) {
             store.start_upkeep(&tasks, upkeep);

@@ -23,17 +23,17 @@ const LATER: Duration = Duration::from_secs(60 * 60);
 const INVOICES: usize = 1_000_000;
 
 /// Checks a file between two kills.
-pub(super) async fn between(path: &Path, promises: &Promises, tally: &mut Tally) -> Result<()> {
-    let store = open(path, Clock::system()).await?;
+pub(super) async fn between(place: &Path, promises: &Promises, tally: &mut Tally) -> Result<()> {
+    let store = open(place, Clock::system()).await?;
     check(&store, promises, tally).await?;
     store.close().await;
     Ok(())
 }
 
 /// Gives all usage its price, bills all of it, and checks that nothing was left out.
-pub(super) async fn at_the_end(path: &Path, promises: &Promises, tally: &mut Tally) -> Result<()> {
+pub(super) async fn at_the_end(place: &Path, promises: &Promises, tally: &mut Tally) -> Result<()> {
     let clock = Clock::manual(Clock::system().now() + LATER);
-    let store = open(path, clock.clock()).await?;
+    let store = open(place, clock.clock()).await?;
     store.mutate(|tx| set_price(tx, price("late"))).await?;
     let tasks = Tasks::new();
     for upkeep in loomwork_usage::upkeep().into_iter().chain(loomwork_rate_limiter::upkeep()) {

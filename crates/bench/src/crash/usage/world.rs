@@ -52,9 +52,12 @@ pub(super) fn price(model: &str) -> Price {
     price.unit(Unit::OutputText, money("0.12000000000000001"))
 }
 
-pub(super) async fn open(path: &Path, clock: Clock) -> Result<Store> {
+pub(super) async fn open(place: &Path, clock: Clock) -> Result<Store> {
     let tables = loomwork_usage::tables().into_iter().chain(loomwork_rate_limiter::tables());
-    let store = Store::builder(Sqlite::open(path)?).clock(clock).tables(tables).tables([Sale::table()]);
+    let store = Store::builder(Sqlite::open(place.join("store.db"))?)
+        .clock(clock)
+        .tables(tables)
+        .tables([Sale::table()]);
     let store = store.open().await?;
     store.mutate(set_up).await?;
     Ok(store)

@@ -101,9 +101,9 @@ pub(super) struct Told {
     pub(super) outcome: OutcomeKind,
 }
 
-pub(super) async fn open(path: &Path) -> Result<Store> {
+pub(super) async fn open(place: &Path) -> Result<Store> {
     let tables = [Order::table(), Effect::table(), Told::table()];
-    let builder = Store::builder(Sqlite::open(path)?).tables(loomwork_workpool::tables());
+    let builder = Store::builder(Sqlite::open(place.join("store.db"))?).tables(loomwork_workpool::tables());
     let builder = builder.tables(loomwork_workflow::tables()).tables(tables);
     builder.open().await.context("the store cannot be opened")
 }

@@ -26,12 +26,6 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Writes down what a process said before it was killed.
-    pub(super) fn hear(&mut self, words: &[Word], tally: &mut Tally) {
-        self.kills += 1;
-        words.iter().for_each(|word| self.note(*word, tally));
-    }
-
     /// Writes one thing down; what happened again that was on record is told of at once.
     pub(super) fn note(&mut self, word: Word, tally: &mut Tally) {
         match word {

@@ -60,8 +60,8 @@ fn facts(tx: &Tx) -> loomwork_store::Result<Vec<Fact>> {
 }
 
 /// Checks a file between two kills: nothing is lost, doubled or changed, however far it got.
-pub(super) async fn between(path: &Path, ledger: &mut Ledger, tally: &mut Tally) -> Result<()> {
-    let store = open(path).await?;
+pub(super) async fn between(place: &Path, ledger: &mut Ledger, tally: &mut Tally) -> Result<()> {
+    let store = open(place).await?;
     check_indexes(&store, tally).await?;
     for fact in read(&store, ledger, tally).await? {
         check_journal(&fact, ledger, tally);
@@ -75,8 +75,8 @@ pub(super) async fn between(path: &Path, ledger: &mut Ledger, tally: &mut Tally)
 }
 
 /// Runs what is left, and checks what became of each workflow.
-pub(super) async fn at_the_end(path: &Path, ledger: &mut Ledger, tally: &mut Tally) -> Result<()> {
-    let store = open(path).await?;
+pub(super) async fn at_the_end(place: &Path, ledger: &mut Ledger, tally: &mut Tally) -> Result<()> {
+    let store = open(place).await?;
     // What the killed callers did not come to.
     for fact in read(&store, ledger, tally).await? {
         let (number, id) = (fact.number, fact.id);

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::crash::deck::{OPENING, READY};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     /// It begins to open the file.
@@ -20,9 +22,6 @@ pub(super) enum Word {
     /// The action of an order has begun.
     Acted { number: u64 },
 }
-
-pub(super) const OPENING: &str = "opening";
-pub(super) const READY: &str = "ready";
 
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,12 +23,12 @@ const TROUBLE: u64 = 10;
 const NUMBERS: u64 = 1_000_000;
 
 pub(super) fn run(words: &[String]) -> Result<()> {
-    let [path, seed, round] = words else { bail!("expected PATH SEED ROUND, found {words:?}") };
+    let [place, seed, round] = words else { bail!("expected PLACE SEED ROUND, found {words:?}") };
     let (seed, round): (u64, u64) = (seed.parse()?, round.parse()?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         say(Word::Opening)?;
-        let store = open(Path::new(path)).await?;
+        let store = open(Path::new(place)).await?;
         let loudly = |word| {
             // A word that nobody hears is one less that the store has to keep.
             let _ = say(word);

@@ -82,9 +82,11 @@ pub(super) struct Told {
     pub(super) attempts: u32,
 }
 
-pub(super) async fn open(path: &Path) -> Result<Store> {
+pub(super) async fn open(place: &Path) -> Result<Store> {
     let tables = [Order::table(), Effect::table(), Told::table()];
-    let builder = Store::builder(Sqlite::open(path)?).tables(loomwork_workpool::tables()).tables(tables);
+    let builder = Store::builder(Sqlite::open(place.join("store.db"))?)
+        .tables(loomwork_workpool::tables())
+        .tables(tables);
     builder.open().await.context("the store cannot be opened")
 }
 

@@ -18,12 +18,6 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Writes down what a process said before it was killed.
-    pub(super) fn hear(&mut self, words: &[Word], tally: &mut Tally) {
-        self.kills += 1;
-        words.iter().for_each(|word| self.note(*word, tally));
-    }
-
     /// Writes one thing down; what happened twice that must not is told of at once.
     pub(super) fn note(&mut self, word: Word, tally: &mut Tally) {
         match word {

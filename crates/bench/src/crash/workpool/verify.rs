@@ -46,8 +46,8 @@ fn facts(tx: &Tx) -> loomwork_store::Result<Vec<Fact>> {
 }
 
 /// Checks a file between two kills: nothing is lost, doubled or half done, however far it got.
-pub(super) async fn between(path: &Path, ledger: &Ledger, tally: &mut Tally) -> Result<()> {
-    let store = open(path).await?;
+pub(super) async fn between(place: &Path, ledger: &Ledger, tally: &mut Tally) -> Result<()> {
+    let store = open(place).await?;
     check_indexes(&store, tally).await?;
     let found = read(&store, ledger, tally).await?;
     let untold = store.query(|tx| waiting_completions(tx, usize::MAX)).await?;
@@ -68,8 +68,8 @@ pub(super) async fn between(path: &Path, ledger: &Ledger, tally: &mut Tally) -> 
 }
 
 /// Runs what is left, and checks what became of each job.
-pub(super) async fn at_the_end(path: &Path, ledger: &mut Ledger, tally: &mut Tally) -> Result<()> {
-    let store = open(path).await?;
+pub(super) async fn at_the_end(place: &Path, ledger: &mut Ledger, tally: &mut Tally) -> Result<()> {
+    let store = open(place).await?;
     let before = successes(&read(&store, ledger, tally).await?);
     let words = Arc::new(Mutex::new(Vec::new()));
     let hears = words.clone();

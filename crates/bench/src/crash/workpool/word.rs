@@ -5,6 +5,8 @@ use std::str::{FromStr, SplitWhitespace};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::crash::deck::{OPENING, READY};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     /// It begins to open the file.
@@ -22,9 +24,6 @@ pub(super) enum Word {
     /// More handlers ran at once than the pool or the key may, or two of one job.
     Crowded { number: u64, attempt: u32 },
 }
-
-pub(super) const OPENING: &str = "opening";
-pub(super) const READY: &str = "ready";
 
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,115 @@
+//! Whether a caller may do what it asks: decided here, and nowhere else.
+
+use loomwork_core::{Fault, Kind};
+use loomwork_messages::members::role_of;
+use loomwork_messages::threads;
+use loomwork_messages::{MemberRole, ThreadId};
+use loomwork_store::{Result, Tx};
+
+use super::{Caller, Scope};
+
+/// What a caller wants to do, and with what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need<'a> {
+    /// Something that takes a scope alone.
+    Scope(Scope),
+    /// Read a thread, with its messages, runs, streams and files.
+    ReadThread(ThreadId),
+    /// Write to a thread, or have an agent answer there.
+    WriteThread(ThreadId),
+    /// Delete a thread, or change who is in it.
+    OwnThread(ThreadId),
+    /// Read what is a user's: threads, limits, usage. Nobody's is read by whoever manages, and by programs.
+    ReadUser(Option<&'a str>),
+    /// Act for a user.
+    ActFor(Option<&'a str>),
+}
+
+/// Says whether a caller may do something, on the rows of a transaction: so whoever asks under a live query hears of
+/// it when that changes.
+///
+/// A thread that a user is no member of is not there for them.
+///
+/// # Errors
+/// [`Refused`]; what [`threads::require`] returns; when the store cannot be read.
+pub fn allow(tx: &Tx, caller: &Caller, need: Need<'_>) -> Result<()> {
+    require_scope(caller, need.scope())?;
+    match need {
+        Need::Scope(_) => Ok(()),
+        Need::ReadThread(thread) => of_thread(tx, caller, thread, MemberRole::Reader),
+        Need::WriteThread(thread) => of_thread(tx, caller, thread, MemberRole::Writer),
+        Need::OwnThread(thread) => of_thread(tx, caller, thread, MemberRole::Owner),
+        Need::ReadUser(user) | Need::ActFor(user) => of_user(caller, user),
+    }
+}
+
+impl Need<'_> {
+    fn scope(self) -> Scope {
+        match self {
+            Self::Scope(scope) => scope,
+            Self::ReadThread(_) | Self::ReadUser(_) => Scope::Read,
+            Self::WriteThread(_) | Self::OwnThread(_) | Self::ActFor(_) => Scope::Chat,
+        }
+    }
+}
+
+/// Whether a caller has a scope, which takes no store.
+pub(crate) fn require_scope(caller: &Caller, needed: Scope) -> Result<(), Refused> {
+    let has = caller.scope();
+    if has >= needed { Ok(()) } else { Err(Refused::Scope { has, needed }) }
+}
+
+fn of_thread(tx: &Tx, caller: &Caller, thread: ThreadId, needed: MemberRole) -> Result<()> {
+    let Some(user) = caller.as_user() else { return threads::require(tx, thread).map(drop) };
+    match role_of(tx, thread, user)? {
+        Some(role) if role >= needed => Ok(()),
+        Some(_) => Err(Refused::Role { thread, needed }.into()),
+        None => Err(threads::Error::NotFound { thread }.into()),
+    }
+}
+
+fn of_user(caller: &Caller, user: Option<&str>) -> Result<()> {
+    match (caller.as_user(), user) {
+        (None, _) => Ok(()),
+        (Some(own), Some(asked)) if own == asked => Ok(()),
+        (Some(own), _) => Err(Refused::User { own: own.to_owned() }.into()),
+    }
+}
+
+/// Why a caller may not do what it asks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// A scope that is too small.
+    #[error("this takes the scope `{}`, and the caller has `{}`; use a key that has it", needed.as_str(), has.as_str())]
+    Scope {
+        /// What the caller has.
+        has: Scope,
+        /// What it takes.
+        needed: Scope,
+    },
+    /// A role that is too small.
+    #[error("this takes more than the caller may do in {thread}: {}", match needed {
+        MemberRole::Reader => "they must be in it",
+        MemberRole::Writer => "readers do not write; ask its owner for the role of a writer",
+        MemberRole::Owner => "only its owner may",
+    })]
+    Role {
+        /// The thread.
+        thread: ThreadId,
+        /// The role that it takes.
+        needed: MemberRole,
+    },
+    /// What is somebody else's.
+    #[error("the caller is {own:?} and may ask for themselves alone; leave the user out, or name that one")]
+    User {
+        /// Who the caller is.
+        own: String,
+    },
+}
+
+impl Fault for Refused {
+    fn kind(&self) -> Kind {
+        Kind::Denied
+    }
+}

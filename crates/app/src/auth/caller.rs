@@ -1,0 +1,71 @@
+//! Callers and their scopes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a caller may do at all. Each scope includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Read.
+    Read,
+    /// Write messages and have agents answer.
+    Chat,
+    /// Look after the whole: jobs, limits, prices, knowledge, other users' threads.
+    Manage,
+}
+
+impl Scope {
+    /// Returns its name, as it is in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Chat => "chat",
+            Self::Manage => "manage",
+        }
+    }
+}
+
+/// Who makes a request.
+///
+/// A caller with a user is that user, and sees what is theirs. One without is a program of the operator's: it acts
+/// for whichever user it names, as far as its scope goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    name: String,
+    user: Option<String>,
+    scope: Scope,
+}
+
+impl Caller {
+    /// Returns the operator, who may do everything: who holds the file, such as the command line.
+    pub fn operator() -> Self {
+        Self { name: "operator".to_owned(), user: None, scope: Scope::Manage }
+    }
+
+    /// Returns a program of the operator's, by the name that its requests and idempotency keys go under.
+    pub fn program(name: impl Into<String>, scope: Scope) -> Self {
+        Self { name: name.into(), user: None, scope }
+    }
+
+    /// Returns a user, who may do so much.
+    pub fn user(user: impl Into<String>, scope: Scope) -> Self {
+        let user = user.into();
+        Self { name: format!("user {user}"), user: Some(user), scope }
+    }
+
+    /// Returns the name that tells it from all others: of a key, or a user.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the user, if it is one.
+    pub fn as_user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Returns what it may do at all.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+}

@@ -1,0 +1,419 @@
+//! Composing an app: what it has, before anything runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use loomwork_agent::{Agent, Runtime};
+use loomwork_core::{Clock, Fault, Kind, Random, Secret, Tasks};
+use loomwork_files::{Blobs, Files};
+use loomwork_messages::find;
+use loomwork_models::{EmbeddingModel, OfflineEmbedder};
+use loomwork_rate_limiter::Limit;
+use loomwork_search::Search;
+use loomwork_store::engine::Engine;
+use loomwork_store::{Result, Store, TableDef, Tx};
+#[cfg(feature = "workflow")]
+use loomwork_workflow::{Flow, Workflow, Workflows};
+use loomwork_workpool::{self as workpool, Job, JobContext, PoolOptions, Schedule, Workpool, cron};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::agents::Agents;
+use crate::api;
+use crate::app::{App, Inner, Parts};
+use crate::auth::MainKey;
+
+type ToPool = Box<dyn FnOnce(workpool::Builder) -> workpool::Builder + Send>;
+#[cfg(feature = "workflow")]
+type ToWorkflows = Box<dyn FnOnce(loomwork_workflow::Builder) -> loomwork_workflow::Builder + Send>;
+type AtStart = Box<dyn Fn(&mut Tx) -> Result<()> + Send + Sync>;
+#[cfg(feature = "rag")]
+type ToRag = Box<dyn FnOnce(loomwork_rag::Builder) -> loomwork_rag::Builder + Send>;
+
+/// Describes an [`App`]; nothing runs before [`build`](Self::build).
+#[must_use = "nothing runs before `build` is awaited"]
+pub struct Builder {
+    store: loomwork_store::Builder,
+    /// Where the database lies, and what is kept in folders beside it; `None` is memory.
+    path: Option<PathBuf>,
+    blobs: Option<Blobs>,
+    embedder: Arc<dyn EmbeddingModel>,
+    agents: Agents,
+    limits: BTreeMap<String, Limit<'static>>,
+    to_pool: Vec<ToPool>,
+    #[cfg(feature = "workflow")]
+    to_workflows: Vec<ToWorkflows>,
+    #[cfg(feature = "rag")]
+    to_rag: Vec<ToRag>,
+    at_start: Vec<AtStart>,
+    crons: Vec<String>,
+    key: Option<Secret>,
+    random: Random,
+    #[cfg(feature = "http")]
+    http: crate::http::Options,
+    #[cfg(feature = "http")]
+    routes: axum::Router,
+    /// The first mistake; `build` tells it.
+    mistake: Option<BuildError>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("path", &self.path)
+            .field("agents", &self.agents)
+            .field("limits", &self.limits.keys())
+            .field("crons", &self.crons)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an app cannot be built as it was described.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Two things of one name.
+    #[error("the {what} {name:?} is registered twice; give each its own name")]
+    Twice {
+        /// What they are: agent, limit, cron.
+        what: &'static str,
+        /// Their name.
+        name: String,
+    },
+    /// A database that this build cannot open.
+    #[error(
+        "{address:?} is opened by the engine for {engine}, which this build does not have; give the path of a file"
+    )]
+    NoEngine {
+        /// What was to be opened.
+        address: String,
+        /// The engine that it takes.
+        engine: &'static str,
+    },
+}
+
+impl Fault for BuildError {
+    fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
+}
+
+impl Builder {
+    pub(crate) fn new(store: loomwork_store::Builder, path: Option<&Path>) -> Self {
+        Self {
+            store,
+            path: path.map(Path::to_owned),
+            blobs: None,
+            embedder: Arc::new(OfflineEmbedder::default()),
+            agents: Agents::default(),
+            limits: BTreeMap::new(),
+            to_pool: Vec::new(),
+            #[cfg(feature = "workflow")]
+            to_workflows: Vec::new(),
+            #[cfg(feature = "rag")]
+            to_rag: Vec::new(),
+            at_start: Vec::new(),
+            crons: Vec::new(),
+            key: None,
+            random: Random::system(),
+            #[cfg(feature = "http")]
+            http: crate::http::Options::default(),
+            #[cfg(feature = "http")]
+            routes: axum::Router::new(),
+            mistake: None,
+        }
+    }
+
+    pub(crate) fn over(engine: impl Engine) -> Self {
+        Self::new(Store::builder(engine), None)
+    }
+
+    /// Adds tables of your own.
+    pub fn tables(mut self, tables: impl IntoIterator<Item = TableDef>) -> Self {
+        self.store = self.store.tables(tables);
+        self
+    }
+
+    /// Takes the time from `clock`. Default: the system's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.store = self.store.clock(clock);
+        self
+    }
+
+    /// Takes randomness, that of ids and keys too, from `random`. Default: the system's.
+    pub fn random(mut self, random: Random) -> Self {
+        self.store = self.store.random(random.clone());
+        self.random = random;
+        self
+    }
+
+    /// Says where files lie. Default: a folder beside the database, or memory where that is in memory.
+    pub fn blobs(mut self, blobs: Blobs) -> Self {
+        self.blobs = Some(blobs);
+        self
+    }
+
+    /// Embeds what is searched by meaning with this model. Default: the offline one, which knows words and no
+    /// meaning.
+    pub fn embeddings(mut self, model: Arc<dyn EmbeddingModel>) -> Self {
+        self.embedder = model;
+        self
+    }
+
+    /// Adds an agent, which is asked by its name.
+    pub fn agent<S: Send + Sync + 'static>(mut self, agent: Agent<S>) -> Self {
+        let name = agent.name().to_owned();
+        if !self.agents.add(agent) {
+            self.refuse(BuildError::Twice { what: "agent", name });
+        }
+        self
+    }
+
+    /// Binds a job to the action that runs it; see [`workpool::Builder::on`].
+    pub fn job<A, R, F, W>(self, job: Job<A, R>, handler: F) -> Self
+    where
+        A: DeserializeOwned + Send + 'static,
+        R: Serialize + 'static,
+        F: Fn(JobContext, A) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.workpool(move |pool| pool.on(job, handler))
+    }
+
+    /// Says how a pool runs its jobs.
+    pub fn pool(self, name: &'static str, options: impl Into<PoolOptions>) -> Self {
+        let options = options.into();
+        self.workpool(move |pool| pool.pool(name, options))
+    }
+
+    /// Says what else the app's workpool runs: mutations, external jobs, completions.
+    pub fn workpool(
+        mut self,
+        describe: impl FnOnce(workpool::Builder) -> workpool::Builder + Send + 'static,
+    ) -> Self {
+        self.to_pool.push(Box::new(describe));
+        self
+    }
+
+    /// Binds a workflow to its code; see [`loomwork_workflow::Builder::on`].
+    #[cfg(feature = "workflow")]
+    pub fn workflow<I, R, F, W>(self, workflow: Workflow<I, R>, code: F) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        R: Serialize + 'static,
+        F: Fn(Flow, I) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.workflows(move |workflows| workflows.on(workflow, code))
+    }
+
+    /// Says what else runs the app's workflows: completions, how long a run rests in memory.
+    #[cfg(feature = "workflow")]
+    pub fn workflows(
+        mut self,
+        describe: impl FnOnce(loomwork_workflow::Builder) -> loomwork_workflow::Builder + Send + 'static,
+    ) -> Self {
+        self.to_workflows.push(Box::new(describe));
+        self
+    }
+
+    /// Says how knowledge is kept: names of filters, how texts are cut, sources.
+    #[cfg(feature = "rag")]
+    pub fn rag(
+        mut self,
+        describe: impl FnOnce(loomwork_rag::Builder) -> loomwork_rag::Builder + Send + 'static,
+    ) -> Self {
+        self.to_rag.push(Box::new(describe));
+        self
+    }
+
+    /// Shows a limit to clients: how it stands for them, live. What it limits takes from it wherever that is.
+    pub fn limit(mut self, limit: Limit<'static>) -> Self {
+        let name = limit.name();
+        if self.limits.insert(name.to_owned(), limit).is_some() {
+            self.refuse(BuildError::Twice { what: "limit", name: name.to_owned() });
+        }
+        self
+    }
+
+    /// Sets prices, at each start: those that are there already stay as they are.
+    #[cfg(feature = "usage")]
+    pub fn prices(self, prices: impl IntoIterator<Item = loomwork_usage::Price>) -> Self {
+        let prices: Vec<_> = prices.into_iter().collect();
+        self.at_start(move |tx| loomwork_usage::import_prices(tx, prices.clone()).map(drop))
+    }
+
+    /// Runs a job by the calendar. What its row says of the last run stays from start to start.
+    pub fn cron<R: 'static>(
+        mut self,
+        name: impl Into<String>,
+        schedule: Schedule,
+        job: Job<cron::Tick<()>, R>,
+    ) -> Self {
+        let name = name.into();
+        if self.crons.contains(&name) {
+            self.refuse(BuildError::Twice { what: "cron", name: name.clone() });
+        }
+        self.crons.push(name.clone());
+        self.at_start(move |tx| cron::set(tx, &name, &job, schedule.clone(), (), ()))
+    }
+
+    /// Runs a mutation at each start, before anything else runs: for rows that have to be there.
+    pub fn at_start(mut self, mutation: impl Fn(&mut Tx) -> Result<()> + Send + Sync + 'static) -> Self {
+        self.at_start.push(Box::new(mutation));
+        self
+    }
+
+    /// Sets the key of whoever runs the app. Default: a new one at each start; see [`App::new_key`].
+    pub fn key(mut self, key: Secret) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Sets limits and manners of the API.
+    #[cfg(feature = "http")]
+    pub fn http(mut self, options: crate::http::Options) -> Self {
+        self.http = options;
+        self
+    }
+
+    /// Adds routes of your own beside the API.
+    #[cfg(feature = "http")]
+    pub fn routes(mut self, routes: axum::Router) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
+    }
+
+    fn refuse(&mut self, mistake: BuildError) {
+        self.mistake.get_or_insert(mistake);
+    }
+
+    /// Opens the store and starts what runs in the background: runs that a former process left go on.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BuildError`] and the errors of components, for what does not fit together; when the database or a folder
+    /// cannot be opened.
+    pub async fn build(mut self) -> Result<App> {
+        if let Some(mistake) = self.mistake.take() {
+            return Err(mistake.into());
+        }
+        let store = self.store.tables(tables()).open().await?;
+        let at_start = Arc::new(self.at_start);
+        store.mutate(move |tx| at_start.iter().try_for_each(|mutation| mutation(tx))).await?;
+
+        let folder = |what: &str| {
+            self.path.as_ref().map(|path| {
+                let mut name = path.as_os_str().to_owned();
+                name.push(format!("-{what}"));
+                PathBuf::from(name)
+            })
+        };
+        let blobs = match (self.blobs, folder("files")) {
+            (Some(blobs), _) => blobs,
+            (None, Some(folder)) => Blobs::folder(folder)?,
+            (None, None) => Blobs::memory(),
+        };
+        let tasks = Tasks::new();
+        let files = Files::new(&store, blobs, loomwork_files::Options::default());
+        files.start_vacuum(&tasks);
+
+        let mut search = Search::builder(&store);
+        for index in [find::MESSAGES, find::TITLES, find::EDITS] {
+            search = search.embedder_for(index, self.embedder.clone());
+        }
+        search = search.index(find::messages()).index(find::titles()).index(find::edits());
+        if let Some(folder) = folder("search") {
+            search = search.folder(folder);
+        }
+        let search = search.start().await?;
+        let runtime = Runtime::start(&store).await?.with_search(search.clone()).with_files(files.clone());
+
+        #[cfg(feature = "rag")]
+        let rag = {
+            let mut rag = loomwork_rag::Rag::builder_with(&store, self.embedder).files(files.clone());
+            if let Some(folder) = folder("knowledge") {
+                rag = rag.folder(folder);
+            }
+            for describe in self.to_rag {
+                rag = describe(rag);
+            }
+            rag.start().await?
+        };
+
+        let mut pool = Workpool::builder(&store);
+        for describe in self.to_pool {
+            pool = describe(pool);
+        }
+        #[cfg(feature = "workflow")]
+        let mut pool = loomwork_workflow::with_steps(pool);
+        pool = search.bind(pool);
+        #[cfg(feature = "rag")]
+        let pool = rag.bind(pool);
+        let pool = pool.start().await?;
+
+        #[cfg(feature = "workflow")]
+        let workflows = {
+            let mut workflows = Workflows::builder(&store);
+            for describe in self.to_workflows {
+                workflows = describe(workflows);
+            }
+            workflows.start().await?
+        };
+
+        for upkeep in loomwork_rate_limiter::upkeep() {
+            store.start_upkeep(&tasks, upkeep);
+        }
+        #[cfg(feature = "usage")]
+        for upkeep in loomwork_usage::upkeep() {
+            store.start_upkeep(&tasks, upkeep);
+        }
+
+        let (key, new_key) = match self.key {
+            Some(key) => (key, None),
+            None => {
+                let key = MainKey::generate(&self.random);
+                (key.clone(), Some(key))
+            }
+        };
+        Ok(App::new(Inner {
+            parts: Parts {
+                #[cfg(feature = "workflow")]
+                workflows,
+                pool,
+                runtime,
+                #[cfg(feature = "rag")]
+                rag,
+                search,
+                files,
+                tasks,
+                store,
+            },
+            agents: self.agents,
+            limits: self.limits,
+            operations: api::operations(),
+            main_key: MainKey::of(&key),
+            new_key,
+            random: self.random,
+            #[cfg(feature = "http")]
+            http: crate::http::Http::new(self.http, self.routes),
+        }))
+    }
+}
+
+/// Returns the tables of all components that this build has.
+fn tables() -> Vec<TableDef> {
+    let mut tables = loomwork_agent::tables();
+    tables.extend(loomwork_rate_limiter::tables());
+    #[cfg(feature = "workflow")]
+    tables.extend(loomwork_workflow::tables());
+    #[cfg(feature = "usage")]
+    tables.extend(loomwork_usage::tables());
+    #[cfg(feature = "rag")]
+    tables.extend(loomwork_rag::tables());
+    tables
+}

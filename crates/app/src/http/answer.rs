@@ -1,0 +1,122 @@
+//! Answering: from a request to an operation and back.
+
+use axum::Extension;
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use loomwork_core::Kind;
+
+use super::request::RequestId;
+use super::{live, respond};
+use crate::api::operation::{Call, Prepared, Reading};
+use crate::api::{Args, Method, Operation, Run};
+use crate::app::App;
+use crate::auth::access::require_scope;
+use crate::auth::{Caller, identify};
+use crate::error::{Error, Result};
+
+/// Answers a request for an operation.
+pub(super) async fn answer(app: App, at: usize, path: RawPathParams, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    // The layer that names requests is around every route.
+    let id = Extension::<RequestId>::from_request_parts(&mut parts, &()).await;
+    let id = id.map_or_else(|_| RequestId(String::new()), |Extension(id)| id);
+    let answered = try_answer(&app, at, &path, (parts.uri.query(), &parts.headers), body, &id).await;
+    answered.unwrap_or_else(|error| respond::error(&error, &id))
+}
+
+async fn try_answer(
+    app: &App,
+    at: usize,
+    path: &RawPathParams,
+    (query, headers): (Option<&str>, &HeaderMap),
+    body: Body,
+    id: &RequestId,
+) -> Result<Response> {
+    let operation = &app.inner().operations[at];
+    let place = app.inner().http.places.clone().try_acquire_owned().map_err(|_| {
+        Error::new(Kind::Unavailable, "the server works on as many requests as it may; come again")
+    })?;
+    let caller = identify(app, headers).await?;
+    require_scope(&caller, operation.scope)?;
+    let args = arguments(app, operation, path, (query, headers), body).await?;
+    match &operation.run {
+        Run::Query(prepare) if live::is_asked_for(headers) => {
+            drop(place);
+            live::follow(app, caller, prepare(args)?, headers, id.clone())
+        }
+        Run::Query(prepare) => {
+            let answered = within(app, operation, read(app, caller, prepare(args)?)).await?;
+            Ok(if operation.method == Method::Get {
+                respond::tagged(headers, answered)
+            } else {
+                respond::json(answered)
+            })
+        }
+        Run::Action(act) => {
+            let call = Call { app: app.clone(), caller };
+            within(app, operation, act(call, args)).await.map(respond::json)
+        }
+    }
+}
+
+async fn read(app: &App, caller: Caller, query: Prepared) -> Result<String> {
+    let of_query = app.clone();
+    let read = move |tx: &_| query(&Reading { tx, caller: &caller, app: &of_query });
+    app.store().try_query(read).await
+}
+
+/// Gives an operation as long as it may take.
+async fn within<T>(app: &App, operation: &Operation, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let patience = operation.patience;
+    tokio::select! {
+        done = work => done,
+        () = app.clock().sleep(patience) => {
+            let message = format!("{} took longer than {} s and was given up", operation.id, patience.as_secs());
+            Err(Error::new(Kind::Unavailable, message))
+        }
+    }
+}
+
+async fn arguments(
+    app: &App,
+    operation: &Operation,
+    path: &RawPathParams,
+    (query, headers): (Option<&str>, &HeaderMap),
+    body: Body,
+) -> Result<Args> {
+    let mut args = match operation.method {
+        Method::Get | Method::Delete => Args::default(),
+        Method::Post | Method::Patch => of_body(app, headers, body).await?,
+    };
+    for (name, text) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        args.add_text(&name, &text, &operation.types)?;
+    }
+    for (name, text) in path {
+        args.add_text(name, text, &operation.types)?;
+    }
+    Ok(args)
+}
+
+async fn of_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Args> {
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_json = media.is_none_or(|media| {
+        let essence = media.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")
+    });
+    let most = app.inner().http.options.body_bytes;
+    let bytes = to_bytes(body, most).await.map_err(|error| {
+        let source = std::error::Error::source(&error);
+        if source.is_some_and(|source| source.to_string().contains("length limit")) {
+            let message = format!("the body has more than {most} bytes; send large contents as files");
+            return Error::new(Kind::Invalid, message).status(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        Error::new(Kind::Invalid, format!("the body ended too soon: {error}"))
+    })?;
+    if !is_json && !bytes.is_empty() {
+        let message = format!("the body is {}; send `application/json`", media.unwrap_or_default());
+        return Err(Error::new(Kind::Invalid, message).status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    Args::of_json(&bytes)
+}

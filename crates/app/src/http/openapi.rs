@@ -1,0 +1,163 @@
+//! The description of the API, made from its operations.
+
+use std::collections::HashSet;
+
+use axum::response::Response;
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::respond;
+use crate::api::{Method, Operation, Run};
+use crate::app::App;
+use crate::error::ErrorBody;
+
+/// Serves the description; it is no secret.
+pub(super) async fn serve(app: App) -> Response {
+    respond::json(app.openapi().to_string())
+}
+
+impl App {
+    /// Returns the description of the API, as OpenAPI 3.1.
+    pub fn openapi(&self) -> Value {
+        describe(&self.inner().operations)
+    }
+}
+
+fn describe(operations: &[Operation]) -> Value {
+    let reading = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let writing = reading.clone().for_serialize();
+    let (mut reading, mut writing) = (SchemaGenerator::new(reading), SchemaGenerator::new(writing));
+    let error = writing.subschema_for::<ErrorBody>();
+    let mut paths = Map::new();
+    for operation in operations {
+        let described = describe_one(operation, &mut reading, &mut writing);
+        let path = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
+        path[method_name(operation.method)] = described;
+    }
+    let mut schemas = reading.take_definitions(true);
+    schemas.extend(writing.take_definitions(true));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Loomwork",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Threads, agents and what belongs to them. Every read is also live: asked for with \
+                `Accept: text/event-stream`, it sends its answer again whenever that is another one.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "responses": {
+                "Error": {
+                    "description": "What was wrong, in the one shape that all errors have.",
+                    "content": { "application/json": { "schema": error } },
+                },
+            },
+            "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } },
+        },
+        "security": [{ "key": [] }],
+    })
+}
+
+fn method_name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "get",
+        Method::Post => "post",
+        Method::Patch => "patch",
+        Method::Delete => "delete",
+    }
+}
+
+fn describe_one(
+    operation: &Operation,
+    reading: &mut SchemaGenerator,
+    writing: &mut SchemaGenerator,
+) -> Value {
+    let args = inlined((operation.args)(reading), reading);
+    let answer = (operation.answer)(writing);
+    let named: HashSet<&str> = path_names(&operation.path).collect();
+    let empty = Map::new();
+    let properties = args.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+    let required: HashSet<&str> = args
+        .get("required")
+        .and_then(Value::as_array)
+        .map(|names| names.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
+    let takes_body = matches!(operation.method, Method::Post | Method::Patch);
+
+    let parameters: Vec<Value> = properties
+        .iter()
+        .filter(|(name, _)| named.contains(name.as_str()) || !takes_body)
+        .map(|(name, schema)| parameter(name, schema, named.contains(name.as_str()), &required))
+        .collect();
+    let mut content = json!({ "application/json": { "schema": answer } });
+    if matches!(operation.run, Run::Query(_)) {
+        content["text/event-stream"] = json!({ "schema": { "type": "string" } });
+    }
+    let mut described = json!({
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "x-scope": operation.scope.as_str(),
+        "parameters": parameters,
+        "responses": {
+            "200": { "description": "The answer.", "content": content },
+            "default": { "$ref": "#/components/responses/Error" },
+        },
+    });
+    if takes_body {
+        let in_body = |name: &str| !named.contains(name);
+        let properties: Map<String, Value> = properties
+            .iter()
+            .filter(|(name, _)| in_body(name))
+            .map(|(name, schema)| (name.clone(), schema.clone()))
+            .collect();
+        let mut required: Vec<&str> = required.into_iter().filter(|name| in_body(name)).collect();
+        required.sort_unstable();
+        let mut body = json!({ "type": "object", "properties": properties });
+        if let Some(closed) = args.get("additionalProperties") {
+            body["additionalProperties"] = closed.clone();
+        }
+        let is_required = !required.is_empty();
+        if is_required {
+            body["required"] = json!(required);
+        }
+        described["requestBody"] =
+            json!({ "required": is_required, "content": { "application/json": { "schema": body } } });
+    }
+    described
+}
+
+fn parameter(name: &str, schema: &Value, is_in_path: bool, required: &HashSet<&str>) -> Value {
+    let mut schema = schema.clone();
+    let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+    let mut parameter = json!({
+        "name": name,
+        "in": if is_in_path { "path" } else { "query" },
+        "required": is_in_path || required.contains(name),
+        "schema": schema,
+    });
+    if let Some(about) = about {
+        parameter["description"] = about;
+    }
+    parameter
+}
+
+/// Returns the names in a path's braces.
+fn path_names(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+/// Returns what a reference stands for: arguments are described where they are taken.
+fn inlined(schema: Schema, generator: &SchemaGenerator) -> Value {
+    let value = schema.to_value();
+    let name = value.get("$ref").and_then(Value::as_str).and_then(|name| name.rsplit('/').next());
+    match name.and_then(|name| generator.definitions().get(name)) {
+        Some(found) => found.clone(),
+        None => value,
+    }
+}

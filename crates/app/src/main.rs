@@ -1,0 +1,7 @@
+//! The program `loomwork`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    loomwork::cli::main()
+}
