@@ -1,5 +1,6 @@
 //! The group `agent`: what an answer costs beside its model, over the SQLite engine and without a store.
 
+mod approvals;
 mod by_hand;
 mod steps;
 mod streams;
@@ -31,6 +32,7 @@ pub(crate) fn measure(options: &CommandLine) -> Result<Vec<Row>> {
     let mut rows = turns::measure()?;
     rows.extend(streams::measure()?);
     rows.extend(steps::measure()?);
+    rows.extend(approvals::measure()?);
     Ok(rows)
 }
 
