@@ -11,7 +11,7 @@ use loomwork_messages::runs;
 use loomwork_messages::{
     Failure, MessagePatch, NewMessage, Reducer, RunStatus, Save, UiPart, ToolState, save, update,
 };
-use loomwork_models::{MockReply, Part, Role, ToolOutput};
+use loomwork_models::{Message, MockReply, Part, Role, ToolOutput};
 use loomwork_store::Error;
 use loomwork_testkit::soon;
 use serde_json::json;
@@ -71,7 +71,7 @@ async fn an_approved_call_is_made_and_its_run_goes_on() {
     assert_eq!(events.iter().map(|event| event.step).collect::<Vec<_>>(), [0, 1], "usage is told once a step");
     assert!(events.iter().all(|event| event.usage.total() > 0));
     let told = office.model.requests()[1].messages.clone();
-    assert_eq!(told.iter().flat_map(|message| message.tool_results()).count(), 1);
+    assert_eq!(told.iter().flat_map(Message::tool_results).count(), 1);
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn a_denied_call_is_not_made_and_the_model_is_told_why() {
     assert_eq!(roles, [Role::Assistant, Role::Tool, Role::Tool, Role::Assistant, Role::User]);
     assert_eq!(answers(&rows[2]), [(false, Some("too dear".to_owned()))]);
     let told = &office.model.requests()[1].messages;
-    let result = told.iter().flat_map(|message| message.tool_results()).next().expect("it has a result");
+    let result = told.iter().flat_map(Message::tool_results).next().expect("it has a result");
     assert_eq!(result.output, ToolOutput::Denied { reason: Some("too dear".into()) });
     let row = office.approval(id).await;
     assert_eq!((row.state, row.by.as_deref()), (ApprovalState::Denied, Some("bob")));

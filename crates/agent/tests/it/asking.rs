@@ -7,7 +7,7 @@ use loomwork_agent::humans::{
 use loomwork_agent::{Agent, AgentReply, AgentThread, Awaits, Outcome, Tool, approvals};
 use loomwork_messages::runs;
 use loomwork_messages::{Failure, NewMessage, Responder, RunStatus, Save, save, threads};
-use loomwork_models::{MockReply, Role, ToolOutput};
+use loomwork_models::{Message, MockReply, Role, ToolOutput};
 use loomwork_store::Error;
 use loomwork_testkit::soon;
 use schemars::JsonSchema;
@@ -88,7 +88,7 @@ async fn a_message_that_comes_meanwhile_moves_no_answer_and_another_turn_goes_by
     assert_eq!(places[..4], first);
     assert_eq!(places[4..], [(1, Role::User), (1, Role::Assistant)]);
     let told = office.model.requests().pop().expect("it was asked").messages;
-    assert_eq!(told.iter().flat_map(|message| message.tool_results()).count(), 1);
+    assert_eq!(told.iter().flat_map(Message::tool_results).count(), 1);
 }
 
 #[tokio::test]
@@ -220,6 +220,6 @@ async fn a_person_replies_under_their_name_in_a_turn_of_their_own() {
     assert_eq!(office.query(move |tx| responder(tx, id)).await, Responder::Agent);
     office.commit(move |tx| save(tx, id, Save::from(NewMessage::from("Thanks.")))).await;
     thread.generate_text("Who knows?").await.expect("an answer");
-    let told: Vec<_> = office.model.requests().pop().expect("asked").messages.iter().map(|message| message.text()).collect();
+    let told: Vec<_> = office.model.requests().pop().expect("asked").messages.iter().map(Message::text).collect();
     assert!(told.contains(&"In Oslo.".to_owned()), "the agent is told of it: {told:?}");
 }

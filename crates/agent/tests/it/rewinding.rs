@@ -4,7 +4,7 @@ use loomwork_agent::approvals::{self, ApprovalState};
 use loomwork_agent::{AgentError, History, RewindError};
 use loomwork_messages::runs::Prompt;
 use loomwork_messages::{List, RunStatus, list};
-use loomwork_models::{MockReply, Role};
+use loomwork_models::{Message, MockReply, Role};
 use serde_json::json;
 
 use super::office::{Office, asked, run_of};
@@ -32,7 +32,7 @@ async fn an_answer_is_made_again_and_what_followed_is_gone() {
     let reply = thread.regenerate(answer).await.expect("an answer");
     assert_eq!(reply.text, "One again.");
     assert_eq!(said(&office, thread.id()).await, ["First?", "One again."]);
-    let told: Vec<_> = office.model.requests()[2].messages.iter().map(|message| message.text()).collect();
+    let told: Vec<_> = office.model.requests()[2].messages.iter().map(Message::text).collect();
     assert_eq!(told, ["First?"], "the model is told nothing of what was there");
 }
 
