@@ -49,6 +49,7 @@ async fn main() -> Result<()> {
     for (model, why) in list.left_out.iter().take(10) {
         println!("left out {model}: {why}");
     }
+    // The first list holds for all that was used before; a later one is entered from `tx.now()` on.
     let prices = list.prices(COST_BOOK, Time::EPOCH);
     for chunk in prices.chunks(CHUNK) {
         let chunk = chunk.to_vec();

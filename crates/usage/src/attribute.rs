@@ -1,12 +1,12 @@
 //! Usage of nobody, whose payer is found out later.
 
 use loomwork_core::Time;
-use loomwork_store::{Page, Paged, Result, Table, Tx};
+use loomwork_store::{Id, Page, Paged, Result, Row, Table, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::account::account;
 use crate::error::UsageError;
-use crate::event::{MAX_NAME_BYTES, fits};
+use crate::event::{Level, MAX_NAME_BYTES, fits};
 use crate::record::price;
 use crate::reprice::replace;
 use crate::tables::EventRow;
@@ -19,8 +19,12 @@ pub const ASSIGN_STEP: usize = 100;
 #[table(name = "usage_assignments", id = "assignment")]
 #[index(by_payer(payer, at))]
 pub struct AssignmentRow {
-    /// The thread whose usage it was.
-    pub thread: String,
+    /// The level of whose usage it was.
+    #[serde(default = "thread")]
+    pub level: Level,
+    /// The name on that level.
+    #[serde(alias = "thread")]
+    pub name: String,
     /// Who pays.
     pub payer: String,
     /// Who said so.
@@ -31,39 +35,69 @@ pub struct AssignmentRow {
     pub at: Time,
 }
 
-/// Returns usage without a payer: of a thread, or all of it by thread.
+fn thread() -> Level {
+    Level::Thread
+}
+
+/// A name on a level of an event that nobody pays for.
+#[derive(Clone, Debug, Serialize, Deserialize, Table)]
+#[table(name = "usage_unpaid", id = "unpaid")]
+#[index(by_name(level, name))]
+#[index(by_event(event))]
+pub(crate) struct UnpaidRow {
+    level: Level,
+    name: String,
+    event: Id<EventRow>,
+}
+
+/// Notes by which names an event is found that nobody pays for.
+pub(crate) fn note_unpaid(tx: &mut Tx, row: &Row<EventRow>) -> Result<()> {
+    if row.event.payer.is_some() {
+        return Ok(());
+    }
+    for (level, name) in row.event.scope.iter() {
+        tx.insert(UnpaidRow { level, name: name.to_owned(), event: row.id })?;
+    }
+    Ok(())
+}
+
+/// Returns usage without a payer: of a name on a level, or all of it.
 ///
 /// # Errors
 /// When the store cannot be read, or the page's cursor is foreign.
-pub fn unattributed(tx: &Tx, thread: Option<&str>, page: Page) -> Result<Paged<EventRow>> {
-    match thread {
-        Some(thread) => tx.page(EventRow::unattributed.eq(thread), page),
-        None => tx.page(EventRow::unattributed.all(), page),
-    }
+pub fn unattributed(tx: &Tx, of: Option<(Level, &str)>, page: Page) -> Result<Paged<EventRow>> {
+    let Some((level, name)) = of else { return tx.page(EventRow::unattributed.all(), page) };
+    let found = tx.page(UnpaidRow::by_name.eq(level).eq(name), page)?;
+    let rows = found.rows.iter().map(|row| tx.require(row.event)).collect::<Result<_>>()?;
+    Ok(Paged { rows, next: found.next })
 }
 
-/// Lets somebody pay for the usage of a thread that nobody pays for, at the prices of when it occurred, and
-/// notes who said so. It takes [`ASSIGN_STEP`] events at a time and says how many: call it until that is zero.
+/// Lets somebody pay for the usage of a name on a level that nobody pays for, at the prices of when it occurred,
+/// and notes who said so. It takes [`ASSIGN_STEP`] events at a time and says how many: call it until that is zero.
 ///
 /// # Errors
 /// [`UsageError::BadText`]; as [`record`](crate::record()).
-pub fn assign(tx: &mut Tx, thread: &str, payer: &str, by: &str) -> Result<usize> {
-    for (what, text) in [("thread", thread), ("payer", payer), ("name of who assigns", by)] {
+pub fn assign(tx: &mut Tx, level: Level, name: &str, payer: &str, by: &str) -> Result<usize> {
+    for (what, text) in [(level.as_str(), name), ("payer", payer), ("name of who assigns", by)] {
         fits(what, text, 1, MAX_NAME_BYTES)?;
     }
+    let found = tx.scan(UnpaidRow::by_name.eq(level).eq(name).take(ASSIGN_STEP))?;
     let account = account(tx, payer)?;
-    let rows = tx.scan(EventRow::unattributed.eq(thread).take(ASSIGN_STEP))?;
-    let count = rows.len();
-    for row in rows {
+    for unpaid in &found {
+        let row = tx.require(unpaid.event)?;
         let mut assigned = row.record.clone();
         assigned.event.payer = Some(payer.to_owned());
         price(tx, &mut assigned, Some(&account))?;
         replace(tx, row, assigned)?;
+        for name in tx.ids(UnpaidRow::by_event.eq(unpaid.event))? {
+            tx.delete(name)?;
+        }
     }
-    if count > 0 {
-        let events = u64::try_from(count).map_err(|_| UsageError::Overflow { what: "events".to_owned() })?;
-        let (thread, payer, by) = (thread.to_owned(), payer.to_owned(), by.to_owned());
-        tx.insert(AssignmentRow { thread, payer, by, events, at: tx.now() })?;
+    if !found.is_empty() {
+        let events =
+            u64::try_from(found.len()).map_err(|_| UsageError::Overflow { what: "events".to_owned() })?;
+        let (name, payer, by) = (name.to_owned(), payer.to_owned(), by.to_owned());
+        tx.insert(AssignmentRow { level, name, payer, by, events, at: tx.now() })?;
     }
-    Ok(count)
+    Ok(found.len())
 }

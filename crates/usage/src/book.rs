@@ -51,7 +51,8 @@ impl Book {
         Self { name: name.into(), currency, markup: None }
     }
 
-    /// A book whose prices are those of another one, times `share`, where it lists no price of its own.
+    /// A book whose prices are those of another one, times `share`, for each unit that it lists no price of its
+    /// own for.
     pub fn marked_up(name: impl Into<String>, currency: Currency, of: &str, share: Millionths) -> Self {
         Self { markup: Some(Markup { of: of.to_owned(), share }), ..Self::listed(name, currency) }
     }
@@ -128,6 +129,10 @@ pub struct Price {
     /// Where it was read, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// Whether an event was rated by it; it is kept then, whatever is entered in its place. Whoever enters a
+    /// price leaves it `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub used: bool,
 }
 
 /// Prices of a whole request whose input has more tokens than a threshold. Units that are not named cost what
@@ -154,6 +159,7 @@ impl Price {
             from,
             until: None,
             note: String::new(),
+            used: false,
         }
     }
 
@@ -181,10 +187,12 @@ impl Price {
         begins_before_end(self, other) && begins_before_end(other, self)
     }
 
-    fn check(&self) -> Result<(), UsageError> {
+    /// Says what is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), UsageError> {
         fits("name of a book", &self.book, 1, MAX_NAME_BYTES)?;
         fits("provider", &self.provider, 0, MAX_NAME_BYTES)?;
         fits("model", &self.model, 1, MAX_NAME_BYTES)?;
+        fits("note", &self.note, 0, MAX_NAME_BYTES)?;
         let bad = |why: String| Err(UsageError::BadPrice { model: self.model.clone(), why });
         if self.until.is_some_and(|until| until <= self.from) {
             return bad(format!("it ends before it begins, at {}", self.from));
@@ -193,11 +201,13 @@ impl Price {
             return bad("it names no unit; say what one of something costs".to_owned());
         }
         let long = self.long.iter().flat_map(|long| &long.rates);
-        if let Some((unit, price)) =
-            self.rates.iter().chain(long).find(|(_, price)| price.is_negative() || **price > MAX_PRICE)
-        {
-            return bad(format!("one of {unit} costs {price}; prices go from 0 to {MAX_PRICE}"));
+        for (unit, price) in self.rates.iter().chain(long) {
+            unit.check()?;
+            if price.is_negative() || *price > MAX_PRICE {
+                return bad(format!("one of {unit} costs {price}; prices go from 0 to {MAX_PRICE}"));
+            }
         }
+        self.regions.keys().try_for_each(|region| fits("region", region, 1, MAX_NAME_BYTES))?;
         match self.regions.iter().find(|(_, share)| **share > MAX_SHARE) {
             Some((region, _)) => bad(format!("region {region:?} is above {MAX_SHARE} millionths")),
             None => Ok(()),
@@ -220,22 +230,53 @@ pub fn set_price(tx: &mut Tx, price: Price) -> Result<Id<Price>> {
         return Err(UsageError::Overlap { book, provider, model, from }.into());
     }
     reprice::wanted(tx, Some(&price.provider))?;
-    Ok(tx.insert(price)?.id)
+    Ok(tx.insert(Price { used: false, ..price })?.id)
 }
 
-/// Enters a price in place of the one that holds when it begins, which ends there.
+/// Enters a price in place of the one that holds when it begins, which ends there, and goes on where the new
+/// one ends. One that begins at the same moment is replaced, unless an event was rated by it.
 ///
 /// # Errors
 /// As [`set_price`].
 pub fn change_price(tx: &mut Tx, price: Price) -> Result<Id<Price>> {
     tx.nested(|tx| {
-        for before in versions(tx, &price)? {
-            if before.from < price.from && before.holds_at(price.from) {
+        for before in versions(tx, &price)?.into_iter().filter(|before| before.holds_at(price.from)) {
+            if before.from < price.from {
                 tx.update(before.id, |before| before.until = Some(price.from))?;
+            } else if !before.used {
+                tx.delete(before.id)?;
+            }
+            if let Some(until) = price.until
+                && before.until.is_none_or(|end| until < end)
+            {
+                tx.insert(Price { from: until, used: false, ..before.record })?;
             }
         }
         set_price(tx, price)
     })
+}
+
+/// Ends a price at a time, or removes it if that is when it begins and no event was rated by it. What was rated
+/// stays as it was.
+///
+/// # Errors
+/// [`UsageError::BadPrice`] for a time before it begins or behind its end, and for one that cannot be removed
+/// since events were rated by it; [`Problem::NotFound`](loomwork_store::Problem::NotFound).
+pub fn end_price(tx: &mut Tx, price: Id<Price>, at: Time) -> Result<()> {
+    let row = tx.require(price)?;
+    let bad = |why: String| UsageError::BadPrice { model: row.model.clone(), why };
+    if at < row.from || row.until.is_some_and(|until| until < at) {
+        return Err(bad(format!("it cannot end at {at}; that lies outside of when it holds")).into());
+    }
+    match (at == row.from, row.used) {
+        (true, false) => tx.delete(price).map(drop),
+        (true, true) => {
+            let why =
+                "events were rated by it, so it is kept; end it later, and correct the events".to_owned();
+            Err(bad(why).into())
+        }
+        (false, _) => tx.update(price, |row| row.until = Some(at)).map(drop),
+    }
 }
 
 /// Returns all prices that a model had, has and will have, in their order; the model is named as in

@@ -1,22 +1,18 @@
 //! Budgets and quotas: how much money, or how many units, a name on a level may use in a period.
 
-use std::time::Duration;
+use std::fmt;
 
 use loomwork_core::Time;
-use loomwork_rate_limiter::{HoldId, HoldRow, MAX_AMOUNT, Settlement, held, hold_accounts};
+use loomwork_rate_limiter::held;
 use loomwork_store::{Id, Page, Paged, Result, Row, Table, Tx};
 use serde::{Deserialize, Serialize};
 
-use crate::account::account;
-use crate::book::COST_BOOK;
+use crate::book::{COST_BOOK, find_book};
 use crate::calendar::{Calendar, Period};
 use crate::currency::Currency;
 use crate::error::UsageError;
 use crate::event::{Billing, Event, Level, MAX_NAME_BYTES, fits};
 use crate::money::Money;
-use crate::rate::rate_in;
-use crate::record::{Recorded, record};
-use crate::refusal::BudgetExceeded;
 use crate::tables::EventRow;
 use crate::unit::Unit;
 
@@ -25,7 +21,7 @@ pub const MAX_THRESHOLDS: usize = 10;
 
 /// The parts of a currency's unit that are put on hold, as a number of decimals: billionths. Estimates are
 /// rounded up to them.
-const HELD_DECIMALS: u32 = 9;
+pub(crate) const HELD_DECIMALS: u32 = 9;
 
 /// What a budget counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +39,19 @@ pub enum Measure {
     Calls,
 }
 
+/// Says it behind an amount, as in "5 USD of cost".
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cost(currency) => write!(f, "{currency} of cost"),
+            Self::Charge(currency) => write!(f, "{currency} of charges"),
+            Self::Tokens => f.write_str("tokens"),
+            Self::Units(unit) => unit.fmt(f),
+            Self::Calls => f.write_str("calls"),
+        }
+    }
+}
+
 /// How much of what a budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,8 +62,8 @@ pub enum Amount {
     Units(i64),
 }
 
-impl std::fmt::Display for Amount {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Money(money) => money.fmt(f),
             Self::Units(units) => units.fmt(f),
@@ -71,7 +80,7 @@ impl Amount {
         }
     }
 
-    fn plus(self, other: Self) -> Result<Self, UsageError> {
+    pub(crate) fn plus(self, other: Self) -> Result<Self, UsageError> {
         let overflow = || UsageError::Overflow { what: "a budget".to_owned() };
         Ok(match (self, other) {
             (Self::Money(one), Self::Money(other)) => Self::Money(one.plus(other)?),
@@ -174,6 +183,9 @@ impl Budget {
                 return bad("its limit is negative; zero allows nothing");
             }
         }
+        if let Measure::Units(unit) = &self.measure {
+            unit.check()?;
+        }
         if self.thresholds.len() > MAX_THRESHOLDS || self.thresholds.contains(&0) {
             return bad("it has at most 10 thresholds, each above 0 per cent");
         }
@@ -197,7 +209,7 @@ impl Budget {
     }
 
     /// What an event uses of it, negative for one that is taken back.
-    fn use_of(&self, row: &EventRow) -> Amount {
+    pub(crate) fn use_of(&self, row: &EventRow) -> Amount {
         let sign = row.sign();
         let signed = |quantity: u64| Amount::Units(i64::try_from(quantity).unwrap_or(i64::MAX) * sign);
         let money = |rated: &Option<crate::Rated>, currency: &Currency| {
@@ -272,15 +284,22 @@ pub struct Standing {
 /// recorded from when it is set.
 ///
 /// # Errors
-/// [`UsageError::BadBudget`] and [`UsageError::BadText`]; a change of what it counts is one.
+/// [`UsageError::BadBudget`] and [`UsageError::BadText`]; a change of what it counts, or of its periods, is one.
+/// [`UsageError::WrongCurrency`] for cost in another currency than that of the [cost book](COST_BOOK).
 pub fn set_budget(tx: &mut Tx, budget: Budget) -> Result<Id<Budget>> {
     budget.check()?;
+    if let (Measure::Cost(expected), Some(book)) = (&budget.measure, find_book(tx, COST_BOOK)?)
+        && book.currency != *expected
+    {
+        let what = format!("the cost that budget {:?} is to count", budget.name);
+        return Err(UsageError::WrongCurrency { what, found: book.currency, expected: *expected }.into());
+    }
     let Some(found) = tx.first(Budget::by_name.eq(&budget.name))? else { return Ok(tx.insert(budget)?.id) };
-    let is_same =
-        (&found.measure, found.level, &found.owner) == (&budget.measure, budget.level, &budget.owner);
-    if !is_same {
-        let why =
-            "another thing or another owner is counted under this name; give it a name of its own".to_owned();
+    let counted = |of: &Budget| (of.measure.clone(), of.level, of.owner.clone(), of.calendar);
+    if counted(&found) != counted(&budget) {
+        let why = "another thing, another owner or other periods are counted under this name; give it a name of its \
+                   own, or remove the other one first"
+            .to_owned();
         return Err(UsageError::BadBudget { name: budget.name, why }.into());
     }
     tx.replace(found.id, budget)?;
@@ -334,13 +353,13 @@ fn find(tx: &Tx, name: &str) -> Result<Row<Budget>> {
     found.ok_or_else(|| UsageError::BadBudget { name: name.to_owned(), why }.into())
 }
 
-fn stands(tx: &Tx, budget: &Row<Budget>) -> Result<Standing> {
+pub(crate) fn stands(tx: &Tx, budget: &Row<Budget>) -> Result<Standing> {
     let now = tx.now();
     let period = budget.period_at(now)?;
     let start = period.as_ref().map_or(Time::EPOCH, |period| period.start);
     let spent = tx.first(SpentRow::by_period.eq(budget.id).eq(start))?;
     let spent = spent.map_or_else(|| budget.nothing(), |row| row.spent);
-    let on_hold = i64::try_from(held(tx, &ledger_of(budget.id, start))?).unwrap_or(i64::MAX);
+    let on_hold = i64::try_from(held(tx, &ledger_of(budget.id))?).unwrap_or(i64::MAX);
     let held = match budget.limit {
         Amount::Money(_) => Amount::Money(of_billionths(on_hold).map_err(UsageError::from)?),
         Amount::Units(_) => Amount::Units(on_hold),
@@ -352,7 +371,7 @@ fn stands(tx: &Tx, budget: &Row<Budget>) -> Result<Standing> {
 }
 
 /// The budgets that an event counts for.
-fn concerned(tx: &Tx, event: &Event) -> Result<Vec<Row<Budget>>> {
+pub(crate) fn concerned(tx: &Tx, event: &Event) -> Result<Vec<Row<Budget>>> {
     let mut budgets = Vec::new();
     if event.billing == Billing::Test || tx.first(Budget::by_owner.all())?.is_none() {
         return Ok(budgets);
@@ -363,9 +382,10 @@ fn concerned(tx: &Tx, event: &Event) -> Result<Vec<Row<Budget>>> {
     Ok(budgets)
 }
 
-/// Counts an event for its budgets, or takes it out again with a `sign` of −1.
+/// Counts an event for the budgets that were set when it was recorded, or takes it out again with a `sign` of −1.
 pub(crate) fn spend(tx: &mut Tx, row: &EventRow, sign: i64) -> Result<()> {
-    for budget in concerned(tx, &row.event)? {
+    for id in &row.budgets {
+        let Some(budget) = tx.get(*id)? else { continue };
         let used = match budget.use_of(row) {
             Amount::Money(money) if sign < 0 => Amount::Money(money.negated()),
             Amount::Units(units) if sign < 0 => Amount::Units(-units),
@@ -418,127 +438,10 @@ fn has_reached(spent: Amount, limit: Amount, percent: u32) -> bool {
     spent > 0 && reached
 }
 
-/// A call that may be made: what it may use is on hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admitted {
-    /// What keeps it; none where no budget concerns the call.
-    pub hold: Option<HoldId>,
-}
-
-/// Puts what a call will use at most on hold in all budgets that it counts for, or refuses it: all of them
-/// have to allow it. The estimate is an event like the one that [`settle_with`] will record, priced by the prices
-/// of now. Soft budgets refuse nothing.
-///
-/// In one transaction with `loomwork_rate_limiter::limit_all`, limits and budgets decide together.
-///
-/// # Errors
-/// [`BudgetExceeded`]; [`UsageError::Unpriced`] where a hard budget counts money and the call has no price;
-/// as [`hold_accounts`] for the term, and for an amount beyond a billion of a currency's unit.
-pub fn admit(tx: &mut Tx, estimate: &Event, term: Duration) -> Result<Admitted> {
-    estimate.check()?;
-    let budgets = concerned(tx, estimate)?;
-    if budgets.is_empty() {
-        return Ok(Admitted { hold: None });
-    }
-    let now = tx.now();
-    let priced = priced(tx, Event { at: now, ..estimate.clone() })?;
-    let mut amounts = Vec::new();
-    for budget in &budgets {
-        let wanted = budget.use_of(&priced);
-        if budget.hard {
-            ensure_priced(budget, &priced)?;
-            let stands = stands(tx, budget)?;
-            let sum = stands.spent.plus(stands.held)?.plus(wanted)?;
-            if sum.parts() > stands.limit.parts() {
-                return Err(BudgetExceeded::new(budget, stands, wanted, now).into());
-            }
-        }
-        let start = budget.period_at(now)?.map_or(Time::EPOCH, |period| period.start);
-        amounts.push((ledger_of(budget.id, start), on_hold(wanted)));
-    }
-    let accounts: Vec<_> = amounts.iter().map(|(account, amount)| (account.as_str(), *amount)).collect();
-    Ok(Admitted { hold: Some(hold_accounts(tx, &accounts, term)?) })
-}
-
-/// Records what a call really used, and ends its hold, in one transaction. It is safe to repeat, and to come
-/// after the hold has expired.
-///
-/// # Errors
-/// As [`record`](record()); that of an unknown hold, for one that ended more than a day ago.
-pub fn settle_with(tx: &mut Tx, admitted: Admitted, event: Event) -> Result<Recorded> {
-    tx.nested(|tx| {
-        end_hold(tx, admitted)?;
-        record(tx, event)
-    })
-}
-
-/// Gives back what a call has on hold that was not made. Says whether anything was.
-///
-/// # Errors
-/// That of an unknown hold, for one that ended more than a day ago.
-pub fn release(tx: &mut Tx, admitted: Admitted) -> Result<bool> {
-    admitted.hold.map_or(Ok(false), |hold| loomwork_rate_limiter::release(tx, hold))
-}
-
-fn end_hold(tx: &mut Tx, admitted: Admitted) -> Result<Option<Settlement>> {
-    let Some(hold) = admitted.hold else { return Ok(None) };
-    // Accounts only keep what is promised; what was used is counted when it is recorded.
-    let lines = tx.get::<HoldRow>(hold)?.map_or(0, |row| row.lines().len());
-    loomwork_rate_limiter::settle(tx, hold, &vec![0; lines]).map(Some)
-}
-
-fn priced(tx: &Tx, event: Event) -> Result<EventRow> {
-    let cost = rate_in(tx, COST_BOOK, &event)?;
-    let charge = match &event.payer {
-        Some(payer) => match account(tx, payer)?.book {
-            book if book == COST_BOOK => cost.clone(),
-            book => rate_in(tx, &book, &event)?,
-        },
-        None => None,
-    };
-    let is_free = event.billing != Billing::Billed;
-    let (cost, charge) = if is_free { (None, None) } else { (cost, charge) };
-    Ok(EventRow {
-        recorded: tx.now(),
-        reverses: None,
-        reversed: false,
-        cost,
-        charge,
-        period: None,
-        adjusts: None,
-        unpriced: false,
-        event,
-    })
-}
-
-fn ensure_priced(budget: &Budget, priced: &EventRow) -> Result<(), UsageError> {
-    let (rated, book) = match &budget.measure {
-        Measure::Cost(_) => (&priced.cost, COST_BOOK),
-        Measure::Charge(_) if priced.event.payer.is_some() => (&priced.charge, "the payer's book"),
-        _ => return Ok(()),
-    };
-    if rated.is_some() || priced.event.billing != Billing::Billed {
-        return Ok(());
-    }
-    let Event { provider, model, .. } = &priced.event;
-    Err(UsageError::Unpriced { book: book.to_owned(), provider: provider.clone(), model: model.clone() })
-}
-
-/// The name under which a budget's holds are kept.
-fn ledger_of(budget: Id<Budget>, start: Time) -> String {
-    format!("{budget}@{}", start.millis())
-}
-
-/// An amount as holds count it, rounded up; more than they can count is refused by them.
-fn on_hold(amount: Amount) -> u64 {
-    let parts = match amount {
-        Amount::Money(money) => {
-            let grain = 10_i128.pow(crate::money::DECIMALS - HELD_DECIMALS);
-            money.parts().div_euclid(grain) + i128::from(money.parts().rem_euclid(grain) != 0)
-        }
-        Amount::Units(units) => i128::from(units),
-    };
-    u64::try_from(parts.max(0)).unwrap_or(MAX_AMOUNT + 1)
+/// The name under which a budget's holds are kept: of all periods, since what is on hold in one may be used in
+/// the next.
+pub(crate) fn ledger_of(budget: Id<Budget>) -> String {
+    budget.to_string()
 }
 
 fn of_billionths(billionths: i64) -> Result<Money, crate::MoneyError> {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use loomwork_core::Time;
-use loomwork_store::{Id, Result, Tx};
+use loomwork_store::{Id, Result, Row, Tx};
 
 use crate::error::UsageError;
-use crate::line::{add_up, rows_of};
+use crate::line::{add_up, lines_of};
 use crate::money::Money;
 use crate::tables::{EventRow, PeriodRow};
 use crate::unit::Unit;
@@ -117,7 +117,7 @@ impl Checked {
     }
 
     /// Reads what has come since, and compares all of it with the lines.
-    pub(crate) fn agrees(self, tx: &Tx, period: &PeriodRow) -> Result<()> {
+    pub(crate) fn agrees(self, tx: &Tx, period: &Row<PeriodRow>) -> Result<()> {
         if self.revision != period.revision {
             return Err(UsageError::Stale.into());
         }
@@ -130,7 +130,7 @@ impl Checked {
             }
         }
         let mut lines = Sides::default();
-        for row in rows_of(tx, checked.period)? {
+        for row in lines_of(tx, period)? {
             for (unit, part) in &row.parts {
                 lines.add(row.version.is_some(), unit, part.quantity)?;
                 lines.amount = lines.amount.plus(part.amount).map_err(UsageError::from)?;

@@ -8,10 +8,11 @@ use sha2::{Digest as _, Sha256};
 use crate::account::{Account, Tax, Unpriced, ZeroTotal, account};
 use crate::check::Checked;
 use crate::error::UsageError;
+use crate::fold::fold_all;
 use crate::invoice::InvoiceState;
-use crate::line::{Line, lines};
+use crate::line::{Line, lines, lines_of};
 use crate::money::{Money, Rounding};
-use crate::period::open_from;
+use crate::period::{next_open, open_from};
 use crate::tables::{InvoiceRow, PeriodRow, SeriesRow};
 
 /// What became of a period that was closed.
@@ -21,6 +22,8 @@ pub enum Closed {
     Invoiced(Id<InvoiceRow>),
     /// Its lines are those of a later period too: it was below the account's minimum, or less than nothing.
     Carried(Id<PeriodRow>),
+    /// It was less than nothing, and the payer has used nothing since: its lines wait for the next period.
+    Waits,
     /// There was nothing to pay.
     Skipped,
 }
@@ -29,16 +32,21 @@ pub enum Closed {
 /// written.
 ///
 /// # Errors
-/// [`UsageError::IllegalMove`] for a period whose invoice is finalised; when the store cannot be read or
-/// written.
+/// [`UsageError::IllegalMove`] for a period whose invoice is finalised, and [`UsageError::NothingToDraft`] for one
+/// that was closed without an invoice; when the store cannot be read or written.
 pub fn draft(tx: &mut Tx, period: Id<PeriodRow>) -> Result<Row<InvoiceRow>> {
     let of = tx.require(period)?;
-    let account = account(tx, &of.payer)?;
-    let (row, _) = compose(tx, &of, &account)?;
-    let Some(found) = tx.first(InvoiceRow::by_period.eq(period))? else { return tx.insert(row) };
-    if found.state != InvoiceState::Draft {
-        return Err(InvoiceState::refuse(&found, InvoiceState::Draft));
+    let found = tx.first(InvoiceRow::by_period.eq(period))?;
+    if let Some(found) = found.as_ref().filter(|found| found.state != InvoiceState::Draft) {
+        return Err(InvoiceState::refuse(found, InvoiceState::Draft));
     }
+    if of.closed {
+        let (payer, label) = (of.record.payer, of.record.label);
+        return Err(UsageError::NothingToDraft { payer, label }.into());
+    }
+    let account = account(tx, &of.payer)?;
+    let row = compose(tx, &of, &account)?;
+    let Some(found) = found else { return tx.insert(row) };
     if found.hash == row.hash {
         return Ok(found);
     }
@@ -64,39 +72,67 @@ pub fn finalise(tx: &mut Tx, period: Id<PeriodRow>, checked: Option<Checked>) ->
         return Err(UsageError::NotOver { payer, label, end, now }.into());
     }
     let account = account(tx, &of.payer)?;
-    let checked = checked.map_or_else(|| Checked::begin(tx, period), Ok)?;
-    checked.agrees(tx, &of)?;
-    let (row, lines) = compose(tx, &of, &account)?;
-    if account.unpriced == Unpriced::Block
-        && let Some(line) = lines.iter().find(|line| line.price.is_none())
-    {
-        let (book, provider, model) = (account.book, line.provider.clone(), line.model.clone());
-        return Err(UsageError::Unpriced { book, provider, model }.into());
-    }
-    tx.nested(|tx| shut(tx, &of, &account, row))
+    tx.nested(|tx| {
+        fold_all(tx)?;
+        let checked = checked.map_or_else(|| Checked::begin(tx, period), Ok)?;
+        checked.agrees(tx, &of)?;
+        let own = lines_of(tx, &of)?;
+        // Those of a period that is carried were left out when that was closed, and are billed when they have one.
+        if account.unpriced == Unpriced::Block
+            && let Some(line) = own.iter().find(|line| line.version.is_none())
+        {
+            let (book, provider, model) = (account.book.clone(), line.provider.clone(), line.model.clone());
+            return Err(UsageError::Unpriced { book, provider, model }.into());
+        }
+        let row = compose(tx, &of, &account)?;
+        shut(tx, &of, &account, row, !own.is_empty())
+    })
 }
 
 fn closed(tx: &Tx, of: &Row<PeriodRow>) -> Result<Closed> {
     if let Some(into) = of.carried_into {
         return Ok(Closed::Carried(into));
     }
+    if of.waits {
+        return Ok(Closed::Waits);
+    }
     let invoice = tx.first(InvoiceRow::by_period.eq(of.id))?;
+    // A draft that was voided has no number.
+    let invoice = invoice.filter(|invoice| invoice.number.is_some());
     Ok(invoice.map_or(Closed::Skipped, |invoice| Closed::Invoiced(invoice.id)))
 }
 
-fn shut(tx: &mut Tx, of: &Row<PeriodRow>, account: &Account, row: InvoiceRow) -> Result<Closed> {
+fn shut(
+    tx: &mut Tx,
+    of: &Row<PeriodRow>,
+    account: &Account,
+    row: InvoiceRow,
+    has_lines: bool,
+) -> Result<Closed> {
     let before = tx.first(InvoiceRow::by_period.eq(of.id))?;
     tx.update(of.id, |of| of.closed = true)?;
-    let is_small = row.subtotal.is_negative() || row.subtotal < account.minimum;
+    let carried = tx.scan(PeriodRow::carried.eq(Some(of.id)))?;
+    let carries = carried.iter().map(|row| row.carries).max().unwrap_or_default();
+    let is_negative = row.subtotal.is_negative();
+    let is_small = is_negative || (row.subtotal < account.minimum && carries < account.carry);
     let is_nothing = row.subtotal.is_zero() && account.zero == ZeroTotal::Skip;
     if is_small || is_nothing {
         if let Some(before) = before {
             tx.delete(before.id)?;
         }
-        if is_nothing && !is_small {
+        let mut rows: Vec<_> = carried.iter().map(|row| row.id).collect();
+        rows.extend(has_lines.then_some(of.id));
+        if rows.is_empty() || !is_small {
             return Ok(Closed::Skipped);
         }
-        return carry(tx, of, account);
+        // Nobody owes less than nothing at a time: without usage, there need not be a period for it.
+        let into = match next_open(tx, of)? {
+            None if is_negative => None,
+            None => Some(open_from(tx, account, of.currency, of.end.max(tx.now()))?.id),
+            next => next,
+        };
+        hand_on(tx, &rows, into)?;
+        return Ok(into.map_or(Closed::Waits, Closed::Carried));
     }
     let number = number(tx, &account.series)?;
     let is_paid = row.total.is_zero();
@@ -114,14 +150,30 @@ fn shut(tx: &mut Tx, of: &Row<PeriodRow>, account: &Account, row: InvoiceRow) ->
     Ok(Closed::Invoiced(row.id))
 }
 
-/// Lets the next open period have the lines of this one, and of those that were carried into it.
-fn carry(tx: &mut Tx, of: &Row<PeriodRow>, account: &Account) -> Result<Closed> {
-    let into = open_from(tx, account, of.currency, of.end.max(tx.now()))?.id;
-    let before = tx.scan(PeriodRow::carried.eq(Some(of.id)))?;
-    for id in before.iter().map(|row| row.id).chain([of.id]) {
-        tx.update(id, |row| row.carried_into = Some(into))?;
+/// Lets a later period have the lines of closed ones, or lets them wait for one.
+fn hand_on(tx: &mut Tx, rows: &[Id<PeriodRow>], into: Option<Id<PeriodRow>>) -> Result<()> {
+    for id in rows {
+        tx.update(*id, |row| {
+            (row.carried_into, row.waits) = (into, into.is_none());
+            row.carries += 1;
+        })?;
     }
-    Ok(Closed::Carried(into))
+    Ok(())
+}
+
+/// Closes a period whose draft is voided: it is not billed, and what was carried into it goes on.
+pub(crate) fn abandon(tx: &mut Tx, period: Id<PeriodRow>) -> Result<()> {
+    let of = tx.require(period)?;
+    let carried: Vec<_> = tx.ids(PeriodRow::carried.eq(Some(period)))?;
+    if !carried.is_empty() {
+        let account = account(tx, &of.payer)?;
+        let into = open_from(tx, &account, of.currency, of.end.max(tx.now()))?.id;
+        hand_on(tx, &carried, Some(into))?;
+    }
+    // What is voided is what the period has now.
+    draft(tx, period)?;
+    fold_all(tx)?;
+    tx.update(period, |period| period.closed = true).map(drop)
 }
 
 /// Takes the next number of a series. It is taken in the transaction that uses it, so there is no gap.
@@ -149,16 +201,11 @@ struct Content<'a> {
 }
 
 /// An invoice as it would be now, as a draft.
-fn compose(tx: &Tx, of: &Row<PeriodRow>, account: &Account) -> Result<(InvoiceRow, Vec<Line>)> {
+fn compose(tx: &Tx, of: &Row<PeriodRow>, account: &Account) -> Result<InvoiceRow> {
     compose_with(tx, of, account.rounding, account.tax.clone())
 }
 
-fn compose_with(
-    tx: &Tx,
-    of: &Row<PeriodRow>,
-    rounding: Rounding,
-    tax: Option<Tax>,
-) -> Result<(InvoiceRow, Vec<Line>)> {
+fn compose_with(tx: &Tx, of: &Row<PeriodRow>, rounding: Rounding, tax: Option<Tax>) -> Result<InvoiceRow> {
     let lines = lines(tx, of.id, rounding)?;
     let mut subtotal = Money::ZERO;
     for line in &lines {
@@ -173,7 +220,7 @@ fn compose_with(
     let content =
         Content { payer, label, start, end, currency, rounding, lines: &lines, tax: &tax, subtotal, total };
     let hash = hash(&content)?;
-    let row = InvoiceRow {
+    Ok(InvoiceRow {
         number: None,
         payer: payer.clone(),
         period: of.id,
@@ -188,13 +235,13 @@ fn compose_with(
         tax_amount,
         total,
         credited: Money::ZERO,
+        adjusted: Money::ZERO,
         hash,
         drafted: tx.now(),
         finalised: None,
         attempts: Vec::new(),
         reason: None,
-    };
-    Ok((row, lines))
+    })
 }
 
 fn hash(content: &Content<'_>) -> Result<String> {
@@ -210,7 +257,7 @@ fn hash(content: &Content<'_>) -> Result<String> {
 pub fn is_intact(tx: &Tx, invoice: Id<InvoiceRow>) -> Result<bool> {
     let invoice = tx.require(invoice)?;
     let of = tx.require(invoice.period)?;
-    let (now, _) = compose_with(tx, &of, invoice.rounding, invoice.tax.clone())?;
+    let now = compose_with(tx, &of, invoice.rounding, invoice.tax.clone())?;
     let sums = |row: &InvoiceRow| (row.subtotal, row.tax_amount, row.total, row.payer.clone());
     Ok(now.hash == invoice.hash && sums(&now) == sums(&invoice))
 }

@@ -9,11 +9,12 @@ use crate::close::number;
 use crate::error::UsageError;
 use crate::event::{MAX_NAME_BYTES, fits};
 use crate::invoice::InvoiceState;
-use crate::money::Money;
-use crate::tables::InvoiceRow;
+use crate::line::lines;
+use crate::money::{Money, Rounding};
+use crate::tables::{EventRow, InvoiceRow};
 
 /// What is put behind an invoice's series to name that of its credit notes.
-const SERIES_OF_NOTES: &str = "-CN";
+pub(crate) const SERIES_OF_NOTES: &str = "-CN";
 
 /// How the keys begin of the notes that end an invoice; nobody else's begin so.
 const OWN_KEYS: &str = "ended:";
@@ -38,7 +39,8 @@ pub struct CreditNoteRow {
     pub at: Time,
 }
 
-/// Takes back a part of an open, failed or paid invoice, under a key that makes it safe to repeat.
+/// Takes back a part of an open, failed or paid invoice, under a key that makes it safe to repeat. One that waits
+/// for its payment and is credited in full is void.
 ///
 /// # Errors
 /// [`UsageError::TooMuchCredit`] beyond what is left, and for nothing or less; [`UsageError::KeyReused`] for a
@@ -85,7 +87,7 @@ pub fn credit_notes(tx: &Tx, invoice: Id<InvoiceRow>) -> Result<Vec<Row<CreditNo
 
 /// Takes back all that is left of an invoice.
 pub(crate) fn credit_rest(tx: &mut Tx, row: &Row<InvoiceRow>, key: &str, reason: &str) -> Result<()> {
-    let left = row.total.minus(row.credited).map_err(UsageError::from)?;
+    let left = row.left()?;
     if left.is_zero() {
         return Ok(());
     }
@@ -99,16 +101,73 @@ fn enter(
     amount: Money,
     reason: &str,
 ) -> Result<Row<CreditNoteRow>> {
-    let left = row.total.minus(row.credited).map_err(UsageError::from)?;
+    let left = row.left()?;
     if amount > left || amount <= Money::ZERO {
         return Err(UsageError::TooMuchCredit { invoice: row.id, left, wanted: amount }.into());
     }
     let credited = row.credited.plus(amount).map_err(UsageError::from)?;
     let series = account(tx, &row.payer)?.series;
     tx.nested(|tx| {
-        tx.update(row.id, |row| row.credited = credited)?;
+        tx.update(row.id, |row| {
+            row.credited = credited;
+            if credited == row.total && matches!(row.state, InvoiceState::Open | InvoiceState::Failed) {
+                (row.state, row.reason) = (InvoiceState::Void, Some(reason.to_owned()));
+            }
+        })?;
         let number = number(tx, &format!("{series}{SERIES_OF_NOTES}"))?;
         let (key, reason) = (key.to_owned(), reason.to_owned());
         tx.insert(CreditNoteRow { number, invoice: row.id, key, amount, reason, at: tx.now() })
     })
+}
+
+impl InvoiceRow {
+    /// What may still be credited, in coins: what neither credit notes nor adjustments have taken back.
+    pub(crate) fn left(&self) -> Result<Money, UsageError> {
+        let left = self.total.minus(self.credited)?.minus(self.adjusted)?;
+        let left = left.rounded(self.currency.decimals(), Rounding::Down)?;
+        Ok(left.max(Money::ZERO))
+    }
+
+    fn taxed(&self, amount: Money) -> Result<Money, UsageError> {
+        let tax = self.tax.as_ref().map_or(Ok(Money::ZERO), |tax| amount.share(tax.share))?;
+        Ok(amount.plus(tax)?)
+    }
+}
+
+/// Books on the invoice of an event that the event is taken back, and says whether that is an adjustment of a
+/// later invoice. It is none where that was voided or given up, draft or not, and where it was credited so far
+/// that the event would be given back twice.
+pub(crate) fn take_off(tx: &mut Tx, event: Id<EventRow>) -> Result<bool> {
+    let event = tx.require(event)?;
+    let (Some(period), Some(charge)) = (event.period, &event.charge) else { return Ok(true) };
+    let own = tx.require(period)?;
+    let billed = own.carried_into.map_or(Ok(own), |into| tx.require(into))?;
+    if !billed.closed || charge.amount.is_zero() {
+        return Ok(true);
+    }
+    let Some(invoice) = tx.first(InvoiceRow::by_period.eq(billed.id))? else { return Ok(true) };
+    let is_taken_back = matches!(invoice.state, InvoiceState::Void | InvoiceState::Uncollectible);
+    if is_taken_back || invoice.number.is_none() {
+        return Ok(false);
+    }
+    let adjusted = invoice.adjusted.plus(invoice.taxed(charge.amount)?).map_err(UsageError::from)?;
+    let taken = adjusted.plus(invoice.credited).map_err(UsageError::from)?;
+    if invoice.credited.is_zero() || taken <= charged(tx, &invoice)? {
+        tx.update(invoice.id, |row| row.adjusted = adjusted)?;
+        return Ok(true);
+    }
+    if matches!(invoice.state, InvoiceState::Open | InvoiceState::Failed | InvoiceState::Paid) {
+        credit_rest(tx, &invoice, &format!("event {}", event.id), "usage was taken back")?;
+    }
+    Ok(false)
+}
+
+/// What an invoice charges, without what it gives back itself.
+fn charged(tx: &Tx, invoice: &InvoiceRow) -> Result<Money> {
+    let mut sum = Money::ZERO;
+    for line in lines(tx, invoice.period, invoice.rounding)?.iter().filter(|line| !line.amount.is_negative())
+    {
+        sum = sum.plus(line.amount).map_err(UsageError::from)?;
+    }
+    Ok(invoice.taxed(sum)?)
 }

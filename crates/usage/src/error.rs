@@ -8,6 +8,7 @@ use loomwork_store::Id;
 use crate::calendar::CalendarError;
 use crate::currency::{Currency, CurrencyError};
 use crate::event::{MAX_TAGS, MAX_UNITS};
+use crate::fold::MAX_WAITING;
 use crate::invoice::MAX_ATTEMPTS;
 use crate::money::{Money, MoneyError};
 use crate::tables::InvoiceRow;
@@ -101,7 +102,7 @@ pub enum UsageError {
     },
     /// A price that overlaps another one.
     #[error(
-        "{book:?} has a price for {model:?} of {provider:?} that overlaps the one from {from}; end the other first, or use `change`"
+        "{book:?} has a price for {model:?} of {provider:?} that overlaps the one from {from}; use `change_price`, or `end_price` of the other first; one that events were rated by is not replaced"
     )]
     Overlap {
         /// The book.
@@ -128,6 +129,20 @@ pub enum UsageError {
         name: String,
         /// What would be right.
         why: String,
+    },
+    /// An account that cannot be.
+    #[error("the account of {payer:?} cannot be: {why}")]
+    BadAccount {
+        /// Who pays.
+        payer: String,
+        /// What would be right.
+        why: String,
+    },
+    /// A call without a payer, where a hard budget counts what a payer is charged.
+    #[error("budget {budget:?} counts what a payer is charged, and the call has none; say who pays")]
+    NoPayer {
+        /// The budget's name.
+        budget: String,
     },
     /// A budget that cannot be, or is not there.
     #[error("the budget {name:?} cannot be used: {why}")]
@@ -174,6 +189,35 @@ pub enum UsageError {
         end: Time,
         /// The store's time.
         now: Time,
+    },
+    /// A draft of a period that was closed without an invoice.
+    #[error(
+        "{label} of {payer:?} is closed without an invoice: it had nothing to pay, or its lines are carried into a later period; draft that one"
+    )]
+    NothingToDraft {
+        /// Who pays.
+        payer: String,
+        /// The period.
+        label: String,
+    },
+    /// A bound of a sum of hours that lies within an hour.
+    #[error("{at} is not the beginning of an hour of UTC, and nothing finer is kept; give whole hours")]
+    NotWholeHour {
+        /// The bound.
+        at: Time,
+    },
+    /// Totals are asked for while too many events wait to be folded into them.
+    #[error(
+        "more than {MAX_WAITING} events wait to be added to totals and lines; start the upkeep of this crate, and ask again later"
+    )]
+    Behind,
+    /// An event that the store does not take.
+    #[error("event {key:?} cannot be stored: {why}")]
+    NotStorable {
+        /// Its key.
+        key: String,
+        /// What the store says.
+        why: String,
     },
     /// Lines and events that do not agree.
     #[error(
@@ -249,6 +293,7 @@ impl Fault for UsageError {
     fn kind(&self) -> Kind {
         match self {
             Self::Conflict { .. } | Self::Stale => Kind::Conflict,
+            Self::Behind => Kind::Unavailable,
             Self::UnknownEvent { .. } => Kind::NotFound,
             Self::Unpriced { .. } => Kind::Denied,
             Self::Mismatch { .. } => Kind::Corrupt,

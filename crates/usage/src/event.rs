@@ -19,6 +19,9 @@ pub const MAX_KEY_BYTES: usize = 400;
 /// The most tags of an event.
 pub const MAX_TAGS: usize = 20;
 
+/// The tag that names what of a model's report was left out.
+pub const LEFT_OUT: &str = "leftOut";
+
 /// The most units that an event counts.
 pub const MAX_UNITS: usize = 50;
 
@@ -244,6 +247,24 @@ impl Event {
     #[must_use]
     pub fn used(mut self, quantities: impl IntoIterator<Item = (crate::Unit, u64)>) -> Self {
         self.quantities = quantities.into_iter().collect();
+        self
+    }
+
+    /// Returns it with what a model's report says, as `loomwork_models::Usage` writes it: how much was used, and
+    /// whether that is an estimate or contradicts itself. What the report counts and cannot be taken over, such as
+    /// a fraction of a token, is named in the tag [`LEFT_OUT`], and makes the event inconsistent.
+    #[must_use]
+    pub fn reported(mut self, report: &serde_json::Value) -> Self {
+        let says = |flag: &str| report.get(flag).and_then(serde_json::Value::as_bool).unwrap_or(false);
+        let (quantities, left_out) = Quantities::read(report);
+        self.quantities = quantities;
+        self.estimated |= says("estimated");
+        self.inconsistent |= says("inconsistent") || !left_out.is_empty();
+        if !left_out.is_empty() {
+            let mut names = left_out.join(", ");
+            names.truncate(names.floor_char_boundary(MAX_NAME_BYTES));
+            self.tags.insert(LEFT_OUT.to_owned(), names);
+        }
         self
     }
 

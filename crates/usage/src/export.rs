@@ -1,12 +1,15 @@
 //! Events for other programs: as CSV, as JSON lines, as CloudEvents.
 
-use loomwork_store::{Error, Id, Result, Row, Store, Table as _, Tx};
+use loomwork_core::Time;
+use loomwork_store::{Error, Id, Result, Row, Store, Table, Tx};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::csv;
-use crate::event::Level;
+use crate::event::{Billing, Level};
 use crate::rate::Rated;
 use crate::tables::EventRow;
+use crate::unit::Unit;
 
 /// How many events are read at once.
 pub const EXPORT_PAGE: usize = 500;
@@ -22,9 +25,28 @@ pub enum Format {
     CloudEvents,
 }
 
+/// What is known of an event has changed since it was recorded: it got a price, or a payer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Table)]
+#[table(name = "usage_changes", id = "usagechange")]
+pub struct ChangeRow {
+    /// The event.
+    pub event: Id<EventRow>,
+    /// When it was changed.
+    pub at: Time,
+}
+
+/// How far an export has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    /// The last event that was written.
+    pub event: Option<Id<EventRow>>,
+    /// The last change of one that was written.
+    pub change: Option<Id<ChangeRow>>,
+}
+
 /// Returns the events behind one, in the order in which they were recorded. Keep the id of the last: behind it is
-/// what comes later. Where several processes write at once, the newest second may still get company; leave it for
-/// the next time.
+/// what comes later. Where one process writes, that is all; of several, one may write an event with a smaller id
+/// some moments later, so let them export what is a minute old.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -35,26 +57,56 @@ pub fn events(tx: &Tx, after: Option<Id<EventRow>>, count: usize) -> Result<Vec<
     }
 }
 
-/// Writes all events behind one, some hundred at a time, and returns the last: the next export goes on behind it,
-/// and neither misses nor repeats one.
+/// Returns the changes of events behind one, in their order, as [`events`] does.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn changes(tx: &Tx, after: Option<Id<ChangeRow>>, count: usize) -> Result<Vec<Row<ChangeRow>>> {
+    match after {
+        Some(after) => tx.scan(ChangeRow::all().gt(after).take(count)),
+        None => tx.scan(ChangeRow::all().take(count)),
+    }
+}
+
+/// Writes all events behind the last one that was written, some hundred at a time, and then once more, as they are
+/// now, those that were changed since: they take the place of what was written of them. Returns how far it has
+/// come; the next export goes on there.
 ///
 /// # Errors
 /// When the store cannot be read, and what `write` returns.
 pub async fn export(
     store: &Store,
     format: Format,
-    after: Option<Id<EventRow>>,
+    after: Exported,
     mut write: impl FnMut(&str) -> Result<()>,
-) -> Result<Option<Id<EventRow>>> {
-    let mut last = after;
-    if format == Format::Csv && last.is_none() {
+) -> Result<Exported> {
+    let mut so_far = after;
+    if format == Format::Csv && after == Exported::default() {
         write(&csv_head())?;
     }
     loop {
+        let last = so_far.event;
         let found = store.query(move |tx| events(tx, last, EXPORT_PAGE)).await?;
-        let Some(row) = found.last() else { return Ok(last) };
-        last = Some(row.id);
+        let Some(row) = found.last() else { break };
+        so_far.event = Some(row.id);
         write(&written(format, &found)?)?;
+    }
+    loop {
+        let last = so_far.change;
+        let found = store
+            .query(move |tx| {
+                let found = changes(tx, last, EXPORT_PAGE)?;
+                let rows = found.iter().map(|change| Ok((change.clone(), tx.require(change.event)?)));
+                rows.collect::<Result<Vec<_>>>()
+            })
+            .await?;
+        let Some((change, _)) = found.last() else { return Ok(so_far) };
+        so_far.change = Some(change.id);
+        let mut text = String::new();
+        for (change, row) in &found {
+            one(&mut text, format, row, Some(change))?;
+        }
+        write(&text)?;
     }
 }
 
@@ -65,32 +117,46 @@ pub async fn export(
 pub fn written(format: Format, rows: &[Row<EventRow>]) -> Result<String> {
     let mut text = String::new();
     for row in rows {
-        match format {
-            Format::Csv => csv_of(&mut text, row),
-            Format::JsonLines => {
-                text.push_str(&serde_json::to_string(row).map_err(internal)?);
-                text.push('\n');
-            }
-            Format::CloudEvents => {
-                text.push_str(&cloud_event(row)?);
-                text.push('\n');
-            }
-        }
+        one(&mut text, format, row, None)?;
     }
     Ok(text)
+}
+
+fn one(
+    text: &mut String,
+    format: Format,
+    row: &Row<EventRow>,
+    change: Option<&Row<ChangeRow>>,
+) -> Result<()> {
+    match format {
+        Format::Csv => csv_of(text, row, change),
+        Format::JsonLines => {
+            text.push_str(&serde_json::to_string(row).map_err(internal)?);
+            text.push('\n');
+        }
+        Format::CloudEvents => {
+            text.push_str(&cloud_event(row, change)?);
+            text.push('\n');
+        }
+    }
+    Ok(())
 }
 
 fn internal(error: serde_json::Error) -> Error {
     Error::message(loomwork_core::Kind::Internal, error.to_string())
 }
 
-fn cloud_event(row: &Row<EventRow>) -> Result<String> {
+fn cloud_event(row: &Row<EventRow>, change: Option<&Row<ChangeRow>>) -> Result<String> {
     let event = &row.event;
-    let kind = if row.reverses.is_some() { "usage.reversed" } else { "usage.recorded" };
+    let (id, kind) = match change {
+        Some(change) => (format!("{}#{}", event.key, change.id), "usage.changed"),
+        None if row.reverses.is_some() => (event.key.clone(), "usage.reversed"),
+        None => (event.key.clone(), "usage.recorded"),
+    };
     let data = serde_json::to_value(row).map_err(internal)?;
     let envelope = json!({
         "specversion": "1.0",
-        "id": event.key,
+        "id": id,
         "source": event.source,
         "type": kind,
         "subject": event.payer,
@@ -115,44 +181,53 @@ const LEVELS: [Level; 8] = [
 /// Returns the first line of events as CSV.
 pub fn csv_head() -> String {
     let mut text = String::new();
-    let mut names = vec!["source", "key", "at", "recorded", "payer"];
+    let mut names = vec!["source", "key", "at", "recorded", "changed", "reverses", "payer"];
     names.extend(LEVELS.map(Level::as_str));
-    names.extend([
-        "provider",
-        "model",
-        "tier",
-        "unit",
-        "quantity",
-        "cost",
-        "charge",
-        "currency",
-        "estimated",
-    ]);
+    names.extend(["provider", "model", "region", "tier", "message", "step", "tool", "unit", "quantity"]);
+    names.extend(["cost", "cost currency", "charge", "charge currency", "billing", "estimated", "tags"]);
     csv::head(&mut text, &names);
     text
 }
 
-fn csv_of(text: &mut String, row: &EventRow) {
-    let event = &row.event;
-    for (unit, quantity) in event.quantities.iter() {
-        let quantity = i64::try_from(quantity).unwrap_or(i64::MAX) * row.sign();
-        let amount = |rated: &Option<Rated>| {
-            let price = rated.as_ref().and_then(|rated| rated.prices.get(unit).copied());
-            // It was added up without overflow when it was recorded.
-            price
-                .and_then(|price| price.times(quantity).ok())
-                .map_or(String::new(), |amount| amount.to_string())
-        };
-        let mut line = csv::Line::new(text);
-        line.text(&event.source).text(&event.key).text(&event.at.to_string()).text(&row.recorded.to_string());
-        line.text(event.payer.as_deref().unwrap_or_default());
-        for level in LEVELS {
-            line.text(event.scope.on(level).unwrap_or_default());
-        }
-        line.text(&event.provider).text(&event.model).text(event.tier.as_str()).text(&unit.to_string());
-        line.number(quantity).number(amount(&row.cost)).number(amount(&row.charge));
-        let currency = row.charge.as_ref().or(row.cost.as_ref()).map(|rated| rated.currency.to_string());
-        line.text(&currency.unwrap_or_default()).text(if event.estimated { "yes" } else { "no" });
-        line.end();
+/// Writes a line for each unit of an event, and one for an event without any.
+fn csv_of(text: &mut String, row: &EventRow, change: Option<&Row<ChangeRow>>) {
+    let units: Vec<_> = row.event.quantities.iter().map(|(unit, quantity)| Some((unit, quantity))).collect();
+    for used in if units.is_empty() { vec![None] } else { units } {
+        csv_line(text, row, change, used);
     }
+}
+
+fn csv_line(text: &mut String, row: &EventRow, change: Option<&Row<ChangeRow>>, used: Option<(&Unit, u64)>) {
+    let event = &row.event;
+    let quantity = used.map(|(_, quantity)| i64::try_from(quantity).unwrap_or(i64::MAX) * row.sign());
+    let amount = |rated: &Option<Rated>| {
+        let (unit, quantity) = (used?.0, quantity?);
+        let price = rated.as_ref()?.prices.get(unit)?;
+        // It was added up without overflow when it was recorded.
+        price.times(quantity).ok().map(|amount| amount.to_string())
+    };
+    let currency = |rated: &Option<Rated>| rated.as_ref().map(|rated| rated.currency.to_string());
+    let maybe = |text: &Option<String>| text.clone().unwrap_or_default();
+    let tags: Vec<_> = event.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let billing = match event.billing {
+        Billing::Billed => "billed",
+        Billing::Cached => "cached",
+        Billing::Test => "test",
+    };
+    let mut line = csv::Line::new(text);
+    line.text(&event.source).text(&event.key).text(&event.at.to_string()).text(&row.recorded.to_string());
+    line.text(&change.map(|change| change.at.to_string()).unwrap_or_default());
+    line.text(&row.reverses.map(|id| id.to_string()).unwrap_or_default()).text(&maybe(&event.payer));
+    for level in LEVELS {
+        line.text(event.scope.on(level).unwrap_or_default());
+    }
+    line.text(&event.provider).text(&event.model).text(&maybe(&event.region)).text(event.tier.as_str());
+    line.text(&maybe(&event.message)).number(event.step.map(|step| step.to_string()).unwrap_or_default());
+    line.text(&maybe(&event.tool)).text(&used.map(|(unit, _)| unit.to_string()).unwrap_or_default());
+    line.number(quantity.map(|quantity| quantity.to_string()).unwrap_or_default());
+    for rated in [&row.cost, &row.charge] {
+        line.number(amount(rated).unwrap_or_default()).text(&currency(rated).unwrap_or_default());
+    }
+    line.text(billing).text(if event.estimated { "yes" } else { "no" }).text(&tags.join("; "));
+    line.end();
 }

@@ -1,15 +1,18 @@
 //! Billing all periods that are due: in parallel, resumable, in bounded memory; and the monthly job.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt as _, stream};
 use loomwork_core::{Kind, Time, crash_point};
 use loomwork_store::{Error, Id, Page, Result, Store, Tx};
 use loomwork_workpool::cron::{self, Tick};
-use loomwork_workpool::{Job, JobContext, Schedule};
+use loomwork_workpool::{Due, Job, JobContext, Options, Schedule, enqueue};
 use serde::{Deserialize, Serialize};
 
 use crate::check::{CHECK_STEP, Checked};
 use crate::close::{Closed, finalise};
 use crate::error::UsageError;
+use crate::fold::{FOLD_STEP, fold};
 use crate::tables::PeriodRow;
 
 /// How many periods are looked up at once.
@@ -17,6 +20,9 @@ pub const GENERATE_PAGE: usize = 100;
 
 /// How often the check of one period begins anew because its events were changed meanwhile.
 pub const CHECK_ATTEMPTS: u32 = 10;
+
+/// How long after a run in which periods could not be billed the next one follows.
+pub const RETRY: Duration = Duration::from_secs(60 * 60);
 
 /// The most failures that a report names; the others are counted.
 pub const MAX_FAILURES: usize = 100;
@@ -32,7 +38,7 @@ pub const MONTHLY: &str = "usage-invoices";
 pub struct Report {
     /// How many have an invoice now.
     pub invoiced: u64,
-    /// How many were carried into a later one.
+    /// How many were carried into a later one, or wait for it.
     pub carried: u64,
     /// How many had nothing to pay.
     pub skipped: u64,
@@ -56,7 +62,7 @@ pub struct Failure {
 /// Options of [`generate`]. New fields may come, so end a literal with `..GenerateOptions::default()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GenerateOptions {
-    /// How many periods are closed at once.
+    /// How many periods are closed at once. Each reads its events with a connection and a cache of its own.
     pub workers: usize,
     /// How many events one step of a check reads.
     pub check_step: usize,
@@ -64,13 +70,14 @@ pub struct GenerateOptions {
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { workers: 4, check_step: CHECK_STEP }
+        Self { workers: 2, check_step: CHECK_STEP }
     }
 }
 
 /// Sets the monthly cron: on the second day at 00:00 UTC, when months of UTC have had their day of grace.
 ///
-/// Payers in zones west of UTC, or with other periods, are due some hours later: they need a run
+/// Payers in zones west of UTC are due some hours later: each run is followed by one for when the next period is
+/// due. Those with shorter periods, whose first one begins between two runs, are better served by a run
 /// [more often](plan_at).
 ///
 /// # Errors
@@ -92,8 +99,23 @@ pub fn plan_at(tx: &mut Tx, schedule: Schedule) -> Result<()> {
 ///
 /// # Errors
 /// When the store does not answer, so that the job is tried again.
+///
+/// It enqueues itself once more for when the next period is due, as those of payers in zones west of UTC are some
+/// hours later, and [`RETRY`] from now while there are periods that cannot be billed.
 pub async fn run_invoices(job: JobContext, tick: Tick) -> Result<Report> {
-    generate(job.store(), tick.scheduled, GenerateOptions::default()).await
+    let report = generate(job.store(), tick.scheduled, GenerateOptions::default()).await?;
+    let has_failed = report.failed > 0;
+    job.store().mutate(move |tx| follow_up(tx, tick.scheduled, has_failed)).await?;
+    Ok(report)
+}
+
+fn follow_up(tx: &mut Tx, billed: Time, has_failed: bool) -> Result<()> {
+    let next = tx.first(PeriodRow::due.gt(billed))?.map(|row| row.due);
+    let again = has_failed.then(|| tx.now() + RETRY);
+    let Some(scheduled) = next.into_iter().chain(again).min() else { return Ok(()) };
+    let unique = Some(format!("due at {}", scheduled.millis()));
+    let options = Options { due: Due::At(scheduled), unique, ..Options::default() };
+    enqueue(tx, &INVOICES, Tick { scheduled, args: () }, options).map(drop)
 }
 
 /// Bills all periods whose grace was over at a time. Each is closed in a transaction of its own, so a crash
@@ -102,6 +124,8 @@ pub async fn run_invoices(job: JobContext, tick: Tick) -> Result<Report> {
 /// # Errors
 /// When the store does not answer.
 pub async fn generate(store: &Store, due: Time, options: GenerateOptions) -> Result<Report> {
+    // In steps, so that no period has much left to fold in when it is closed.
+    while store.mutate(fold).await? == FOLD_STEP {}
     let mut report = Report::default();
     let mut page = Some(Page::first(GENERATE_PAGE));
     while let Some(this) = page {
@@ -116,7 +140,7 @@ pub async fn generate(store: &Store, due: Time, options: GenerateOptions) -> Res
         while let Some((row, ended)) = closing.next().await {
             match ended {
                 Ok(Closed::Invoiced(_)) => report.invoiced += 1,
-                Ok(Closed::Carried(_)) => report.carried += 1,
+                Ok(Closed::Carried(_) | Closed::Waits) => report.carried += 1,
                 Ok(Closed::Skipped) => report.skipped += 1,
                 Err(error) if error.kind() == Kind::Unavailable => return Err(error),
                 Err(error) => report.fail(&row, &error),
@@ -143,26 +167,34 @@ impl Report {
 async fn close_one(store: &Store, period: Id<PeriodRow>, options: GenerateOptions) -> Result<Closed> {
     let mut attempt = 1;
     loop {
-        let mut checked = store.query(move |tx| Checked::begin(tx, period)).await?;
-        loop {
-            let from = checked.clone();
-            let (next, all) = store.query(move |tx| from.clone().step(tx, options.check_step.max(1))).await?;
-            checked = next;
-            if all {
-                break;
-            }
-        }
+        let checked = check(store, period, options).await?;
         crash_point("usage.checked");
-        match store.mutate(move |tx| finalise(tx, period, Some(checked))).await {
-            Err(error) if is_stale(&error) && attempt < CHECK_ATTEMPTS => attempt += 1,
-            closed => {
-                crash_point("usage.closed");
-                return closed;
-            }
+        let mut closed = store.mutate(move |tx| finalise(tx, period, Some(checked))).await;
+        if is(&closed, |error| matches!(error, UsageError::Stale)) && attempt < CHECK_ATTEMPTS {
+            attempt += 1;
+            continue;
+        }
+        if is(&closed, |error| matches!(error, UsageError::Mismatch { .. })) {
+            // Where clocks differ, an event may have come behind the point that the check had reached.
+            closed = store.mutate(move |tx| finalise(tx, period, None)).await;
+        }
+        crash_point("usage.closed");
+        return closed;
+    }
+}
+
+async fn check(store: &Store, period: Id<PeriodRow>, options: GenerateOptions) -> Result<Checked> {
+    let mut checked = store.query(move |tx| Checked::begin(tx, period)).await?;
+    loop {
+        let from = checked.clone();
+        let (next, all) = store.query(move |tx| from.clone().step(tx, options.check_step.max(1))).await?;
+        checked = next;
+        if all {
+            return Ok(checked);
         }
     }
 }
 
-fn is_stale(error: &Error) -> bool {
-    matches!(error.downcast_ref::<UsageError>(), Some(UsageError::Stale))
+fn is<T>(went: &Result<T>, what: impl FnOnce(&UsageError) -> bool) -> bool {
+    went.as_ref().err().and_then(Error::downcast_ref).is_some_and(what)
 }

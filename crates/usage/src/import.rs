@@ -7,7 +7,7 @@ use loomwork_core::{Fault, Kind, Time};
 use loomwork_store::{Result, Tx};
 use serde_json::value::RawValue;
 
-use crate::book::{LongContext, Price, change_price, price_history};
+use crate::book::{COST_BOOK, LongContext, Price, change_price, price_history};
 use crate::event::Tier;
 use crate::money::Money;
 use crate::unit::Unit;
@@ -101,7 +101,7 @@ impl PriceList {
         let is_embedding = text("mode").as_deref() == Some("embedding");
         // Names are often those of the provider and the model, with a slash between them.
         let model = name.strip_prefix(&format!("{provider}/")).unwrap_or(name);
-        let mut found = false;
+        let mut listed: Vec<Listed> = Vec::new();
         for (suffix, tier) in TIERS {
             let mut rates = BTreeMap::new();
             let mut long: Option<LongContext> = None;
@@ -113,7 +113,7 @@ impl PriceList {
                 if let Some(price) = self.price(name, &fields, &format!("{field}{suffix}"))? {
                     rates.insert(unit.clone(), price);
                 }
-                let Some((above, name_above)) = threshold(&fields, field, suffix) else { continue };
+                let Some((above, name_above)) = threshold(&fields, field, suffix)? else { continue };
                 let Some(price) = self.price(name, &fields, &name_above)? else { continue };
                 let long = long.get_or_insert(LongContext { above, rates: BTreeMap::new() });
                 if long.above != above {
@@ -121,13 +121,25 @@ impl PriceList {
                 }
                 long.rates.insert(unit, price);
             }
-            if !rates.is_empty() {
-                found = true;
-                let (provider, model) = (provider.clone(), model.to_owned());
-                self.models.push(Listed { provider, model, tier, rates, long });
+            if rates.is_empty() {
+                continue;
             }
+            // What a tier does not name costs there what it usually costs.
+            if let Some(standard) = listed.first() {
+                for (unit, price) in &standard.rates {
+                    rates.entry(unit.clone()).or_insert(*price);
+                }
+            }
+            let (provider, model) = (provider.clone(), model.to_owned());
+            let one = Listed { provider, model, tier, rates, long };
+            one.price(COST_BOOK, Time::EPOCH).check().map_err(|error| error.to_string())?;
+            listed.push(one);
         }
-        if found { Ok(()) } else { Err("it has no price that is known here".to_owned()) }
+        if listed.is_empty() {
+            return Err("it has no price that is known here".to_owned());
+        }
+        self.models.extend(listed);
+        Ok(())
     }
 
     fn price(
@@ -151,25 +163,41 @@ impl PriceList {
 
     /// Returns its prices, for a book and from a time on.
     pub fn prices(&self, book: &str, from: Time) -> Vec<Price> {
-        let price = |listed: &Listed| Price {
-            tier: listed.tier,
-            rates: listed.rates.clone(),
-            long: listed.long.clone(),
+        self.models.iter().map(|listed| listed.price(book, from)).collect()
+    }
+}
+
+impl Listed {
+    fn price(&self, book: &str, from: Time) -> Price {
+        Price {
+            tier: self.tier,
+            rates: self.rates.clone(),
+            long: self.long.clone(),
             note: IMPORTED.to_owned(),
-            ..Price::new(book, &listed.provider, &listed.model, from)
-        };
-        self.models.iter().map(price).collect()
+            ..Price::new(book, &self.provider, &self.model, from)
+        }
     }
 }
 
 /// Finds the field of a long input's price, such as `input_cost_per_token_above_200k_tokens`, and its threshold.
-fn threshold(fields: &BTreeMap<String, &RawValue>, field: &str, suffix: &str) -> Option<(u64, String)> {
+fn threshold(
+    fields: &BTreeMap<String, &RawValue>,
+    field: &str,
+    suffix: &str,
+) -> Result<Option<(u64, String)>, String> {
     let begin = format!("{field}_above_");
     let end = format!("k_tokens{suffix}");
-    fields.range(begin.clone()..).take_while(|(name, _)| name.starts_with(&begin)).find_map(|(name, _)| {
+    let named = fields.range(begin.clone()..).take_while(|(name, _)| name.starts_with(&begin));
+    let mut found = named.filter_map(|(name, _)| {
         let thousands: u64 = name.strip_prefix(&begin)?.strip_suffix(&end)?.parse().ok()?;
         Some((thousands.checked_mul(1_000)?, name.clone()))
-    })
+    });
+    match (found.next(), found.next()) {
+        (Some((_, one)), Some((_, other))) => {
+            Err(format!("it has two thresholds of one price, {one} and {other}; one is taken"))
+        }
+        (first, _) => Ok(first),
+    }
 }
 
 /// What an import has done.
@@ -181,8 +209,11 @@ pub struct Imported {
     pub changed: usize,
     /// Models whose price is the same.
     pub unchanged: usize,
-    /// Models whose price you have set yourself, or one that begins later.
+    /// Models whose price you have set yourself.
     pub kept: usize,
+    /// Models whose other price was not entered because it does not begin later than the one that is there:
+    /// give a changed list a time of its own, such as now.
+    pub not_later: usize,
 }
 
 /// Enters prices of a list, each from its time on. Prices that you have set yourself stay, and so does
@@ -206,7 +237,7 @@ pub fn import_prices(tx: &mut Tx, prices: Vec<Price>) -> Result<Imported> {
                     continue;
                 }
                 Some(last) if last.from >= price.from => {
-                    done.kept += 1;
+                    done.not_later += 1;
                     continue;
                 }
                 Some(_) => done.changed += 1,

@@ -4,9 +4,11 @@ use loomwork_core::Time;
 use loomwork_store::{Error, Id, Key, Page, Paged, Result, Row, Tx};
 use serde::{Deserialize, Serialize};
 
+use crate::close::abandon;
 use crate::credit::credit_rest;
 use crate::error::UsageError;
 use crate::event::{MAX_NAME_BYTES, fits};
+use crate::money::Money;
 use crate::tables::InvoiceRow;
 
 /// The most payments of an invoice that may fail.
@@ -65,6 +67,9 @@ pub struct Attempt {
     /// Why it failed; absent if it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Whether the money came when none was to be paid: somebody has to give it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub surplus: bool,
 }
 
 /// How a payment went.
@@ -77,7 +82,8 @@ pub enum Payment {
 }
 
 /// Notes how a payment of an open or failed invoice went, under the payment's id. Repeating it changes
-/// nothing.
+/// nothing. Money that comes for one that is paid already, void or given up is noted as
+/// [surplus](Attempt::surplus), and changes no state.
 ///
 /// # Errors
 /// [`UsageError::IllegalMove`]; [`UsageError::KeyReused`] for a payment that went another way before;
@@ -105,16 +111,19 @@ pub fn record_payment(
         };
     }
     let to = if failure.is_none() { InvoiceState::Paid } else { InvoiceState::Failed };
-    if !matches!(row.state, InvoiceState::Open | InvoiceState::Failed) {
+    let is_awaited = matches!(row.state, InvoiceState::Open | InvoiceState::Failed);
+    if !is_awaited && (failure.is_some() || row.state == InvoiceState::Draft) {
         return Err(InvoiceState::refuse(&row, to));
     }
     // Money that came is noted whatever was before it.
     if to == InvoiceState::Failed && row.attempts.len() >= MAX_ATTEMPTS {
         return Err(UsageError::TooManyAttempts { invoice }.into());
     }
-    let attempt = Attempt { payment: payment.to_owned(), at: tx.now(), failure };
+    let attempt = Attempt { payment: payment.to_owned(), at: tx.now(), failure, surplus: !is_awaited };
     tx.update(invoice, |row| {
-        row.state = to;
+        if is_awaited {
+            row.state = to;
+        }
         row.attempts.push(attempt);
     })
 }
@@ -131,8 +140,8 @@ pub fn reopen(tx: &mut Tx, invoice: Id<InvoiceRow>) -> Result<Row<InvoiceRow>> {
     tx.update(invoice, |row| row.state = InvoiceState::Open)
 }
 
-/// Takes back an invoice that was a mistake. A draft is gone with its period, which is not billed; an open or
-/// failed one gets a credit note for all that is left of it.
+/// Takes back an invoice that was a mistake. A draft is gone with its period, which is not billed; what was carried
+/// into it goes on to the next one. An open or failed one gets a credit note for all that is left of it.
 ///
 /// # Errors
 /// [`UsageError::IllegalMove`] for one that is paid, void or given up.
@@ -153,15 +162,26 @@ fn end(tx: &mut Tx, invoice: Id<InvoiceRow>, to: InvoiceState, reason: &str) -> 
     let row = tx.require(invoice)?;
     tx.nested(|tx| {
         match row.state {
-            InvoiceState::Draft if to == InvoiceState::Void => {
-                tx.update(row.period, |period| period.closed = true)?;
-            }
+            InvoiceState::Draft if to == InvoiceState::Void => abandon(tx, row.period)?,
             InvoiceState::Open | InvoiceState::Failed => credit_rest(tx, &row, to.as_str(), reason)?,
             _ => return Err(InvoiceState::refuse(&row, to)),
         }
         let reason = Some(reason.to_owned());
         tx.update(invoice, |row| (row.state, row.reason) = (to, reason))
     })
+}
+
+impl InvoiceRow {
+    /// Returns what is to be paid: the total less what was credited, and nothing once it is paid, void or given up.
+    pub fn to_be_paid(&self) -> Money {
+        match self.state {
+            // No more is ever credited than the total.
+            InvoiceState::Draft | InvoiceState::Open | InvoiceState::Failed => {
+                self.total.minus(self.credited).unwrap_or(self.total)
+            }
+            _ => Money::ZERO,
+        }
+    }
 }
 
 /// Returns a payer's invoices, newest first.

@@ -48,12 +48,13 @@
 //! # Tour
 //!
 //! - An [`Event`] says who used how much of what, in [`Unit`]s that don't overlap. [`record()`] takes it once for
-//!   its key; [`reverse`] and [`correct`] take it back; [`record_or_set_aside`] never fails for the event's sake.
+//!   its key; [`reverse`] and [`correct`] take it back; [`record_or_set_aside`] never fails for the event's sake, and
+//!   [`refused`] lists what was set aside.
 //! - A [`Book`] has [`Price`]s with dates; [`PriceList`] reads the public form. [`COST_BOOK`] is what the
 //!   providers charge, and an [`Account`] says which book its payer is charged by. [`unpriced`] usage is
 //!   rated when it gets a price.
 //! - [`month_total`], [`hours_total`] and [`ever_total`] are live, by any [`Dimension`]; [`lines()`] of the
-//!   [present period](period_of) are what an invoice will say.
+//!   [present period](period_of) are what an invoice will say. The [upkeep](upkeep()) folds events into both.
 //! - A [`Budget`] limits money or units on any [`Level`]. [`admit`] holds what a call may use, [`settle_with`]
 //!   records what it used, and [`notices`] tell of thresholds. [`BudgetExceeded`] is a refusal.
 //! - [`generate()`] bills the periods that are due; [`plan`] sets the monthly cron. [`draft`] and [`finalise`]
@@ -66,10 +67,11 @@
 //! - **Exact.** [`Money`] has 18 decimals and no float. An amount is rounded once, on its line of an invoice, and
 //!   the line keeps the exact one. What cannot be counted is an error.
 //! - **Once.** A key counts once for ever, whatever is tried again. A reversal is one event, bounded by its
-//!   original.
+//!   original, and gives back nothing that was credited before.
 //! - **Atomic.** An event, its price, its line, its budgets and its totals are one transaction, with whatever
 //!   else that does.
-//! - **Agreeing.** The lines of all periods are the sum of all events, at every moment. A period is closed only if
+//! - **Agreeing.** The lines of all periods are the sum of all events, at every moment, but for reversals of what was
+//!   written off with its invoice. A period is closed only if
 //!   both were compared, and never changes again; what comes later is an adjustment of the next one.
 //! - **Gapless.** An invoice's number is taken in the transaction that finalises it.
 //!
@@ -80,12 +82,14 @@
 //! currency at once, in billionths.
 
 mod account;
+mod admit;
 mod attribute;
 mod book;
 mod budget;
 mod calendar;
 mod check;
 mod close;
+mod correct;
 mod credit;
 mod csv;
 mod currency;
@@ -93,6 +97,7 @@ mod document;
 mod error;
 mod event;
 mod export;
+mod fold;
 mod generate;
 mod import;
 mod invoice;
@@ -103,35 +108,41 @@ mod period;
 mod rate;
 mod record;
 mod refusal;
+mod refused;
 mod reprice;
 mod tables;
 mod totals;
 mod unit;
 mod upkeep;
 
-pub use account::{Account, GRACE, SERIES, Tax, Unpriced, ZeroTotal, account, set_account};
+pub use account::{
+    Account, CARRY, GRACE, MAX_MINIMUM, MAX_TAX, SERIES, Tax, Unpriced, ZeroTotal, account, set_account,
+};
+pub use admit::{Admitted, admit, release, settle_with};
 pub use attribute::{ASSIGN_STEP, AssignmentRow, assign, unattributed};
 pub use book::{
-    Book, COST_BOOK, LongContext, MAX_PRICE, MAX_SHARE, Markup, Price, change_price, find_book, price_at,
-    price_history, set_alias, set_book, set_price,
+    Book, COST_BOOK, LongContext, MAX_PRICE, MAX_SHARE, Markup, Price, change_price, end_price, find_book,
+    price_at, price_history, set_alias, set_book, set_price,
 };
 pub use budget::{
-    Admitted, Amount, Budget, MAX_THRESHOLDS, Measure, NoticeRow, Raise, Standing, admit, notices,
-    raise_budget, release, remove_budget, set_budget, settle_with, standing,
+    Amount, Budget, MAX_THRESHOLDS, Measure, NoticeRow, Raise, Standing, notices, raise_budget,
+    remove_budget, set_budget, standing,
 };
 pub use calendar::{Calendar, CalendarError, Cycle, MAX_PERIOD, Period, Zone};
 pub use check::{CHECK_STEP, Checked};
 pub use close::{Closed, draft, finalise, is_intact};
+pub use correct::{correct, reverse};
 pub use credit::{CreditNoteRow, credit_note, credit_notes};
 pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Letterhead, document};
 pub use error::UsageError;
 pub use event::{
-    Billing, Event, Level, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_TAGS, MAX_UNITS, Scope, Tier, Window,
+    Billing, Event, LEFT_OUT, Level, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_TAGS, MAX_UNITS, Scope, Tier, Window,
 };
-pub use export::{EXPORT_PAGE, Format, csv_head, events, export, written};
+pub use export::{ChangeRow, EXPORT_PAGE, Exported, Format, changes, csv_head, events, export, written};
+pub use fold::{FOLD_PAUSE, FOLD_STEP, MAX_WAITING, waiting_for_totals};
 pub use generate::{
-    CHECK_ATTEMPTS, Failure, GENERATE_PAGE, GenerateOptions, INVOICES, MAX_FAILURES, MONTHLY, Report,
+    CHECK_ATTEMPTS, Failure, GENERATE_PAGE, GenerateOptions, INVOICES, MAX_FAILURES, MONTHLY, RETRY, Report,
     generate, plan, plan_at, run_invoices,
 };
 pub use import::{IMPORTED, Imported, PriceList, PriceListError, import_prices};
@@ -143,14 +154,15 @@ pub use line::{Line, lines};
 pub use money::{DECIMALS, Millionths, Money, MoneyError, ONE, Rounding};
 pub use period::{period_of, periods};
 pub use rate::Rated;
-pub use record::{
-    Recorded, RefusedRow, correct, event_by_key, record, record_all, record_or_set_aside, record_within,
-    reverse,
-};
+pub use record::{Recorded, event_by_key, record, record_all, record_within};
 pub use refusal::BudgetExceeded;
+pub use refused::{
+    MAX_REFUSED_BYTES, RefusedRow, forget_refused, record_or_set_aside, record_refused, refused,
+    settle_or_set_aside,
+};
 pub use reprice::{REPRICE_STEP, unpriced};
 pub use tables::{Dimension, EventRow, InvoiceRow, PeriodRow, Sums, tables};
-pub use totals::{TOTALS_STEP, ever_total, hours_total, month_total, waiting_for_totals};
+pub use totals::{ever_total, hours_total, month_total, month_total_folded};
 pub use unit::{MAX_QUANTITY, MAX_UNIT_BYTES, Quantities, Unit, UnitError};
 pub use upkeep::upkeep;
 

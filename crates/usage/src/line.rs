@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::UsageError;
 use crate::event::Tier;
+use crate::fold::{Group, each_left};
 use crate::money::{Money, Rounding};
-use crate::tables::{EventRow, LineRow, Part, PeriodRow};
+use crate::tables::{LineRow, Part, PeriodRow};
 use crate::unit::Unit;
 
 /// A line of an invoice: how much of one unit was used of one model, at one price.
@@ -39,46 +40,28 @@ pub struct Line {
     pub version: Option<String>,
 }
 
-/// Adds an event to the lines of its period, or takes it out again with a `sign` of −1.
-pub(crate) fn add(tx: &mut Tx, event: &EventRow, sign: i64) -> Result<()> {
-    let Some(period) = event.period else { return Ok(()) };
-    let of = &event.event;
-    let version = event.charge.as_ref().map(|charge| charge.version.clone());
+impl Part {
+    /// Adds more of the same unit.
+    pub(crate) fn add(&mut self, more: &Self, unit: &Unit) -> Result<(), UsageError> {
+        self.quantity = add_up(self.quantity, more.quantity, unit)?;
+        self.amount = self.amount.plus(more.amount)?;
+        Ok(())
+    }
+}
+
+/// Adds sums to a line.
+pub(crate) fn add_parts(tx: &mut Tx, group: &Group, parts: BTreeMap<Unit, Part>) -> Result<()> {
     let found = tx.first(
         LineRow::by_group
-            .eq(period)
-            .eq(event.adjusts.clone())
-            .eq(&of.provider)
-            .eq(&of.model)
-            .eq(of.tier)
-            .eq(version.clone()),
+            .eq(group.period)
+            .eq(group.adjusts.clone())
+            .eq(&group.provider)
+            .eq(&group.model)
+            .eq(group.tier)
+            .eq(group.version.clone()),
     )?;
-    let (id, mut line) = match found {
-        Some(row) => (Some(row.id), row.record),
-        None => {
-            let line = LineRow {
-                period,
-                adjusts: event.adjusts.clone(),
-                provider: of.provider.clone(),
-                model: of.model.clone(),
-                tier: of.tier,
-                version,
-                parts: BTreeMap::new(),
-            };
-            (None, line)
-        }
-    };
-    for (unit, quantity) in of.quantities.iter() {
-        let price = event.charge.as_ref().and_then(|charge| charge.prices.get(unit)).copied();
-        let price = price.unwrap_or_default();
-        // A quantity is far below the limit of signed numbers, since recording checks it.
-        let quantity = i64::try_from(quantity).unwrap_or(i64::MAX) * sign * event.sign();
-        let part = line.parts.entry(unit.clone()).or_insert(Part { price, ..Part::default() });
-        part.quantity = add_up(part.quantity, quantity, unit)?;
-        part.amount =
-            part.amount.plus(price.times(quantity).map_err(UsageError::from)?).map_err(UsageError::from)?;
-    }
-    line.parts.retain(|_, part| part.quantity != 0);
+    let (id, mut line) = found.map_or_else(|| (None, LineRow::of(group)), |row| (Some(row.id), row.record));
+    line.add(&parts)?;
     match id {
         Some(id) if line.parts.is_empty() => tx.delete(id).map(drop),
         Some(id) => tx.replace(id, line).map(drop),
@@ -87,13 +70,66 @@ pub(crate) fn add(tx: &mut Tx, event: &EventRow, sign: i64) -> Result<()> {
     }
 }
 
+impl LineRow {
+    fn of(group: &Group) -> Self {
+        let Group { period, adjusts, provider, model, tier, version } = group.clone();
+        Self { period, adjusts, provider, model, tier, version, parts: BTreeMap::new() }
+    }
+
+    /// The order of the lines of a period, which is that of their index.
+    fn order(&self) -> impl Ord + '_ {
+        (&self.adjusts, &self.provider, &self.model, self.tier.as_str(), &self.version)
+    }
+
+    fn is_of(&self, group: &Group) -> bool {
+        let own = (self.period, &self.adjusts, &self.provider, &self.model, self.tier, &self.version);
+        own == (group.period, &group.adjusts, &group.provider, &group.model, group.tier, &group.version)
+    }
+
+    fn add<'a>(&mut self, parts: impl IntoIterator<Item = (&'a Unit, &'a Part)>) -> Result<(), UsageError> {
+        for (unit, part) in parts {
+            let empty = Part { price: part.price, ..Part::default() };
+            self.parts.entry(unit.clone()).or_insert(empty).add(part, unit)?;
+        }
+        self.parts.retain(|_, part| part.quantity != 0);
+        Ok(())
+    }
+}
+
 pub(crate) fn add_up(sum: i64, more: i64, of: &Unit) -> Result<i64, UsageError> {
     sum.checked_add(more).ok_or_else(|| UsageError::Overflow { what: of.to_string() })
 }
 
-/// The running sums of a period alone.
-pub(crate) fn rows_of(tx: &Tx, period: Id<PeriodRow>) -> Result<Vec<Row<LineRow>>> {
-    tx.scan(LineRow::by_group.eq(period))
+/// The sums of a period alone; of an open one with what is not folded in yet.
+pub(crate) fn lines_of(tx: &Tx, period: &Row<PeriodRow>) -> Result<Vec<LineRow>> {
+    let rows = tx.scan(LineRow::by_group.eq(period.id))?;
+    let mut lines: Vec<_> = rows.into_iter().map(|row| row.record).collect();
+    // All was folded into what is closed.
+    if !period.closed {
+        add_left(tx, period.id, &mut lines)?;
+    }
+    lines.sort_by(|one, other| one.order().cmp(&other.order()));
+    Ok(lines)
+}
+
+fn add_left(tx: &Tx, period: Id<PeriodRow>, lines: &mut Vec<LineRow>) -> Result<()> {
+    each_left(tx, |left| {
+        let Some(delta) = left.line.as_ref().filter(|line| line.group.period == period) else {
+            return Ok(());
+        };
+        let line = match lines.iter().position(|line| line.is_of(&delta.group)) {
+            Some(at) => &mut lines[at],
+            None => {
+                lines.push(LineRow::of(&delta.group));
+                let last = lines.len() - 1;
+                &mut lines[last]
+            }
+        };
+        line.add(delta.parts.iter().map(|(unit, part)| (unit, part)))?;
+        Ok(())
+    })?;
+    lines.retain(|line| !line.parts.is_empty());
+    Ok(())
 }
 
 /// Returns the lines of a period, and of those that are carried into it, as an invoice shows them. Those of
@@ -105,21 +141,21 @@ pub(crate) fn rows_of(tx: &Tx, period: Id<PeriodRow>) -> Result<Vec<Row<LineRow>
 pub fn lines(tx: &Tx, period: Id<PeriodRow>, rounding: Rounding) -> Result<Vec<Line>> {
     let own = tx.require(period)?;
     let decimals = own.currency.decimals();
-    let mut lines = of_rows(&rows_of(tx, period)?, None, decimals, rounding)?;
+    let mut lines = of_rows(&lines_of(tx, &own)?, None, decimals, rounding)?;
     for carried in tx.scan(PeriodRow::carried.eq(Some(period)))? {
-        lines.extend(of_rows(&rows_of(tx, carried.id)?, Some(&carried.label), decimals, rounding)?);
+        lines.extend(of_rows(&lines_of(tx, &carried)?, Some(&carried.label), decimals, rounding)?);
     }
     Ok(lines)
 }
 
 fn of_rows(
-    rows: &[Row<LineRow>],
+    rows: &[LineRow],
     carried: Option<&str>,
     decimals: u32,
     rounding: Rounding,
 ) -> Result<Vec<Line>, UsageError> {
     let parts = rows.iter().flat_map(|row| row.parts.iter().map(move |(unit, part)| (row, unit, part)));
-    let line = |(row, unit, part): (&Row<LineRow>, &Unit, &Part)| {
+    let line = |(row, unit, part): (&LineRow, &Unit, &Part)| {
         Ok(Line {
             adjusts: row.adjusts.as_deref().or(carried).map(str::to_owned),
             provider: row.provider.clone(),

@@ -57,6 +57,10 @@ impl Document {
                 money(note.amount.negated()),
             );
         }
+        if matches!(invoice.state, InvoiceState::Open | InvoiceState::Failed) && !self.credit_notes.is_empty()
+        {
+            foot("To be paid", money(invoice.to_be_paid()));
+        }
         page.push_str("</tfoot>\n</table>\n");
         if !head.notes.is_empty() {
             page.push_str(&format!("<p>{}</p>\n", lines_of(&head.notes)));

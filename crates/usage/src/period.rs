@@ -1,5 +1,7 @@
 //! In which of a payer's periods usage is billed.
 
+use std::ops::ControlFlow;
+
 use loomwork_core::Time;
 use loomwork_store::{Id, Result, Row, Tx};
 
@@ -26,6 +28,20 @@ pub(crate) fn place(tx: &mut Tx, account: &Account, currency: Currency, at: Time
     Ok(Place { period: open.id, adjusts: Some(own.record.label) })
 }
 
+/// Returns the first open period that begins at a moment or later, if it is there already.
+pub(crate) fn next_open(tx: &Tx, of: &PeriodRow) -> Result<Option<Id<PeriodRow>>> {
+    let mut next = None;
+    let later = PeriodRow::by_payer.eq(&of.payer).eq(of.currency).ge(of.end);
+    tx.each(later, |row| {
+        if row.closed {
+            return Ok(ControlFlow::Continue(()));
+        }
+        next = Some(row.id);
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(next)
+}
+
 /// Returns the first open period that a moment or a later one is in.
 pub(crate) fn open_from(
     tx: &mut Tx,
@@ -47,7 +63,7 @@ fn enter(tx: &mut Tx, account: &Account, currency: Currency, at: Time) -> Result
     if let Some(found) = found {
         return Ok(found);
     }
-    tx.insert(PeriodRow {
+    let entered = tx.insert(PeriodRow {
         payer: payer.to_owned(),
         currency,
         start: period.start,
@@ -56,8 +72,14 @@ fn enter(tx: &mut Tx, account: &Account, currency: Currency, at: Time) -> Result
         due: period.end + account.grace,
         closed: false,
         carried_into: None,
+        carries: 0,
+        waits: false,
         revision: 0,
-    })
+    })?;
+    for waiting in tx.ids(PeriodRow::waiting.eq(payer).eq(currency))? {
+        tx.update(waiting, |row| (row.waits, row.carried_into) = (false, Some(entered.id)))?;
+    }
+    Ok(entered)
 }
 
 /// Returns a payer's periods in one currency, in their order.

@@ -1,22 +1,20 @@
 //! Recording: an event counts once, at the price of when it occurred, in the transaction of what it pays for.
 
-use loomwork_core::{Kind, Time};
-use loomwork_store::{Id, Result, Row, Table, Tx};
-use serde::{Deserialize, Serialize};
+use loomwork_store::{Id, Problem, Result, Row, Tx};
 
 use crate::account::{Account, account};
+use crate::attribute::note_unpaid;
 use crate::book::{COST_BOOK, find_book};
 use crate::budget;
+use crate::correct::REVERSAL;
+use crate::credit::take_off;
 use crate::error::UsageError;
 use crate::event::{Billing, Event, Window};
-use crate::line;
+use crate::fold;
 use crate::period::place;
 use crate::rate::{Rated, rate_in};
+use crate::refused::is_refusal;
 use crate::tables::EventRow;
-use crate::totals;
-
-/// How the key of an event begins that takes another one back.
-const REVERSAL: &str = "reversal:";
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +35,8 @@ impl Recorded {
 }
 
 /// Records an event: with its price, in the lines of its period, in totals and budgets. All of it commits
-/// with the rest of the transaction, or none of it. Repeating it is safe.
+/// with the rest of the transaction, or none of it. Repeating it is safe, also at a later time: whoever tries
+/// again does not remember when it was tried first, so the time of the first one stands.
 ///
 /// What occurred in a period that is closed is billed with the next one, as an adjustment. What has no price
 /// is kept, and rated when it gets one.
@@ -56,11 +55,23 @@ pub fn record(tx: &mut Tx, event: Event) -> Result<Recorded> {
 /// As [`record`].
 pub fn record_within(tx: &mut Tx, event: Event, window: &Window) -> Result<Recorded> {
     check(&event)?;
-    if let Some(found) = event_by_key(tx, &event.source, &event.key)? {
-        return repeated(&found, &event);
+    if let Err(refused) = event.check_time(tx.now(), window) {
+        let found = event_by_key(tx, &event.source, &event.key)?;
+        return found.map_or_else(|| Err(refused.into()), |found| repeated(&found, &event));
     }
-    event.check_time(tx.now(), window)?;
-    Ok(Recorded::New(tx.nested(|tx| enter(tx, event, None))?.id))
+    // The index of keys is looked at once, when the row is written.
+    let again = event.clone();
+    match tx.nested(|tx| enter(tx, event, None)) {
+        Err(error) if is_duplicate(&error) => {
+            let found = event_by_key(tx, &again.source, &again.key)?;
+            found.map_or(Err(error), |found| repeated(&found, &again))
+        }
+        entered => Ok(Recorded::New(entered?.id)),
+    }
+}
+
+fn is_duplicate(error: &loomwork_store::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Problem::Duplicate { index: "by_key", .. }))
 }
 
 /// Records several events, and says of each what became of it. One that is refused does not concern the others.
@@ -68,95 +79,29 @@ pub fn record_within(tx: &mut Tx, event: Event, window: &Window) -> Result<Recor
 /// # Errors
 /// When the store cannot be read or written.
 pub fn record_all(tx: &mut Tx, events: Vec<Event>) -> Result<Vec<Result<Recorded, UsageError>>> {
-    let one = |event| match record(tx, event) {
-        Ok(recorded) => Ok(Ok(recorded)),
-        Err(error) => error.downcast::<UsageError>().map(Err),
-    };
-    events.into_iter().map(one).collect()
-}
-
-/// An event that could not be recorded, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Table)]
-#[table(name = "usage_refused", id = "refused")]
-pub struct RefusedRow {
-    /// The event.
-    pub event: Event,
-    /// What was wrong with it.
-    pub why: String,
-    /// When it was to be recorded.
-    pub at: Time,
-}
-
-/// As [`record`], but an event that is refused is set aside with the reason, so that no answer of a model fails
-/// for what is wrong with its bill. `None` says that it was.
-///
-/// # Errors
-/// When the store cannot be read or written.
-pub fn record_or_set_aside(tx: &mut Tx, event: Event) -> Result<Option<Recorded>> {
-    let kept = event.clone();
-    match record(tx, event) {
-        Ok(recorded) => Ok(Some(recorded)),
-        Err(error) if error.downcast_ref::<UsageError>().is_none() && error.kind() != Kind::Invalid => {
-            Err(error)
-        }
-        Err(refused) => {
-            tracing::error!(source = kept.source, key = kept.key, error = %refused, "usage is set aside");
-            tx.insert(RefusedRow { event: kept, why: refused.to_string(), at: tx.now() })?;
-            Ok(None)
-        }
+    let mut all = Vec::with_capacity(events.len());
+    for event in events {
+        let key = event.key.clone();
+        all.push(match record(tx, event) {
+            Ok(recorded) => Ok(recorded),
+            Err(error) => match error.downcast::<UsageError>() {
+                Ok(refused) => Err(refused),
+                Err(error) if is_refusal(&error) => {
+                    Err(UsageError::NotStorable { key, why: error.to_string() })
+                }
+                Err(error) => return Err(error),
+            },
+        });
     }
+    Ok(all)
 }
 
-/// Takes an event back: another one is recorded that counts the same, negative, by the prices of the first.
-/// An event is taken back once; repeating it changes nothing.
-///
-/// # Errors
-/// [`UsageError::UnknownEvent`]; [`UsageError::NotReversible`] for one that takes another back itself.
-pub fn reverse(tx: &mut Tx, source: &str, key: &str) -> Result<Recorded> {
-    let Some(original) = event_by_key(tx, source, key)? else {
-        let (source_name, key) = (source.to_owned(), key.to_owned());
-        return Err(UsageError::UnknownEvent { source_name, key }.into());
-    };
-    if original.reverses.is_some() {
-        let why = "takes another one back itself; record the usage anew instead";
-        return Err(UsageError::NotReversible { key: key.to_owned(), why }.into());
-    }
-    let own_key = reversal_key(key);
-    if let Some(found) = event_by_key(tx, source, &own_key)? {
-        return Ok(Recorded::Repeated(found.id));
-    }
-    let event = Event { key: own_key, ..original.event.clone() };
-    tx.nested(|tx| {
-        tx.update(original.id, |row| row.reversed = true)?;
-        Ok(Recorded::New(enter(tx, event, Some(&original))?.id))
-    })
-}
-
-/// Puts another event in the place of one: takes that one back and records the other, which has a key of its
-/// own. It serves for estimates, once the provider's numbers are known, and may be repeated.
-///
-/// # Errors
-/// As [`reverse`] and [`record`]; the other event may be as old as the first.
-pub fn correct(tx: &mut Tx, source: &str, key: &str, right: Event) -> Result<Recorded> {
-    tx.nested(|tx| {
-        reverse(tx, source, key)?;
-        check(&right)?;
-        match event_by_key(tx, &right.source, &right.key)? {
-            Some(found) => repeated(&found, &right),
-            None => Ok(Recorded::New(enter(tx, right, None)?.id)),
-        }
-    })
-}
-
-fn check(event: &Event) -> Result<(), UsageError> {
+/// Says what is wrong with an event, whenever it is recorded.
+pub(crate) fn check(event: &Event) -> Result<(), UsageError> {
     if event.key.starts_with(REVERSAL) {
         return Err(UsageError::ReservedKey { key: event.key.clone() });
     }
     event.check()
-}
-
-fn reversal_key(key: &str) -> String {
-    format!("{REVERSAL}{key}")
 }
 
 /// Returns the event of a key.
@@ -167,12 +112,12 @@ pub fn event_by_key(tx: &Tx, source: &str, key: &str) -> Result<Option<Row<Event
     tx.first(EventRow::by_key.eq(source).eq(key))
 }
 
-fn repeated(found: &Row<EventRow>, event: &Event) -> Result<Recorded> {
-    // Who pays may have been found out since.
-    let was_assigned = event.payer.is_none() && found.event.payer.is_some();
-    let same = found.event == *event
-        || (was_assigned && found.event == Event { payer: found.event.payer.clone(), ..event.clone() });
-    if !same || found.reverses.is_some() {
+/// Acknowledges an event that is there, if it says the same.
+pub(crate) fn repeated(found: &Row<EventRow>, event: &Event) -> Result<Recorded> {
+    // The first time stands, and who pays may have been found out since.
+    let payer = event.payer.clone().or_else(|| found.event.payer.clone());
+    let is_same = found.event == Event { at: found.event.at, payer, ..event.clone() };
+    if !is_same || found.reverses.is_some() {
         let (source_name, key) = (event.source.clone(), event.key.clone());
         return Err(UsageError::Conflict { source_name, key }.into());
     }
@@ -180,23 +125,34 @@ fn repeated(found: &Row<EventRow>, event: &Event) -> Result<Recorded> {
 }
 
 /// Enters an event, priced and placed, with all that follows from it.
-fn enter(tx: &mut Tx, event: Event, reverses: Option<&Row<EventRow>>) -> Result<Row<EventRow>> {
+pub(crate) fn enter(tx: &mut Tx, event: Event, reverses: Option<&Row<EventRow>>) -> Result<Row<EventRow>> {
     let mut row = EventRow {
         event,
         recorded: tx.now(),
         reverses: reverses.map(|original| original.id),
         reversed: false,
+        replaced_by: None,
+        budgets: match reverses {
+            // A budget that did not count the one does not count the other.
+            Some(original) => original.budgets.clone(),
+            None => Vec::new(),
+        },
         cost: None,
         charge: None,
         period: None,
         adjusts: None,
         unpriced: false,
     };
+    if reverses.is_none() {
+        row.budgets = budget::concerned(tx, &row.event)?.iter().map(|budget| budget.id).collect();
+    }
     let account = payer_of(tx, &row)?;
     price(tx, &mut row, account.as_ref())?;
     put(tx, &mut row, account.as_ref())?;
     apply(tx, &row, 1)?;
-    tx.insert(row)
+    let row = tx.insert(row)?;
+    note_unpaid(tx, &row)?;
+    Ok(row)
 }
 
 /// How the payer of an event is billed, if it has one.
@@ -205,7 +161,7 @@ pub(crate) fn payer_of(tx: &Tx, row: &EventRow) -> Result<Option<Account>> {
 }
 
 /// Rates what has no price yet, and notes whether one is missing.
-pub(crate) fn price(tx: &Tx, row: &mut EventRow, account: Option<&Account>) -> Result<()> {
+pub(crate) fn price(tx: &mut Tx, row: &mut EventRow, account: Option<&Account>) -> Result<()> {
     if row.event.billing != Billing::Billed {
         return Ok(());
     }
@@ -218,19 +174,33 @@ pub(crate) fn price(tx: &Tx, row: &mut EventRow, account: Option<&Account>) -> R
         return Ok(());
     }
     if row.cost.is_none() {
-        row.cost = rate_in(tx, COST_BOOK, &row.event)?;
+        row.cost = rated(tx, COST_BOOK, &row.event)?;
     }
     if let (Some(account), None) = (account, &row.charge) {
         let is_same = account.book == COST_BOOK;
-        row.charge = if is_same { row.cost.clone() } else { rate_in(tx, &account.book, &row.event)? };
+        row.charge = if is_same { row.cost.clone() } else { rated(tx, &account.book, &row.event)? };
     }
     row.unpriced = row.cost.is_none() || (account.is_some() && row.charge.is_none());
     Ok(())
 }
 
+/// Rates an event, and notes that its prices are used.
+fn rated(tx: &mut Tx, book: &str, event: &Event) -> Result<Option<Rated>> {
+    let Some(rating) = rate_in(tx, book, event)? else { return Ok(None) };
+    for price in rating.first_use {
+        tx.update(price, |price| price.used = true)?;
+    }
+    Ok(Some(rating.rated))
+}
+
 /// Finds the period that an event is billed in.
 pub(crate) fn put(tx: &mut Tx, row: &mut EventRow, account: Option<&Account>) -> Result<()> {
     let Some(account) = account.filter(|_| row.event.is_billed()) else { return Ok(()) };
+    if let Some(original) = row.reverses
+        && !take_off(tx, original)?
+    {
+        return Ok(());
+    }
     let currency = match &row.charge {
         Some(charge) => charge.currency,
         None => find_book(tx, &account.book)?.map_or(crate::Currency::USD, |book| book.currency),
@@ -243,8 +213,7 @@ pub(crate) fn put(tx: &mut Tx, row: &mut EventRow, account: Option<&Account>) ->
 
 /// Adds an event to lines, totals and budgets, or takes it out again with a `sign` of −1.
 pub(crate) fn apply(tx: &mut Tx, row: &EventRow, sign: i64) -> Result<()> {
-    line::add(tx, row, sign)?;
-    totals::leave(tx, row, sign)?;
+    fold::leave(tx, row, sign)?;
     budget::spend(tx, row, sign)
 }
 

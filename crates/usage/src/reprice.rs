@@ -3,6 +3,7 @@
 use loomwork_store::{Cursor, Id, Next, Page, Paged, Result, Row, Table, Tx, Upkeep};
 use serde::{Deserialize, Serialize};
 
+use crate::export::ChangeRow;
 use crate::period::changed;
 use crate::record::{apply, payer_of, price, put};
 use crate::tables::{EventRow, PeriodRow};
@@ -99,18 +100,18 @@ pub(crate) fn replace(tx: &mut Tx, row: Row<EventRow>, mut rated: EventRow) -> R
         if let Some(period) = rated.period.filter(|period| Some(*period) != before.period) {
             changed(tx, period)?;
         }
+        apply(tx, &before, -1)?;
+        apply(tx, &rated, 1)?;
     } else {
-        // Nothing but what the provider charges has changed.
+        // Nothing but what the provider charges has changed: lines stay as they are.
         (before.period, before.adjusts) = (None, None);
         let placed = (rated.period.take(), rated.adjusts.take());
         apply(tx, &before, -1)?;
         apply(tx, &rated, 1)?;
         (rated.period, rated.adjusts) = placed;
-        return tx.replace(id, rated).map(drop);
     }
-    apply(tx, &before, -1)?;
-    apply(tx, &rated, 1)?;
-    tx.replace(id, rated).map(drop)
+    tx.replace(id, rated)?;
+    tx.insert(ChangeRow { event: id, at: tx.now() }).map(drop)
 }
 
 fn is_closed(tx: &Tx, period: Id<PeriodRow>) -> Result<bool> {

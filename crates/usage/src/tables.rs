@@ -3,26 +3,28 @@
 use std::collections::BTreeMap;
 
 use loomwork_core::Time;
-use loomwork_store::{Id, Key, Table, TableDef};
+use loomwork_store::{Id, Key, Old, Result, Table, TableDef};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
-use crate::attribute::AssignmentRow;
+use crate::attribute::{AssignmentRow, UnpaidRow};
 use crate::book::{AliasRow, Book, Price};
 use crate::budget::{Budget, NoticeRow, SpentRow};
 use crate::credit::CreditNoteRow;
 use crate::currency::Currency;
 use crate::event::{Event, Tier};
+use crate::export::ChangeRow;
+use crate::fold::DeltaRow;
 use crate::invoice::InvoiceState;
 use crate::money::{Money, Rounding};
 use crate::rate::Rated;
-use crate::record::RefusedRow;
+use crate::refused::RefusedRow;
 use crate::reprice::RepriceRow;
 use crate::unit::Unit;
 
 /// The tables of this crate, for [`Store::builder`](loomwork_store::Store::builder). It also needs those of
 /// `loomwork-rate-limiter`, which keeps the holds, and of `loomwork-workpool` where the monthly job runs.
-pub fn tables() -> [TableDef; 18] {
+pub fn tables() -> [TableDef; 20] {
     [
         EventRow::table(),
         PeriodRow::table(),
@@ -40,6 +42,8 @@ pub fn tables() -> [TableDef; 18] {
         SpentRow::table(),
         NoticeRow::table(),
         AssignmentRow::table(),
+        UnpaidRow::table(),
+        ChangeRow::table(),
         RefusedRow::table(),
         RepriceRow::table(),
     ]
@@ -51,8 +55,8 @@ pub fn tables() -> [TableDef; 18] {
 #[table(name = "usage_events", id = "usage")]
 #[index(unique by_key(source: String = EventRow::source, key: String = EventRow::key))]
 #[index(by_period(period, recorded), when = EventRow::has_period)]
+#[index(unattributed(recorded), when = EventRow::is_unattributed)]
 #[index(unpriced(provider: String = EventRow::provider, model: String = EventRow::model), when = EventRow::is_unpriced)]
-#[index(unattributed(thread: Option<String> = EventRow::thread), when = EventRow::is_unattributed)]
 pub struct EventRow {
     /// What was used.
     pub event: Event,
@@ -64,6 +68,12 @@ pub struct EventRow {
     /// Whether another event takes this one back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reversed: bool,
+    /// The event that was recorded in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<Id<EventRow>>,
+    /// The budgets that it counts for: those that were set when it was recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Id<Budget>>,
     /// What the provider charges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Rated>,
@@ -98,20 +108,16 @@ impl EventRow {
         self.event.model.clone()
     }
 
-    fn thread(&self) -> Option<String> {
-        self.event.scope.on(crate::Level::Thread).map(str::to_owned)
-    }
-
     fn has_period(&self) -> bool {
         self.period.is_some()
     }
 
-    fn is_unpriced(&self) -> bool {
-        self.unpriced
-    }
-
     fn is_unattributed(&self) -> bool {
         self.event.payer.is_none()
+    }
+
+    fn is_unpriced(&self) -> bool {
+        self.unpriced
     }
 
     /// 1, or −1 for one that takes another back.
@@ -127,6 +133,7 @@ impl EventRow {
 #[index(unique by_payer(payer, currency, start, end))]
 #[index(due(due), when = PeriodRow::is_open)]
 #[index(carried(carried_into), when = PeriodRow::is_carried)]
+#[index(waiting(payer, currency), when = PeriodRow::is_waiting)]
 pub struct PeriodRow {
     /// Who pays.
     pub payer: String,
@@ -146,6 +153,12 @@ pub struct PeriodRow {
     /// The later period whose invoice has its lines, where its own would have been too small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried_into: Option<Id<PeriodRow>>,
+    /// How often its lines were carried on since.
+    #[serde(default)]
+    pub carries: u32,
+    /// Whether it was less than nothing and waits for the payer's next period, to be carried into that.
+    #[serde(default)]
+    pub waits: bool,
     /// Grows when events of it are changed, not when some are added.
     #[serde(default)]
     pub(crate) revision: u64,
@@ -156,13 +169,17 @@ impl PeriodRow {
         !self.closed
     }
 
+    fn is_waiting(&self) -> bool {
+        self.waits
+    }
+
     fn is_carried(&self) -> bool {
         self.carried_into.is_some()
     }
 }
 
 /// The running sums of a period for one model under one version of its price: the source of an invoice's
-/// lines. It changes with each event, in the same transaction, until the period is closed.
+/// lines. What the events left is folded into it until the period is closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Table)]
 #[serde(rename_all = "camelCase")]
 #[table(name = "usage_lines", id = "usageline")]
@@ -186,16 +203,6 @@ pub(crate) struct Part {
     pub(crate) quantity: i64,
     pub(crate) price: Money,
     pub(crate) amount: Money,
-}
-
-/// What an event, or a change of one, adds to totals. It waits here until the upkeep has added it; whoever
-/// reads totals before then adds it up too.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Table)]
-#[table(name = "usage_deltas", id = "usagedelta", codec = compact)]
-pub(crate) struct DeltaRow {
-    pub(crate) at: Time,
-    pub(crate) dimensions: Vec<(Dimension, String)>,
-    pub(crate) sums: Sums,
 }
 
 /// By what totals are kept.
@@ -241,7 +248,7 @@ pub(crate) enum Grain {
 
 /// A total of one name in one span of time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Table)]
-#[table(name = "usage_totals", id = "usagetotal", codec = compact)]
+#[table(name = "usage_totals", id = "usagetotal", codec = compact, version = 2, upgrade = upgrade_total)]
 #[index(unique by_span(dimension, name, grain, start))]
 pub(crate) struct TotalRow {
     pub(crate) dimension: Dimension,
@@ -249,6 +256,14 @@ pub(crate) struct TotalRow {
     pub(crate) grain: Grain,
     pub(crate) start: Time,
     pub(crate) sums: Sums,
+    /// Whether more came than can be counted: nobody is shown a wrong sum.
+    pub(crate) overflowed: bool,
+}
+
+/// Before version 2, what overflowed was not added.
+fn upgrade_total(_: u32, old: Old<'_>) -> Result<TotalRow> {
+    let (dimension, name, grain, start, sums) = old.decode()?;
+    Ok(TotalRow { dimension, name, grain, start, sums, overflowed: false })
 }
 
 /// What was used, and what it costs.
@@ -306,6 +321,9 @@ pub struct InvoiceRow {
     pub total: Money,
     /// What credit notes have taken back.
     pub credited: Money,
+    /// What later invoices adjust of it, tax included: events of it that were taken back since.
+    #[serde(default)]
+    pub adjusted: Money,
     /// A hash of all that it says, lines included.
     pub hash: String,
     /// When it was drafted first.

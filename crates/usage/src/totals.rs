@@ -1,38 +1,33 @@
 //! Live totals: what a user, a model or a team has used in a month, in an hour, or ever.
-//!
-//! Recording leaves a row with what is to be added, and the upkeep adds up many of them at once; a reader
-//! adds what is left. So totals agree with the events at every moment, and a busy name's row is written
-//! once for hundreds of events.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use loomwork_core::Time;
-use loomwork_store::{Next, Result, Table as _, Tx, Upkeep};
+use loomwork_store::{Result, Span, Tx};
 
 use crate::calendar::Calendar;
 use crate::error::UsageError;
-use crate::event::{Billing, Level};
+use crate::event::Level;
+use crate::fold::each_left;
 use crate::line::add_up;
 use crate::money::{Money, MoneyError};
-use crate::tables::{DeltaRow, Dimension, EventRow, Grain, Sums, TotalRow};
-
-/// How many events are added to totals in one step of the upkeep.
-pub const TOTALS_STEP: usize = 500;
+use crate::tables::{Dimension, EventRow, Grain, Sums, TotalRow};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
 impl Dimension {
-    /// The spans that totals are kept for. Threads and runs are many, and asked about as a whole.
-    fn grains(self) -> &'static [Grain] {
+    /// The spans that totals are kept for. Threads and runs are many, and asked about as a whole; what a thread
+    /// has ever used are its few months.
+    pub(crate) fn grains(self) -> &'static [Grain] {
         match self {
             Self::Run => &[Grain::Ever],
-            Self::Thread => &[Grain::Month, Grain::Ever],
+            Self::Thread => &[Grain::Month],
             _ => &[Grain::Hour, Grain::Month],
         }
     }
 
-    const fn of_level(level: Level) -> Self {
+    pub(crate) const fn of_level(level: Level) -> Self {
         match level {
             Level::Org => Self::Org,
             Level::Team => Self::Team,
@@ -108,30 +103,26 @@ impl Sums {
     }
 }
 
-/// Leaves what an event adds to totals, or takes away with a `sign` of −1.
-pub(crate) fn leave(tx: &mut Tx, row: &EventRow, sign: i64) -> Result<()> {
-    let event = &row.event;
-    if event.billing == Billing::Test {
-        return Ok(());
-    }
-    let payer = event.payer.clone().unwrap_or_default();
-    let mut dimensions = vec![(Dimension::All, String::new()), (Dimension::Payer, payer)];
-    let levels = event.scope.iter().map(|(level, name)| (Dimension::of_level(level), name.to_owned()));
-    dimensions.extend(levels);
-    let named = [(Dimension::Provider, &event.provider), (Dimension::Model, &event.model)];
-    let named = named.into_iter().filter(|(_, name)| !name.is_empty());
-    dimensions.extend(named.map(|(dimension, name)| (dimension, name.clone())));
-    dimensions.extend(event.tool.iter().map(|tool| (Dimension::Tool, tool.clone())));
-    tx.insert(DeltaRow { at: event.at, dimensions, sums: Sums::of(row, sign) }).map(drop)
-}
-
 /// Returns what a name has used in the month of UTC that a moment is in.
 ///
 /// # Errors
-/// When the store cannot be read; [`UsageError::Overflow`] at the end of what can be counted.
+/// When the store cannot be read; [`UsageError::Overflow`] at the end of what can be counted;
+/// [`UsageError::Behind`] where no upkeep runs.
 pub fn month_total(tx: &Tx, dimension: Dimension, name: &str, at: Time) -> Result<Sums> {
     let month = month_of(at)?;
-    stored_and_left(tx, dimension, name, Grain::Month, month, |at| Ok(month_of(at)? == month))
+    let mut sums = stored(tx, dimension, name, Grain::Month, month)?;
+    add_left(tx, &mut sums, dimension, name, |at| Ok(month_of(at)? == month))?;
+    Ok(sums)
+}
+
+/// As [`month_total`], but without what waits to be folded in, which is what came in the last
+/// [`FOLD_PAUSE`](crate::FOLD_PAUSE) while the upkeep runs. For many who watch: it runs again when that total is
+/// written, and not at each event of anybody.
+///
+/// # Errors
+/// As [`month_total`].
+pub fn month_total_folded(tx: &Tx, dimension: Dimension, name: &str, at: Time) -> Result<Sums> {
+    stored(tx, dimension, name, Grain::Month, month_of(at)?)
 }
 
 /// Returns what a thread or a run has ever used; of other dimensions nothing is kept for so long.
@@ -139,41 +130,54 @@ pub fn month_total(tx: &Tx, dimension: Dimension, name: &str, at: Time) -> Resul
 /// # Errors
 /// As [`month_total`].
 pub fn ever_total(tx: &Tx, dimension: Dimension, name: &str) -> Result<Sums> {
-    stored_and_left(tx, dimension, name, Grain::Ever, Time::EPOCH, |_| Ok(true))
+    let mut sums = Sums::default();
+    if let Some(grain) = match dimension {
+        Dimension::Thread => Some(Grain::Month),
+        Dimension::Run => Some(Grain::Ever),
+        _ => None,
+    } {
+        add_stored(tx, &mut sums, TotalRow::by_span.eq(dimension).eq(name).eq(grain))?;
+        add_left(tx, &mut sums, dimension, name, |_| Ok(true))?;
+    }
+    Ok(sums)
 }
 
-/// Returns what a name has used from the hour that one moment is in up to, and without, the hour that another
-/// is in: a day in any zone with whole hours is 24 rows. Threads and runs have no hours.
+/// Returns what a name has used from one hour up to, and without, another: a day in a zone with whole hours is 24
+/// rows. Threads and runs have no hours.
 ///
 /// # Errors
-/// As [`month_total`].
+/// As [`month_total`]; [`UsageError::NotWholeHour`] for a bound within an hour of UTC, as midnight in Kolkata is.
 pub fn hours_total(tx: &Tx, dimension: Dimension, name: &str, from: Time, until: Time) -> Result<Sums> {
-    let (from, until) = (hour_of(from), hour_of(until));
+    if let Some(at) = [from, until].into_iter().find(|at| hour_of(*at) != *at) {
+        return Err(UsageError::NotWholeHour { at }.into());
+    }
     let mut sums = Sums::default();
     let rows = TotalRow::by_span.eq(dimension).eq(name).eq(Grain::Hour).ge(from).lt(until);
+    add_stored(tx, &mut sums, rows)?;
+    if dimension.grains().contains(&Grain::Hour) {
+        add_left(tx, &mut sums, dimension, name, |at| Ok((from..until).contains(&at)))?;
+    }
+    Ok(sums)
+}
+
+fn stored(tx: &Tx, dimension: Dimension, name: &str, grain: Grain, start: Time) -> Result<Sums> {
+    let mut sums = Sums::default();
+    add_stored(tx, &mut sums, TotalRow::by_span.eq(dimension).eq(name).eq(grain).eq(start))?;
+    Ok(sums)
+}
+
+fn add_stored<K>(tx: &Tx, sums: &mut Sums, rows: Span<TotalRow, K>) -> Result<()> {
     tx.each(rows, |row| {
+        if row.overflowed {
+            let what = format!("{:?} {:?} from {}", row.dimension, row.name, row.start);
+            return Err(UsageError::Overflow { what }.into());
+        }
         sums.add(&row.sums)?;
         Ok(ControlFlow::Continue(()))
-    })?;
-    add_left(tx, &mut sums, dimension, name, |at| Ok((from..until).contains(&at)))?;
-    Ok(sums)
+    })
 }
 
-fn stored_and_left(
-    tx: &Tx,
-    dimension: Dimension,
-    name: &str,
-    grain: Grain,
-    start: Time,
-    counts: impl Fn(Time) -> Result<bool>,
-) -> Result<Sums> {
-    let row = tx.first(TotalRow::by_span.eq(dimension).eq(name).eq(grain).eq(start))?;
-    let mut sums = row.map(|row| row.record.sums).unwrap_or_default();
-    add_left(tx, &mut sums, dimension, name, counts)?;
-    Ok(sums)
-}
-
-/// Adds what the upkeep has not added yet.
+/// Adds what is not folded in yet.
 fn add_left(
     tx: &Tx,
     sums: &mut Sums,
@@ -181,59 +185,46 @@ fn add_left(
     name: &str,
     counts: impl Fn(Time) -> Result<bool>,
 ) -> Result<()> {
-    tx.each(DeltaRow::all(), |row| {
-        let concerns = row.dimensions.iter().any(|(of, named)| *of == dimension && named == name);
+    each_left(tx, |row| {
+        let concerns = row.names.iter().any(|(of, named)| *of == dimension && named == name);
         if concerns && counts(row.at)? {
             sums.add(&row.sums)?;
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     })
 }
 
-/// Returns how many events wait for the upkeep, and are added up by each reader until then.
-///
-/// # Errors
-/// When the store cannot be read.
-pub fn waiting_for_totals(tx: &Tx) -> Result<usize> {
-    tx.count(DeltaRow::all())
-}
-
-/// Adds what recording has left to the totals, some hundred events in a step.
-pub(crate) fn upkeep() -> Upkeep {
-    Upkeep::new("usage totals", add_step)
-}
-
-fn add_step(tx: &mut Tx) -> Result<Next> {
-    let left = tx.scan(DeltaRow::all().take(TOTALS_STEP))?;
-    let mut added: BTreeMap<_, Sums> = BTreeMap::new();
-    for row in &left {
-        for (dimension, name) in &row.dimensions {
-            for grain in dimension.grains() {
-                let start = start_of(*grain, row.at)?;
-                added.entry((*dimension, name, *grain, start)).or_default().add(&row.sums)?;
-            }
+/// Adds sums to a total; one that overflows says so to its readers from then on.
+pub(crate) fn add_total(
+    tx: &mut Tx,
+    (dimension, name, grain, start): (Dimension, &str, Grain, Time),
+    sums: Result<Sums, UsageError>,
+) -> Result<()> {
+    let found = tx.first(TotalRow::by_span.eq(dimension).eq(name).eq(grain).eq(start))?;
+    let fresh = || TotalRow {
+        dimension,
+        name: name.to_owned(),
+        grain,
+        start,
+        sums: Sums::default(),
+        overflowed: false,
+    };
+    let (id, mut total) = found.map_or_else(|| (None, fresh()), |row| (Some(row.id), row.record));
+    let mut sum = total.sums.clone();
+    match sums.and_then(|sums| sum.add(&sums)) {
+        Ok(()) => total.sums = sum,
+        Err(error) => {
+            tracing::error!(?dimension, name, %start, %error, "a total overflows");
+            total.overflowed = true;
         }
     }
-    for ((dimension, name, grain, start), sums) in added {
-        match tx.first(TotalRow::by_span.eq(dimension).eq(name).eq(grain).eq(start))? {
-            Some(row) => {
-                let mut total = row.record;
-                total.sums.add(&sums)?;
-                tx.replace(row.id, total)?;
-            }
-            None => {
-                tx.insert(TotalRow { dimension, name: name.clone(), grain, start, sums })?;
-            }
-        }
+    match id {
+        Some(id) => tx.replace(id, total).map(drop),
+        None => tx.insert(total).map(drop),
     }
-    let is_full = left.len() == TOTALS_STEP;
-    for row in left {
-        tx.delete(row.id)?;
-    }
-    Ok(if is_full { Next::More } else { Next::Idle })
 }
 
-fn start_of(grain: Grain, at: Time) -> Result<Time> {
+pub(crate) fn start_of(grain: Grain, at: Time) -> Result<Time> {
     Ok(match grain {
         Grain::Hour => hour_of(at),
         Grain::Month => month_of(at)?,

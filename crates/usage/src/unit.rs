@@ -186,24 +186,39 @@ impl Quantities {
     }
 
     /// Reads the JSON of a report that names kinds as they are named here, as `loomwork_models::Usage` does:
-    /// its `providerTools` are calls of tools. What has another name is left out.
+    /// its `providerTools` are calls of tools. What has another name, or is no whole number, is left out;
+    /// [`Event::reported`](crate::Event::reported) says so on the event.
     ///
     /// The kinds are disjoint on both sides, so nothing is subtracted.
     pub fn of_report(report: &Value) -> Self {
+        Self::read(report).0
+    }
+
+    /// Reads a report, and names what of it counts something and is left out.
+    pub(crate) fn read(report: &Value) -> (Self, Vec<String>) {
         let mut quantities = Self::default();
+        let mut left_out = Vec::new();
+        let mut take = |kind: Result<Unit, UnitError>, name: &str, value: &Value| match (kind, value.as_u64())
+        {
+            (Ok(kind), Some(quantity)) => {
+                let own = std::mem::take(&mut quantities);
+                quantities = own.with(kind, quantity);
+            }
+            (Ok(_), None) => left_out.push(name.to_owned()),
+            (Err(_), _) if value.is_number() => left_out.push(name.to_owned()),
+            (Err(_), _) => {}
+        };
         for (name, value) in report.as_object().into_iter().flatten() {
-            match (name.parse(), value.as_u64()) {
-                (Ok(kind), Some(quantity)) => quantities = quantities.with(kind, quantity),
-                _ if name == "providerTools" => {
-                    for (tool, calls) in value.as_object().into_iter().flatten() {
-                        let kind = Unit::Tool(tool.clone());
-                        quantities = quantities.with(kind, calls.as_u64().unwrap_or(0));
-                    }
+            if name == "providerTools" {
+                for (tool, calls) in value.as_object().into_iter().flatten() {
+                    let kind = Unit::Tool(tool.clone());
+                    take(kind.to_string().parse(), &kind.to_string(), calls);
                 }
-                _ => {}
+            } else {
+                take(name.parse(), name, value);
             }
         }
-        quantities
+        (quantities, left_out)
     }
 
     /// Returns how much there is of a kind.

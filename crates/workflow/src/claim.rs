@@ -4,28 +4,31 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use loomwork_core::Kind;
-use loomwork_store::{Error, Id, Result, Row, Tx};
+use loomwork_store::{Id, Result, Row, Tx};
 use serde_json::value::RawValue;
 
+use crate::end::block;
 use crate::error::with_sources;
 use crate::host::is_entitled;
 use crate::journal::{Arrived, Hold, news};
 use crate::payload;
-use crate::tables::{HostRow, State, StepRow, WorkflowId, WorkflowRow};
+use crate::tables::{HostRow, State, StepRow, WorkflowRow};
 
 /// The most runs that one claim takes.
 pub const CLAIM_STEP: usize = 256;
 
-/// The most steps of journals that one claim reads; a run that has more is taken alone.
+/// How many steps of journals one claim reads before it takes no further run.
 pub const CLAIMED_STEPS: usize = 10_000;
+
+/// How many bytes of results one claim reads before it takes no further run.
+pub const CLAIMED_BYTES: u64 = 16_000_000;
 
 /// A run that was taken, with what it takes to go on with it.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) hold: Hold,
     pub(crate) run: Row<WorkflowRow>,
-    /// `None` when it is gone.
-    pub(crate) input: Option<Box<RawValue>>,
+    pub(crate) input: Box<RawValue>,
     pub(crate) journal: Vec<StepRow>,
 }
 
@@ -63,45 +66,35 @@ pub(crate) fn claim(
         })?;
     }
     let mut taken: Vec<Taken> = Vec::new();
-    let mut steps = 0;
+    let (mut steps, mut bytes) = (0, 0);
     for run in found {
-        if steps >= CLAIMED_STEPS {
+        if steps >= CLAIMED_STEPS || bytes >= CLAIMED_BYTES {
             break;
         }
-        let id = run.id;
-        match tx.nested(|tx| take(tx, host, run)) {
+        match tx.nested(|tx| take(tx, host, &run)) {
             Ok(one) => {
                 steps += one.journal.len();
+                bytes += one.journal.iter().map(|step| step.total).max().unwrap_or(0);
                 taken.push(one);
             }
-            // One damaged journal must not keep the other runs from being taken.
-            Err(error) if error.kind() == Kind::Corrupt => block(tx, id, &error)?,
+            // What is damaged must not keep the other runs from being taken.
+            Err(error) if error.kind() == Kind::Corrupt => {
+                block(tx, &run, format!("it cannot be read: {}", with_sources(&error)))?;
+            }
             Err(error) => return Err(error),
         }
     }
     Ok(Some(taken))
 }
 
-/// Blocks a run whose journal cannot be read; an engine that starts tries it again.
-fn block(tx: &mut Tx, run: WorkflowId, error: &Error) -> Result<()> {
-    let why = with_sources(error);
-    tracing::error!(workflow = %run, error = why, "a workflow's journal cannot be read");
-    tx.update(run, |row| {
-        row.state = State::Blocked;
-        row.blocked = Some(format!("its journal cannot be read: {why}"));
-    })
-    .map(drop)
-}
-
-fn take(tx: &mut Tx, host: Id<HostRow>, run: Row<WorkflowRow>) -> Result<Taken> {
+fn take(tx: &mut Tx, host: Id<HostRow>, run: &Row<WorkflowRow>) -> Result<Taken> {
     let run = tx.update(run.id, |row| {
         row.state = State::Running;
         row.host = Some(host);
         row.fence += 1;
     })?;
     let mut journal = tx.scan(StepRow::settled.eq(run.id).eq(run.chapter))?;
-    let pending = tx.scan(StepRow::pending.eq(run.id))?;
-    journal.extend(pending.into_iter().filter(|step| step.chapter == run.chapter));
+    journal.extend(tx.scan(StepRow::pending.eq(run.id).eq(run.chapter))?);
     let input = payload::read(tx, run.id, &run.input, |payload| payload.input)?;
     let hold = Hold { run: run.id, host, fence: run.fence, chapter: run.chapter };
     let journal = journal.into_iter().map(|row| row.record).collect();
@@ -127,19 +120,28 @@ pub(crate) fn park(tx: &mut Tx, hold: Hold, known: u64) -> Result<Put> {
     tx.update(hold.run, |row| {
         row.state = State::Parked;
         row.host = None;
+        row.stumbles = 0;
     })?;
     Ok(Put::Away)
 }
 
-/// Gives a run back, to be taken again at once.
-pub(crate) fn release(tx: &mut Tx, hold: Hold) -> Result<()> {
-    if hold.check(tx)?.is_none() {
-        return Ok(());
+/// How often in a row the store may refuse what a run does; then it is blocked.
+pub const MAX_STUMBLES: u32 = 5;
+
+/// Gives a run back, to be taken again at once; one that the store has refused too often is blocked.
+pub(crate) fn release(tx: &mut Tx, hold: Hold, refused: Option<&str>) -> Result<()> {
+    let Some(row) = hold.check(tx)? else { return Ok(()) };
+    let stumbles = row.stumbles + u32::from(refused.is_some());
+    if let Some(why) = refused
+        && stumbles >= MAX_STUMBLES
+    {
+        return block(tx, &row, format!("the store refuses what it does: {why}"));
     }
     let now = tx.now();
     tx.update(hold.run, |row| {
         row.state = State::Ready;
         row.host = None;
+        row.stumbles = stumbles;
         row.woken = now;
     })
     .map(drop)

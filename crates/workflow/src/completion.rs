@@ -10,7 +10,7 @@ use loomwork_store::{Cursor, Next, Page, Paged, Result, Row, Tx, Upkeep};
 use serde_json::value::RawValue;
 
 use crate::error::with_sources;
-use crate::payload;
+use crate::outcome::result_of;
 use crate::tables::{Ended, Telling, WorkflowId, WorkflowRow};
 
 /// How often a completion handler is tried before it is left for a person to look at.
@@ -38,67 +38,82 @@ impl fmt::Debug for Completions {
     }
 }
 
-/// Runs a completion in this transaction. If that fails, only its own writes are undone, and it is tried again.
+/// Tells how a run has ended, in this transaction: now, if its handler is at hand.
 pub(crate) fn tell(tx: &mut Tx, completions: &Completions, run: &Row<WorkflowRow>, told: Told) -> Result<()> {
     let Some(callback) = &run.on_done else { return Ok(()) };
-    let telling = match completions.0.get(callback.name.as_str()) {
+    if !completions.0.contains_key(callback.name.as_str()) {
         // Whoever has its handler is to tell it.
-        None => Telling { due: tx.now(), tries: 0, last_error: None, dead: false },
-        Some(handler) => {
-            let Err(error) = tx.nested(|tx| handler(tx, told)) else {
-                if run.telling.is_some() {
-                    tx.update(run.id, |row| row.telling = None)?;
-                }
-                return Ok(());
-            };
-            let tries = run.telling.as_ref().map_or(0, |telling| telling.tries) + 1;
-            let dead = tries >= COMPLETION_ATTEMPTS;
-            let error = with_sources(&error);
-            if dead {
-                tracing::error!(workflow = %run.id, completion = callback.name, error, "a completion failed too often and is dead");
-            } else {
-                tracing::warn!(workflow = %run.id, completion = callback.name, error, tries, "a completion failed and will be tried again");
-            }
-            let pauses = RetryPolicy::default().with_initial(Duration::from_secs(1));
-            let pause = pauses.with_ceiling(Duration::from_secs(3600)).delay(tries, tx.random());
-            Telling { due: tx.now() + pause, tries, last_error: Some(error), dead }
+        let telling = Telling { due: tx.now(), tries: 0, last_error: None, dead: false };
+        return tx.update(run.id, |row| row.telling = Some(telling)).map(drop);
+    }
+    attempt(tx, completions, run, &callback.name, |_| Ok(told))
+}
+
+/// Calls a handler. If that fails, only its own writes are undone, and it is tried again.
+fn attempt(
+    tx: &mut Tx,
+    completions: &Completions,
+    run: &Row<WorkflowRow>,
+    name: &str,
+    told: impl FnOnce(&Tx) -> Result<Told>,
+) -> Result<()> {
+    let Some(handler) = completions.0.get(name) else { return Ok(()) };
+    let done = tx.nested(|tx| {
+        let told = told(tx)?;
+        // Before the handler, which may forget the workflow.
+        if run.telling.is_some() {
+            tx.update(run.id, |row| row.telling = None)?;
         }
-    };
+        handler(tx, told)
+    });
+    let Err(error) = done else { return Ok(()) };
+    let tries = run.telling.as_ref().map_or(0, |telling| telling.tries) + 1;
+    let dead = tries >= COMPLETION_ATTEMPTS;
+    let error = with_sources(&error);
+    if dead {
+        tracing::error!(workflow = %run.id, completion = name, error, "a completion failed too often and is dead");
+    } else {
+        tracing::warn!(workflow = %run.id, completion = name, error, tries, "a completion failed and will be tried again");
+    }
+    let pauses = RetryPolicy::default().with_initial(Duration::from_secs(1));
+    let pause = pauses.with_ceiling(Duration::from_secs(3600)).delay(tries, tx.random());
+    let telling = Telling { due: tx.now() + pause, tries, last_error: Some(error), dead };
     tx.update(run.id, |row| row.telling = Some(telling)).map(drop)
 }
 
-/// Tells what is due, of the completions that this process has handlers for: one of each name in a step.
+/// Tells what is due, again and again.
 pub(crate) fn telling(completions: Arc<Completions>) -> Upkeep {
-    Upkeep::new("workflow completions", move |tx| {
-        let mut next = None;
-        let mut told = false;
-        for name in completions.0.keys() {
-            let due = WorkflowRow::untold.eq(*name);
-            let Some(row) = tx.first(due.readable())? else { continue };
-            let Some(due) = row.telling.as_ref().map(|telling| telling.due) else { continue };
-            if due > tx.now() {
-                next = Some(next.map_or(due, |next: Time| next.min(due)));
-                continue;
-            }
-            tell_again(tx, &completions, row)?;
-            told = true;
-        }
-        if told {
-            return Ok(Next::More);
-        }
-        Ok(next.map_or(Next::Idle, Next::At))
-    })
+    Upkeep::new("workflow completions", move |tx| tell_due(tx, &completions))
 }
 
-fn tell_again(tx: &mut Tx, completions: &Completions, row: Row<WorkflowRow>) -> Result<()> {
-    let (Some(callback), Some(ended)) = (&row.on_done, &row.ended) else { return Ok(()) };
-    let result = match ended {
-        Ended::Success(held) => payload::read(tx, row.id, held, |payload| payload.result)?,
-        Ended::Failed(_) | Ended::Cancelled => None,
-    };
-    let (context, ended) = (callback.context.clone(), ended.clone());
-    let told = Told { workflow: row.id, name: row.name.clone(), context, ended, result };
-    tell(tx, completions, &row, told)
+/// Tells what is due, of the completions that this process has handlers for: one of each name in a step.
+pub(crate) fn tell_due(tx: &mut Tx, completions: &Completions) -> Result<Next> {
+    let mut next = None;
+    let mut told = false;
+    for name in completions.0.keys() {
+        let due = WorkflowRow::untold.eq(*name);
+        let Some(row) = tx.first(due.readable())? else { continue };
+        let Some(due) = row.telling.as_ref().map(|telling| telling.due) else { continue };
+        if due > tx.now() {
+            next = Some(next.map_or(due, |next: Time| next.min(due)));
+            continue;
+        }
+        tell_again(tx, completions, row)?;
+        told = true;
+    }
+    if told {
+        return Ok(Next::More);
+    }
+    Ok(next.map_or(Next::Idle, Next::At))
+}
+
+fn tell_again(tx: &mut Tx, completions: &Completions, run: Row<WorkflowRow>) -> Result<()> {
+    let (Some(callback), Some(ended)) = (&run.on_done, &run.ended) else { return Ok(()) };
+    attempt(tx, completions, &run, &callback.name, |tx| {
+        let (context, ended) = (callback.context.clone(), ended.clone());
+        let result = result_of(tx, run.id, &ended)?;
+        Ok(Told { workflow: run.id, name: run.name.clone(), context, ended, result })
+    })
 }
 
 /// A completion that was tried too often.

@@ -3,15 +3,17 @@
 //! It is shared by the run's [`Flow`](crate::Flow)s and steps on the one side, and its
 //! [`Machine`](crate::machine::Machine) on the other. It does no I/O and reads no clock.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
+use std::thread::{self, ThreadId};
 
 use loomwork_core::{Random, Time};
 
-use crate::difference::{Difference, Trouble};
+use crate::difference::{Difference, Outside, Trouble};
 use crate::journal::{Arrived, Label};
-use crate::limits::{MAX_JOURNAL_BYTES, MAX_STEPS};
+use crate::limits::{MAX_STEPS, SPARE_STEPS};
 use crate::order::{Note, Order, Work};
 use crate::tables::{StepKind, StepRow, StoredOutcome, WorkflowId, WorkflowRow};
 
@@ -21,6 +23,7 @@ pub(crate) struct About {
     pub(crate) id: WorkflowId,
     pub(crate) name: String,
     pub(crate) chapter: u32,
+    pub(crate) restarts: u32,
     pub(crate) depth: u32,
 }
 
@@ -44,13 +47,18 @@ struct State {
     /// How many of them wait for something from outside.
     outside: usize,
     orders: Vec<Order>,
+    /// Steps whose orders lie here still, and were dropped.
+    called_off: HashSet<u32>,
+    /// Waits that were dropped, and are not known to be withdrawn yet.
+    withdrawing: BTreeSet<u32>,
     now: Time,
     patches: HashMap<String, bool>,
-    /// Events that came to steps that were dropped.
-    returned: VecDeque<Returned>,
     trouble: Option<Trouble>,
     steps: usize,
-    bytes: usize,
+    /// A step was refused since there were too many.
+    refused: bool,
+    /// Who polls the code at the moment.
+    polling: Option<ThreadId>,
     /// The code is being put away, so what it drops is not dropped by its own will.
     closed: bool,
 }
@@ -59,6 +67,8 @@ struct State {
 struct Recorded {
     label: Label,
     settled: bool,
+    /// Something comes of dropping it.
+    open: bool,
 }
 
 /// Where a step waits for its outcome.
@@ -68,17 +78,18 @@ struct Slot {
     name: String,
     waker: Option<Waker>,
     outcome: Option<StoredOutcome>,
-    /// Nobody waits here any more.
-    dropped: bool,
-    /// The journal has its outcome, which will come in its turn.
-    assured: bool,
+    standing: Standing,
 }
 
-#[derive(Debug)]
-struct Returned {
-    from: u32,
-    name: String,
-    value: StoredOutcome,
+/// How far a step has come that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Its order lies here still.
+    Ordered,
+    /// Its order is being carried out.
+    UnderWay,
+    /// The journal had it: open, or with all that can come of it.
+    Recorded { open: bool },
 }
 
 impl Desk {
@@ -96,7 +107,7 @@ impl Desk {
                 fingerprint: step.fingerprint,
                 args: step.args.clone(),
             };
-            (step.number, Recorded { label, settled: step.is_settled() })
+            (step.number, Recorded { label, settled: step.is_settled(), open: step.is_open() })
         });
         let state = State {
             next: 0,
@@ -105,15 +116,17 @@ impl Desk {
             waiting: 0,
             outside: 0,
             orders: Vec::new(),
+            called_off: HashSet::new(),
+            withdrawing: BTreeSet::new(),
             now: row.begun,
             patches: HashMap::new(),
-            returned: VecDeque::new(),
             trouble: None,
             steps: 0,
-            bytes: 0,
+            refused: false,
+            polling: None,
             closed: false,
         };
-        let about = About { id, name: row.name.clone(), chapter, depth: row.depth };
+        let about = About { id, name: row.name.clone(), chapter, restarts: row.restarts, depth: row.depth };
         Arc::new(Self { about, random: Random::seeded(seed), state: Mutex::new(state) })
     }
 
@@ -127,44 +140,52 @@ impl Desk {
         self.state().now
     }
 
+    #[track_caller]
     pub(crate) fn random(&self) -> &Random {
+        self.state().is_used_inside("random numbers are drawn", Some(Location::caller()));
         &self.random
     }
 
-    /// Takes the next number, passing over marks of patches that the code no longer asks for.
-    pub(crate) fn number(&self) -> u32 {
+    /// Takes the next number, passing over marks of patches that the code no longer asks for; none, where no
+    /// replay would come.
+    #[track_caller]
+    pub(crate) fn number(&self) -> Option<u32> {
         let mut state = self.state();
+        if !state.is_used_inside("a step is made", Some(Location::caller())) {
+            return None;
+        }
         while state.journal.get(&state.next).is_some_and(|recorded| recorded.label.kind == StepKind::Patch) {
-            let passed = state.next;
-            state.journal.remove(&passed);
-            state.next += 1;
+            state.pass_over_patch();
         }
         state.next += 1;
-        state.next - 1
+        Some(state.next - 1)
     }
 
     /// Whether this run takes the way of a patch: it does where it comes to it for the first time, or has
     /// taken it before.
+    #[track_caller]
     pub(crate) fn patched(&self, name: &str) -> bool {
         let mut state = self.state();
         if let Some(known) = state.patches.get(name) {
             return *known;
         }
-        let number = state.next;
+        if !state.is_used_inside("a patch is asked for", Some(Location::caller())) {
+            return false;
+        }
         let label = Label { kind: StepKind::Patch, name: name.to_owned(), fingerprint: None, args: None };
-        let patched = match state.journal.get(&number) {
-            Some(recorded) if recorded.label == label => {
-                state.journal.remove(&number);
-                state.next += 1;
-                true
+        // Marks of other patches are those of calls that were removed.
+        while state.journal.get(&state.next).is_some_and(|recorded| recorded.label.kind == StepKind::Patch) {
+            let found = state.pass_over_patch();
+            if found == label.name {
+                return true;
             }
-            _ if state.journal.range(number..).next().is_some() => false,
-            _ => {
-                state.next += 1;
-                state.orders.push(Order { number, label, work: Work::Note(Note::Patch) });
-                true
-            }
-        };
+        }
+        let number = state.next;
+        let patched = state.journal.range(number..).next().is_none();
+        if patched {
+            state.next += 1;
+            state.orders.push(Order { number, label, work: Work::Note(Note::Patch) });
+        }
         state.patches.insert(name.to_owned(), patched);
         patched
     }
@@ -172,50 +193,48 @@ impl Desk {
     /// Begins a step at its first poll: it is what the journal has, or an order.
     pub(crate) fn issue(&self, number: u32, label: Label, loose: bool, work: Work, waker: &Waker) {
         let mut state = self.state();
-        if state.trouble.is_some() {
+        if state.trouble.is_some() || !state.is_used_inside("a step is awaited", None) {
             return;
         }
         state.steps += 1;
-        let recorded = state.journal.remove(&number);
-        let assured = recorded.as_ref().is_some_and(|recorded| recorded.settled);
+        let refuses = state.steps > MAX_STEPS && !state.refused;
+        state.refused |= refuses;
         let (kind, name) = (label.kind, label.name.clone());
-        match recorded {
+        let standing = match state.journal.remove(&number) {
             Some(recorded) if !fits(&recorded.label, &label, loose) => {
                 let difference = Difference { number, recorded: recorded.label, asked: Some(label) };
                 state.trouble = Some(Trouble::Differs(difference));
+                return;
             }
             Some(recorded) => {
                 let cut_short = !recorded.settled && kind == StepKind::Effect;
                 if cut_short {
                     state.orders.push(Order { number, label, work: Work::Note(Note::Interrupt) });
                 }
+                Standing::Recorded { open: recorded.open }
             }
-            None if state.steps > MAX_STEPS || state.bytes > MAX_JOURNAL_BYTES => {
-                state.trouble = Some(Trouble::Full { steps: state.steps, bytes: state.bytes });
+            None if state.steps > MAX_STEPS + SPARE_STEPS => {
+                state.trouble = Some(Trouble::Full { steps: state.steps });
+                return;
             }
             None => {
-                let returned = match kind {
-                    StepKind::Event => state.returned.iter().position(|returned| returned.name == name),
-                    _ => None,
-                };
-                let work = match returned.and_then(|at| state.returned.remove(at)) {
-                    Some(Returned { from, value, .. }) => {
-                        Work::Note(Note::Return { value, from, waits: false })
-                    }
-                    None => work,
-                };
+                let work = if refuses { Work::Note(Note::Refuse) } else { work };
                 state.orders.push(Order { number, label, work });
+                Standing::Ordered
             }
-        }
+        };
         state.waiting += 1;
         state.outside += usize::from(Note::waits(kind));
         let waker = Some(waker.clone());
-        state.slots.insert(number, Slot { kind, name, waker, outcome: None, dropped: false, assured });
+        state.slots.insert(number, Slot { kind, name, waker, outcome: None, standing });
     }
 
     /// Takes a step's outcome, if it has come.
     pub(crate) fn take(&self, number: u32, context: &Context<'_>) -> Poll<StoredOutcome> {
         let mut state = self.state();
+        if !state.is_used_inside("a step is awaited", None) {
+            return Poll::Pending;
+        }
         let Some(slot) = state.slots.get_mut(&number) else { return Poll::Pending };
         match slot.outcome.take() {
             Some(outcome) => {
@@ -229,29 +248,36 @@ impl Desk {
         }
     }
 
-    /// Says that nobody waits for a step any more.
+    /// Says that nobody waits for a step any more: what is under way for it is called off.
     pub(crate) fn drop_step(&self, number: u32) {
         let mut state = self.state();
         if state.closed {
             return;
         }
-        let Some(slot) = state.slots.get_mut(&number) else { return };
-        let kind = slot.kind;
-        let waker = slot.waker.take();
-        if let Some(value) = slot.outcome.take() {
-            // It came, and was not seen.
-            let name = std::mem::take(&mut slot.name);
-            state.slots.remove(&number);
-            state.give_back(number, kind, name, value);
-        } else {
-            slot.dropped = true;
-            let (assured, name) = (slot.assured, slot.name.clone());
+        let Some(slot) = state.slots.remove(&number) else { return };
+        let Slot { kind, name, waker, outcome, standing } = slot;
+        if outcome.is_none() {
             state.waiting -= 1;
             state.outside -= usize::from(Note::waits(kind));
-            if !assured && Note::waits(kind) {
-                let label = Label { kind, name, fingerprint: None, args: None };
-                state.orders.push(Order { number, label, work: Work::Note(Note::Withdraw) });
+        }
+        let work = match standing {
+            Standing::Ordered => {
+                state.called_off.insert(number);
+                None
             }
+            Standing::Recorded { open: false } => None,
+            // An event goes to the next one who waits for it, even if it has come already.
+            _ if kind == StepKind::Event => {
+                state.withdrawing.insert(number);
+                Some(Work::Note(Note::Withdraw))
+            }
+            _ if outcome.is_some() => None,
+            Standing::UnderWay if matches!(kind, StepKind::Effect | StepKind::Mutation) => Some(Work::Stop),
+            _ => Some(Work::Note(Note::Withdraw)),
+        };
+        if let Some(work) = work {
+            let label = Label { kind, name, fingerprint: None, args: None };
+            state.orders.push(Order { number, label, work });
         }
         drop(state);
         // Dropped without the lock: a waker may hold other steps.
@@ -260,17 +286,16 @@ impl Desk {
 
     // What the machine does.
 
+    /// Says that this thread begins to poll the code, or that nobody does.
+    pub(crate) fn set_polling(&self, polling: bool) {
+        self.state().polling = polling.then(|| thread::current().id());
+    }
+
     /// Hands an outcome to the code.
     pub(crate) fn deliver(&self, arrived: Arrived) {
-        let Arrived { number, kind, name, at, outcome, returned_from, .. } = arrived;
+        let Arrived { number, kind, at, outcome, .. } = arrived;
         let mut state = self.state();
         state.now = state.now.max(at);
-        state.bytes += outcome.bytes();
-        if let Some(from) = returned_from
-            && let Some(at) = state.returned.iter().position(|returned| returned.from == from)
-        {
-            state.returned.remove(at);
-        }
         if kind == StepKind::Patch {
             return;
         }
@@ -281,11 +306,6 @@ impl Desk {
             }
             return;
         };
-        if slot.dropped {
-            state.slots.remove(&number);
-            state.give_back(number, kind, name, outcome);
-            return;
-        }
         slot.outcome = Some(outcome);
         let waker = slot.waker.take();
         state.waiting -= 1;
@@ -296,14 +316,35 @@ impl Desk {
         }
     }
 
-    /// Takes back an event that a step could not have.
-    pub(crate) fn take_back(&self, from: u32, name: String, value: StoredOutcome) {
-        self.state().give_back(from, StepKind::Event, name, value);
+    /// Takes the orders that the code has left; of what it has dropped meanwhile, nothing is begun.
+    pub(crate) fn orders(&self) -> Vec<Order> {
+        let mut state = self.state();
+        let called_off = std::mem::take(&mut state.called_off);
+        let mut orders = std::mem::take(&mut state.orders);
+        orders.retain(|order| !called_off.contains(&order.number));
+        for order in &orders {
+            if let Some(slot) = state.slots.get_mut(&order.number)
+                && slot.standing == Standing::Ordered
+            {
+                slot.standing = Standing::UnderWay;
+            }
+        }
+        orders
     }
 
-    /// Takes the orders that the code has left.
-    pub(crate) fn orders(&self) -> Vec<Order> {
-        std::mem::take(&mut self.state().orders)
+    /// Says that the waits of these numbers are withdrawn.
+    pub(crate) fn withdrawn(&self, numbers: &[u32]) {
+        let mut state = self.state();
+        for number in numbers {
+            state.withdrawing.remove(number);
+        }
+    }
+
+    /// Returns the waits that may have got an event which the code has not seen.
+    pub(crate) fn unseen(&self) -> Vec<u32> {
+        let state = self.state();
+        let waits = state.slots.iter().filter(|(_, slot)| slot.kind == StepKind::Event);
+        waits.map(|(number, _)| *number).chain(state.withdrawing.iter().copied()).collect()
     }
 
     pub(crate) fn trouble(&self) -> Option<Trouble> {
@@ -328,11 +369,6 @@ impl Desk {
         Some(Difference { number, recorded: left.label, asked: None })
     }
 
-    /// Returns the events that were given back and not taken again.
-    pub(crate) fn take_returned(&self) -> Vec<(String, StoredOutcome)> {
-        self.state().returned.drain(..).map(|returned| (returned.name, returned.value)).collect()
-    }
-
     /// From now on nothing is ordered.
     pub(crate) fn close(&self) {
         self.state().closed = true;
@@ -340,26 +376,22 @@ impl Desk {
 }
 
 impl State {
-    /// Keeps an event for the next step that waits for one of its name; of other steps nothing is kept.
-    fn give_back(&mut self, from: u32, kind: StepKind, name: String, value: StoredOutcome) {
-        if kind != StepKind::Event || !matches!(value, StoredOutcome::Success(_) | StoredOutcome::Failed(_)) {
-            return;
+    /// Whether it is the code that does this; anything else blocks the run.
+    fn is_used_inside(&mut self, what: &'static str, place: Option<&'static Location<'static>>) -> bool {
+        let inside = self.polling == Some(thread::current().id());
+        if !inside && !self.closed {
+            self.trouble.get_or_insert(Trouble::Outside(Outside { what, place }));
         }
-        let waits = self.slots.iter().filter(|(_, slot)| {
-            slot.kind == StepKind::Event
-                && slot.name == name
-                && !slot.dropped
-                && !slot.assured
-                && slot.outcome.is_none()
-        });
-        match waits.map(|(number, _)| *number).min() {
-            Some(number) => {
-                let label = Label { kind, name, fingerprint: None, args: None };
-                let work = Work::Note(Note::Return { value, from, waits: true });
-                self.orders.push(Order { number, label, work });
-            }
-            None => self.returned.push_back(Returned { from, name, value }),
-        }
+        inside
+    }
+
+    /// Passes over the mark that comes next, and returns whose it is.
+    fn pass_over_patch(&mut self) -> String {
+        let next = self.next;
+        self.next += 1;
+        let name = self.journal.remove(&next).map(|recorded| recorded.label.name).unwrap_or_default();
+        self.patches.insert(name.clone(), true);
+        name
     }
 }
 

@@ -2,9 +2,10 @@
 //! journal knows.
 
 use std::fmt;
+use std::panic::Location;
 
 use crate::journal::Label;
-use crate::limits::{MAX_JOURNAL_BYTES, MAX_STEPS};
+use crate::limits::{MAX_STEPS, SPARE_STEPS};
 
 /// Why a run stops being run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +14,33 @@ pub(crate) enum Trouble {
     Differs(Difference),
     /// It waits for something that is no step: it is blocked until code comes that does not.
     Foreign,
-    /// Its journal is full: it fails.
-    Full { steps: usize, bytes: usize },
+    /// Its code was used where no replay finds it again: it is blocked until code comes that does not.
+    Outside(Outside),
+    /// It took too many steps, and all that it had left then: it fails.
+    Full { steps: usize },
+}
+
+/// Something of a run that was used outside of its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outside {
+    /// What was done.
+    pub(crate) what: &'static str,
+    /// Where, if it is known.
+    pub(crate) place: Option<&'static Location<'static>>,
+}
+
+impl fmt::Display for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)?;
+        if let Some(place) = self.place {
+            write!(f, " at {place}")?;
+        }
+        f.write_str(
+            " outside of the workflow's own code, as in the closure of an effect or a mutation, or in a task of \
+             the runtime: a replay would not find it again. Do it in the code itself, and give the closure what \
+             comes of it",
+        )
+    }
 }
 
 /// The first place where a workflow's code does not fit its journal.
@@ -70,11 +96,11 @@ impl fmt::Display for Trouble {
                  replay would not find it again. Put it into `wf.effect(..)`, or use `wf.sleep(..)`; the run then \
                  goes on by itself",
             ),
-            Self::Full { steps, bytes } => write!(
+            Self::Outside(outside) => write!(f, "{outside}; the run then goes on by itself"),
+            Self::Full { steps } => write!(
                 f,
-                "the journal has {steps} steps and {bytes} bytes of results; the limits `MAX_STEPS` and \
-                 `MAX_JOURNAL_BYTES` are {MAX_STEPS} and {MAX_JOURNAL_BYTES}. A workflow without an end goes on \
-                 anew with `wf.continue_with(..)`"
+                "the journal has {steps} steps; the limit `MAX_STEPS` is {MAX_STEPS}, and the {SPARE_STEPS} behind \
+                 it are used up too. A workflow without an end goes on anew with `wf.continue_with(..)`"
             ),
         }
     }

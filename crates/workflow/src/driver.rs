@@ -10,22 +10,27 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use loomwork_core::{Kind, RetryPolicy, Shutdown, crash_point};
 use loomwork_store::{Error, Follow, Result, Store};
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Put, Taken, park, release};
 use crate::completion::Completions;
 use crate::end::{Ending, conclude};
-use crate::error::failed;
+use crate::error::{failed, with_sources};
 use crate::host::{Host, is_closed};
-use crate::journal::{Arrived, Hold, Label, news};
+use crate::journal::{Arrived, Hold, Label, Place, news};
 use crate::machine::{Advance, Handler, Machine, panic_text};
 use crate::order::{
-    Effect, EffectOptions, Mutated, Note, Noted, Order, TxPart, Work, Written, begin_once, mutate, record,
-    refusal, write_down,
+    Effect, EffectOptions, Mutated, Noted, Order, TxPart, Work, begin_once, mutate, record, refusal,
+    withdrawn, write_down,
 };
+use crate::outbox::Outbox;
 use crate::tables::StoredOutcome;
 
-/// How long a run rests after the store failed.
+/// How long a run rests after the store failed, the first time; then longer and longer.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest that a run rests after the store failed.
+const FAILURE_CEILING: Duration = Duration::from_secs(60);
 
 /// What the drivers of a process share.
 #[derive(Debug)]
@@ -53,9 +58,13 @@ impl std::fmt::Debug for Handlers {
 #[derive(Debug)]
 enum Answer {
     Arrived(Vec<Arrived>),
-    /// An action has ended.
-    Acted(Vec<Arrived>),
-    Written(Written),
+    /// A mutation or an action has ended that could be stopped.
+    Acted(u32, Vec<Arrived>),
+    /// Notes are written down; these waits are withdrawn.
+    Written {
+        arrived: Vec<Arrived>,
+        withdrawn: Vec<u32>,
+    },
     /// The run is another's, or nobody's.
     Lost,
     Failed(Error),
@@ -76,8 +85,9 @@ struct Driver {
     hold: Hold,
     machine: Machine,
     running: FuturesUnordered<BoxFuture<'static, Answer>>,
-    /// How many actions run, which a cancellation is to stop.
-    effects: usize,
+    outbox: Outbox,
+    /// What runs and may take long, and how to stop it.
+    acting: HashMap<u32, CancellationToken>,
     news: Option<News>,
 }
 
@@ -87,6 +97,8 @@ enum Stop {
     Gone,
     /// It is to be taken up again.
     Again,
+    /// The store has failed: it is to be taken up again later, from its rows.
+    Failed(Error),
 }
 
 /// Drives a run until it ends, is put away or belongs to somebody else.
@@ -98,34 +110,82 @@ pub(crate) async fn drive(
     shutdown: Shutdown,
 ) {
     let Taken { hold, run, input, journal } = taken;
-    let (Some(handler), Some(input)) = (shared.handlers.0.get(run.name.as_str()), input) else {
-        let gone = "its stored input is gone".to_owned();
-        let ending = Ending::Failed(crate::tables::StoredFailure::new(Kind::Corrupt, gone));
-        let (store, completions) = (shared.store.clone(), shared.completions.clone());
-        if let Err(error) = store.mutate(move |tx| conclude(tx, &completions, hold, ending)).await {
-            tracing::error!(workflow = %hold.run, %error, "a workflow without its input cannot be ended");
+    let stumbles = run.stumbles;
+    let stop = match shared.handlers.0.get(run.name.as_str()) {
+        Some(handler) => {
+            let machine = Machine::new(handler, &run, input, journal);
+            let mut driver = Driver::new(shared.clone(), hold, machine);
+            tokio::select! {
+                biased;
+                () = host.lost.cancelled() => Stop::Gone,
+                stop = driver.run(&shutdown) => stop,
+            }
         }
-        return;
+        // Only what has a handler is taken.
+        None => Stop::Again,
     };
-    let machine = Machine::new(handler, &run, input, journal);
-    let running = FuturesUnordered::new();
-    let mut driver = Driver { shared: shared.clone(), hold, machine, running, effects: 0, news: None };
-    let stop = tokio::select! {
+    tokio::select! {
         biased;
-        () = host.lost.cancelled() => Stop::Gone,
-        stop = driver.run(&shutdown) => stop,
-    };
-    drop(driver);
-    if matches!(stop, Stop::Again)
-        && let Err(error) = shared.store.mutate(move |tx| release(tx, hold)).relaxed().await
-        && !is_closed(&error)
-    {
-        tracing::error!(workflow = %hold.run, %error, "a workflow cannot be given back; its host's end will do that");
+        () = host.lost.cancelled() => {}
+        () = give_back(&shared.store, hold, stop, stumbles, &shutdown) => {}
     }
     drop(place);
 }
 
+/// Has others take a run up again that this driver stops to drive. It is tried until it works: a run that nobody
+/// has in memory must not be this host's.
+async fn give_back(store: &Store, hold: Hold, stop: Stop, stumbles: u32, shutdown: &Shutdown) {
+    let pauses = RetryPolicy::default().with_initial(FAILURE_PAUSE).with_ceiling(FAILURE_CEILING);
+    let mut failures = stumbles;
+    let refused = match stop {
+        Stop::Gone => return,
+        Stop::Again => None,
+        Stop::Failed(error) if is_closed(&error) => return,
+        Stop::Failed(error) => {
+            tracing::error!(workflow = %hold.run, %error, "a workflow cannot go on and will be taken up again");
+            Some(with_sources(&error))
+        }
+    };
+    let mut pause = refused.is_some();
+    loop {
+        if pause {
+            failures = failures.saturating_add(1);
+            let pause = pauses.delay(failures, &loomwork_core::Random::system());
+            tokio::select! {
+                () = store.clock().sleep(pause) => {}
+                () = shutdown.requested() => {}
+            }
+        }
+        let refused = refused.clone();
+        let released = store.mutate(move |tx| release(tx, hold, refused.as_deref())).relaxed().await;
+        match released {
+            Ok(()) => return,
+            Err(error) if is_closed(&error) => return,
+            Err(error) => {
+                tracing::error!(workflow = %hold.run, %error, "a workflow cannot be given back");
+                // The host's own end gives it back then.
+                if shutdown.is_requested() {
+                    return;
+                }
+            }
+        }
+        pause = true;
+    }
+}
+
 impl Driver {
+    fn new(shared: Arc<Shared>, hold: Hold, machine: Machine) -> Self {
+        Self {
+            shared,
+            hold,
+            machine,
+            running: FuturesUnordered::new(),
+            outbox: Outbox::default(),
+            acting: HashMap::new(),
+            news: None,
+        }
+    }
+
     async fn run(&mut self, shutdown: &Shutdown) -> Stop {
         loop {
             match self.machine.advance() {
@@ -139,9 +199,7 @@ impl Driver {
             if shutdown.is_requested() {
                 return self.drain().await;
             }
-            if let Err(stop) = self.carry_out().await {
-                return stop;
-            }
+            self.carry_out();
             if let Err(stop) = self.wait(shutdown).await {
                 return stop;
             }
@@ -149,50 +207,54 @@ impl Driver {
     }
 
     /// Sets in motion what the code has ordered.
-    async fn carry_out(&mut self) -> Result<(), Stop> {
-        let mut notes: Vec<Noted> = Vec::new();
-        let mut works = Vec::new();
-        for Order { number, label, work } in self.machine.orders() {
-            match work {
-                Work::Note(note) => notes.push((number, label, note)),
-                work => works.push((number, label, work)),
-            }
+    fn carry_out(&mut self) {
+        self.outbox.put(self.machine.orders());
+        if let Some(notes) = self.outbox.notes() {
+            self.running
+                .push(write(self.shared.store.clone(), self.hold, self.machine.known(), notes).boxed());
         }
-        if !notes.is_empty() {
-            let has_patch = notes.iter().any(|(_, _, note)| matches!(note, Note::Patch));
-            let writing = write(self.shared.store.clone(), self.hold, self.machine.known(), notes);
-            if has_patch {
-                // A patch's mark is on record before any step that follows from it.
-                let answer = writing.await;
-                self.take_in(answer).await?;
-            } else {
-                self.running.push(writing.boxed());
-            }
-        }
-        for (number, label, work) in works {
+        for Order { number, label, work } in self.outbox.works() {
             let (store, hold, known) = (self.shared.store.clone(), self.hold, self.machine.known());
             match work {
-                Work::Mutation { part, retry } => {
-                    self.running.push(mutating(store, hold, known, (number, label), part, retry).boxed());
+                Work::Mutation { part, retry: None } => {
+                    self.running.push(mutating(store, hold, known, (number, label), part, None).boxed());
+                }
+                Work::Mutation { part, retry: Some(retry) } => {
+                    let stop = self.stoppable(number);
+                    self.running.push(
+                        mutating(store, hold, known, (number, label), part, Some((retry, stop))).boxed(),
+                    );
                 }
                 Work::Effect { run, options } => {
-                    self.effects += 1;
-                    self.running.push(acting(store, hold, known, (number, label), run, options).boxed());
+                    let stop = self.stoppable(number);
+                    self.running
+                        .push(acting(store, hold, known, (number, label), run, options, stop).boxed());
+                }
+                Work::Stop => {
+                    if let Some(stop) = self.acting.get(&number) {
+                        stop.cancel();
+                    }
                 }
                 Work::Note(_) => {}
             }
         }
-        Ok(())
+    }
+
+    fn stoppable(&mut self, number: u32) -> CancellationToken {
+        let stop = CancellationToken::new();
+        self.acting.insert(number, stop.clone());
+        stop
     }
 
     /// Waits until something has come; a run that waits too long is put away.
     async fn wait(&mut self, shutdown: &Shutdown) -> Result<(), Stop> {
-        let outside = self.machine.desk().waits_outside();
-        if !outside && self.effects == 0 {
+        let follows =
+            self.machine.desk().waits_outside() || self.machine.has_gap() || !self.acting.is_empty();
+        if !follows {
             // Only its own transactions are under way, and they find out by themselves whose the run is.
             self.news = None;
         } else if self.news.is_none() {
-            let (hold, start) = (self.hold, Seen { next: self.machine.known(), lost: false });
+            let (hold, start) = (self.hold, Seen { next: self.machine.known().position, lost: false });
             self.news = Some(self.shared.store.follow(start, move |tx, seen: &Seen| {
                 let arrived = news(tx, &hold, seen.next)?;
                 let seen = match &arrived {
@@ -213,50 +275,39 @@ impl Driver {
             () = waited_long(&shared), if quiet => None,
         };
         match came {
-            Some(answer) => self.take_in(answer).await,
+            Some(answer) => self.take_in(answer),
             None => self.park().await,
         }
     }
 
-    async fn take_in(&mut self, answer: Answer) -> Result<(), Stop> {
+    fn take_in(&mut self, answer: Answer) -> Result<(), Stop> {
         let arrived = match answer {
             Answer::Arrived(arrived) => arrived,
-            Answer::Acted(arrived) => {
-                self.effects -= 1;
+            Answer::Acted(number, arrived) => {
+                self.acting.remove(&number);
                 arrived
             }
-            Answer::Written(Written { arrived, unfit }) => {
-                for (from, name, value) in unfit {
-                    self.machine.take_back(from, name, value);
-                }
+            Answer::Written { arrived, withdrawn } => {
+                self.outbox.written();
+                self.machine.desk().withdrawn(&withdrawn);
                 arrived
             }
             Answer::Lost => return Err(Stop::Gone),
-            Answer::Failed(error) => return Err(self.fail(error).await),
+            Answer::Failed(error) => return Err(Stop::Failed(error)),
         };
         arrived.into_iter().for_each(|arrived| self.machine.arrive(arrived));
         Ok(())
     }
 
-    /// The store has failed: the run is taken up again later, from its rows.
-    async fn fail(&mut self, error: Error) -> Stop {
-        if is_closed(&error) {
-            return Stop::Gone;
-        }
-        tracing::error!(workflow = %self.hold.run, %error, "a workflow cannot go on and will be taken up again");
-        self.shared.store.clock().sleep(FAILURE_PAUSE).await;
-        Stop::Again
-    }
-
     async fn park(&mut self) -> Result<(), Stop> {
-        let (hold, known) = (self.hold, self.machine.known());
+        let (hold, known) = (self.hold, self.machine.known().position);
         match self.shared.store.mutate(move |tx| park(tx, hold, known)).relaxed().await {
             Ok(Put::Away | Put::Lost) => Err(Stop::Gone),
             Ok(Put::News(arrived)) => {
                 arrived.into_iter().for_each(|arrived| self.machine.arrive(arrived));
                 Ok(())
             }
-            Err(error) => Err(self.fail(error).await),
+            Err(error) => Err(Stop::Failed(error)),
         }
     }
 
@@ -265,7 +316,7 @@ impl Driver {
         while let Some(answer) = self.running.next().await {
             match answer {
                 Answer::Lost => return Stop::Gone,
-                Answer::Arrived(_) | Answer::Acted(_) | Answer::Written(_) | Answer::Failed(_) => {}
+                Answer::Arrived(_) | Answer::Acted(..) | Answer::Written { .. } | Answer::Failed(_) => {}
             }
         }
         Stop::Again
@@ -280,7 +331,7 @@ impl Driver {
                 crash_point("workflow.ended");
                 Stop::Gone
             }
-            Err(error) => self.fail(error).await,
+            Err(error) => Stop::Failed(error),
         }
     }
 }
@@ -304,12 +355,13 @@ async fn waited_long(shared: &Shared) {
     }
 }
 
-async fn write(store: Store, hold: Hold, known: u64, notes: Vec<Noted>) -> Answer {
+async fn write(store: Store, hold: Hold, known: Place, notes: Vec<Noted>) -> Answer {
     crash_point("workflow.step");
+    let withdrawn = withdrawn(&notes);
     let written = store.mutate(move |tx| write_down(tx, hold, known, notes)).await;
     crash_point("workflow.recorded");
     match written {
-        Ok(Some(written)) => Answer::Written(written),
+        Ok(Some(arrived)) => Answer::Written { arrived, withdrawn },
         Ok(None) => Answer::Lost,
         Err(error) => Answer::Failed(error),
     }
@@ -318,24 +370,31 @@ async fn write(store: Store, hold: Hold, known: u64, notes: Vec<Noted>) -> Answe
 async fn mutating(
     store: Store,
     hold: Hold,
-    known: u64,
+    known: Place,
     (number, label): (u32, Label),
     part: Box<dyn TxPart<Box<serde_json::value::RawValue>>>,
-    retry: Option<RetryPolicy>,
+    retry: Option<(RetryPolicy, CancellationToken)>,
 ) -> Answer {
     let mut attempt = 0;
     let label = Arc::new(label);
     loop {
         attempt += 1;
         crash_point("workflow.step");
-        let (part, label, retry) = (part.clone(), label.clone(), retry.map(|policy| (policy, attempt)));
-        let mutated = store.mutate(move |tx| mutate(tx, hold, known, (number, &label), part, retry)).await;
+        let policy = retry.as_ref().map(|(policy, _)| (*policy, attempt));
+        let (part, label) = (part.clone(), label.clone());
+        let mutated = store.mutate(move |tx| mutate(tx, hold, known, (number, &label), part, policy)).await;
         crash_point("workflow.recorded");
-        match mutated {
-            Ok(Mutated::Lost) => return Answer::Lost,
-            Ok(Mutated::Recorded(arrived)) => return Answer::Arrived(arrived),
-            Ok(Mutated::Again { wait }) => store.clock().sleep(wait).await,
-            Err(error) => return Answer::Failed(error),
+        match (mutated, &retry) {
+            (Ok(Mutated::Lost), _) => return Answer::Lost,
+            (Ok(Mutated::Recorded(arrived)), None) => return Answer::Arrived(arrived),
+            (Ok(Mutated::Recorded(arrived)), Some(_)) => return Answer::Acted(number, arrived),
+            (Ok(Mutated::Again { wait }), Some((_, stop))) => tokio::select! {
+                biased;
+                () = stop.cancelled() => return Answer::Acted(number, Vec::new()),
+                () = store.clock().sleep(wait) => {}
+            },
+            (Ok(Mutated::Again { wait }), None) => store.clock().sleep(wait).await,
+            (Err(error), _) => return Answer::Failed(error),
         }
     }
 }
@@ -343,10 +402,11 @@ async fn mutating(
 async fn acting(
     store: Store,
     hold: Hold,
-    known: u64,
+    known: Place,
     (number, label): (u32, Label),
     mut run: Effect,
     options: EffectOptions,
+    stop: CancellationToken,
 ) -> Answer {
     let label = Arc::new(label);
     if options.once {
@@ -359,12 +419,18 @@ async fn acting(
     }
     crash_point("workflow.step");
     let started = store.clock().now();
-    let outcome = attempts(&store, &mut run, options).await;
+    let outcome = tokio::select! {
+        biased;
+        () = stop.cancelled() => StoredOutcome::Withdrawn,
+        outcome = attempts(&store, &mut run, options) => outcome,
+    };
     crash_point("workflow.acted");
-    let recorded = store.mutate(move |tx| record(tx, hold, known, (number, &label), started, outcome)).await;
+    let once = options.once;
+    let recorded =
+        store.mutate(move |tx| record(tx, hold, known, (number, &label, once), started, outcome)).await;
     crash_point("workflow.recorded");
     match recorded {
-        Ok(Some(arrived)) => Answer::Acted(arrived),
+        Ok(Some(arrived)) => Answer::Acted(number, arrived),
         Ok(None) => Answer::Lost,
         Err(error) => Answer::Failed(error),
     }

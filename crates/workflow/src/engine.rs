@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loomwork_core::{Fault, Kind, Shutdown, Tasks, crash_point};
-use loomwork_store::{Error, Result, Store, Tx};
+use loomwork_core::{Fault, Kind, Shutdown, Tasks, Time, crash_point};
+use loomwork_store::{Error, Next, Result, Store, Tx, Upkeep};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
@@ -15,13 +15,14 @@ use crate::claim::{CLAIM_STEP, Taken, claim, is_claimable};
 use crate::clean::{retention, sweeping};
 use crate::completion::{Completions, telling};
 use crate::driver::{Handlers, Shared, drive};
+use crate::end::unblock;
 use crate::flow::Flow;
 use crate::host::{CurrentHost, beat, bury, is_closed, keep_alive, recovery, register};
 use crate::limits::MAX_TEXT_BYTES;
 use crate::machine::Handler;
 use crate::outcome::Done;
 use crate::steps::result;
-use crate::tables::{State, WorkflowRow};
+use crate::tables::WorkflowRow;
 use crate::timers::{starts, timers};
 use crate::workflow::{Completion, Workflow};
 
@@ -221,15 +222,11 @@ impl Workflows {
         let Builder { store, handlers, completions, idle, resident, .. } = builder;
         let names: Arc<[&'static str]> = handlers.keys().copied().collect();
         let host = Arc::new(CurrentHost::new(store.mutate(register).await?));
-        let blocked = names.clone();
-        while store
-            .clone()
-            .mutate({
-                let names = blocked.clone();
-                move |tx| try_blocked(tx, &names)
-            })
-            .await?
-        {}
+        let mut blocked = true;
+        while blocked {
+            let names = names.clone();
+            blocked = store.mutate(move |tx| try_blocked(tx, &names)).await?;
+        }
         let shared = Arc::new(Shared {
             store: store.clone(),
             handlers: Handlers(handlers),
@@ -255,6 +252,7 @@ impl Workflows {
             telling(shared.completions.clone()),
             sweeping(),
             retention(),
+            trying_again(names.clone()),
         ];
         for upkeep in upkeeps {
             store.start_upkeep(&engine.loops, upkeep);
@@ -295,23 +293,35 @@ impl Workflows {
 /// How many blocked runs one step tries again.
 const BLOCKED_STEP: usize = 256;
 
-fn try_blocked(tx: &mut Tx, names: &[&'static str]) -> Result<bool> {
-    let now = tx.now();
+/// Tries all blocked runs again, some at a time: this may be the code that they wait for.
+pub(crate) fn try_blocked(tx: &mut Tx, names: &[&'static str]) -> Result<bool> {
     for name in names {
         let blocked = tx.scan(WorkflowRow::blocked.eq(*name).readable().take(BLOCKED_STEP))?;
-        if blocked.is_empty() {
-            continue;
+        blocked.iter().try_for_each(|run| unblock(tx, run))?;
+        if !blocked.is_empty() {
+            return Ok(true);
         }
-        for row in blocked {
-            tx.update(row.id, |row| {
-                row.state = State::Ready;
-                row.blocked = None;
-                row.woken = now;
-            })?;
-        }
-        return Ok(true);
     }
     Ok(false)
+}
+
+/// Tries blocked runs again from time to time: where two versions of a program share the work, what one of them
+/// blocks may be the other's to go on with.
+fn trying_again(names: Arc<[&'static str]>) -> Upkeep {
+    Upkeep::new("workflow blocked", move |tx| {
+        let mut next: Option<Time> = None;
+        for name in &*names {
+            let due = WorkflowRow::blocked.eq(*name).le(tx.now()).readable().take(BLOCKED_STEP);
+            let due = tx.scan(due)?;
+            due.iter().try_for_each(|run| unblock(tx, run))?;
+            if due.len() == BLOCKED_STEP {
+                return Ok(Next::More);
+            }
+            let first = tx.first(WorkflowRow::blocked.eq(*name).readable())?.map(|run| run.woken);
+            next = [next, first].into_iter().flatten().min();
+        }
+        Ok(next.map_or(Next::Idle, Next::At))
+    })
 }
 
 /// Whether there is something to take. That there is is always news: the same answer twice means that there is

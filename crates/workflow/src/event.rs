@@ -5,9 +5,9 @@ use loomwork_store::{Result, Tx};
 use serde::Serialize;
 
 use crate::error::shortened;
-use crate::journal::settle;
 use crate::limits::{EVENT, MAX_MAIL, MAX_TEXT_BYTES, encode};
-use crate::tables::{MailRow, StepRow, StoredFailure, StoredOutcome, WorkflowId};
+use crate::mail::serve;
+use crate::tables::{MailRow, State, StepRow, StoredFailure, StoredOutcome, WorkflowId};
 use crate::workflow::Event;
 
 /// Why an event is not sent.
@@ -104,12 +104,15 @@ fn post(tx: &mut Tx, run: WorkflowId, name: String, value: StoredOutcome) -> Res
     if row.has_ended() {
         return Err(SendError::Ended { event: name, workflow: run }.into());
     }
-    if let Some(waits) = tx.first(StepRow::waiting.eq(run).eq(&name))? {
-        return settle(tx, waits.id, value).map(drop);
-    }
-    if tx.count(MailRow::by_name.eq(run).take(MAX_MAIL))? >= MAX_MAIL {
+    // What comes while a run is blocked is for the code that goes on with it, wherever that begins.
+    let serves = row.state != State::Blocked;
+    let waits = serves && tx.count(StepRow::waiting.eq(run).eq(row.chapter).eq(&name).take(1))? > 0;
+    if !waits && tx.count(MailRow::by_name.eq(run).take(MAX_MAIL))? >= MAX_MAIL {
         return Err(SendError::Full { workflow: run }.into());
     }
-    let sent = tx.now();
-    tx.insert(MailRow { run, name, rank: 1, value, sent }).map(drop)
+    tx.insert(MailRow { run, name: name.clone(), value })?;
+    if waits {
+        serve(tx, run, row.chapter, &name)?;
+    }
+    Ok(())
 }

@@ -37,12 +37,14 @@ impl Flow {
         Self { desk }
     }
 
+    #[track_caller]
     fn draft(&self, kind: StepKind, name: impl Into<String>) -> Draft {
         Draft::new(&self.desk, kind, name)
     }
 
     /// Runs a mutation, exactly once: what it writes and that it is done commit together. An error takes its
     /// writes back and is the step's failure.
+    #[track_caller]
     pub fn mutation<T, F>(&self, name: impl Into<String>, mutation: F) -> Mutation<T>
     where
         T: Serialize + DeserializeOwned,
@@ -54,6 +56,7 @@ impl Flow {
 
     /// Runs an action right here: at least once, and recorded once. A crash while it runs has it run again,
     /// unless it is [`once`](Action::once).
+    #[track_caller]
     pub fn effect<T, F, W>(&self, name: impl Into<String>, action: F) -> Action<T>
     where
         T: Serialize + DeserializeOwned + 'static,
@@ -65,7 +68,9 @@ impl Flow {
     }
 
     /// As [`effect`](Self::effect); the action gets a text that all its attempts share and no other step has:
-    /// give it to a service that knows idempotency keys, and a repeated attempt repeats nothing.
+    /// give it to a service that knows idempotency keys, and a repeated attempt repeats nothing. A
+    /// [`restart`](crate::restart()) means to do it again, so what it has done again gets another text.
+    #[track_caller]
     pub fn effect_keyed<T, F, W>(&self, name: impl Into<String>, mut action: F) -> Action<T>
     where
         T: Serialize + DeserializeOwned + 'static,
@@ -74,25 +79,28 @@ impl Flow {
     {
         let draft = self.draft(StepKind::Effect, name);
         let about = &self.desk.about;
-        let key = format!("{}:{}:{}", about.id, about.chapter, draft.number());
+        let key = format!("{}:{}.{}:{}", about.id, about.chapter, about.restarts, draft.number());
         let run = acted(move || action(key.clone()));
         Action { draft, run, options: EffectOptions::default(), result: PhantomData }
     }
 
     /// Enqueues a job of the workpool and waits for it: with its pool's limits, its retries and its
     /// guarantees. It needs a pool that was described with [`with_steps`](crate::with_steps).
+    #[track_caller]
     pub fn run<A, R>(&self, job: &Job<A, R>, args: A) -> RunJob<A, R> {
         let draft = self.draft(StepKind::Job, job.name());
         RunJob { draft, job: *job, args, options: JobOptions::default() }
     }
 
     /// Sleeps, for seconds or for years. Nothing is in memory meanwhile.
+    #[track_caller]
     pub fn sleep(&self, time: Duration) -> Sleep {
         let note = Note::Sleep(Until::After(time));
         Sleep(self.draft(StepKind::Sleep, "sleep").step(None, Ok(Work::Note(note))))
     }
 
     /// Sleeps until a time; not at all, if it is over.
+    #[track_caller]
     pub fn sleep_until(&self, time: Time) -> Sleep {
         let note = Note::Sleep(Until::At(time));
         Sleep(self.draft(StepKind::Sleep, "sleep").step(None, Ok(Work::Note(note))))
@@ -100,18 +108,21 @@ impl Flow {
 
     /// Waits for an event and takes it: each is taken once, the first that was sent first, whether it was sent
     /// before or after this wait began.
+    #[track_caller]
     pub fn event<T>(&self, event: impl Into<Event<T>>) -> Wait<T> {
         let draft = self.draft(StepKind::Event, event.into().name);
         Wait { draft, timeout: None, result: PhantomData }
     }
 
     /// Starts another workflow and waits for what it returns. Cancelling this one cancels that one.
+    #[track_caller]
     pub fn child<I, R>(&self, workflow: &Workflow<I, R>, input: I) -> Child<I, R> {
         let draft = self.draft(StepKind::Child, workflow.name);
         Child { draft, workflow: *workflow, input, options: Options::default() }
     }
 
     /// Starts another workflow and leaves it alone: it goes on whatever becomes of this one.
+    #[track_caller]
     pub fn start<I, R>(&self, workflow: &Workflow<I, R>, input: I) -> Detached<I, R> {
         let draft = self.draft(StepKind::Start, workflow.name);
         Detached { draft, workflow: *workflow, input, options: Options::default() }
@@ -142,11 +153,13 @@ impl Flow {
 
     /// Returns random numbers that follow from the run's id: the same when the code is run again, and no
     /// secret.
+    #[track_caller]
     pub fn random(&self) -> &Random {
         self.desk.random()
     }
 
     /// Returns a new id, the same when the code is run again.
+    #[track_caller]
     pub fn new_id<T: Table>(&self) -> Id<T> {
         let mut bytes = [0; 16];
         self.random().fill(&mut bytes);
@@ -171,6 +184,7 @@ impl Flow {
     /// ```
     ///
     /// When no run is left that has not taken it, the call can be removed, and its mark is passed over.
+    #[track_caller]
     pub fn patched(&self, change: &str) -> bool {
         self.desk.patched(change)
     }

@@ -40,7 +40,15 @@ impl History {
         let mut text = String::from("flowchart TD\n");
         let _ = writeln!(text, "  start([\"{}\"])", escaped(&self.status.name));
         let mut before = vec!["start".to_owned()];
-        for group in self.groups() {
+        for (at, group) in self.groups().into_iter().enumerate() {
+            // Between two wide groups all go through one node: an edge for each pair would be too many.
+            if before.len() > 1 && group.len() > 1 {
+                let _ = writeln!(text, "  join{at}(( ))");
+                for before in &before {
+                    let _ = writeln!(text, "  {before} --> join{at}");
+                }
+                before = vec![format!("join{at}")];
+            }
             for step in &group {
                 let (open, close) = match step.kind {
                     StepKind::Sleep | StepKind::Event => ("{{", "}}"),
@@ -102,7 +110,7 @@ impl StepState {
     /// One sign for how it stands.
     fn mark(&self) -> &'static str {
         match self {
-            Self::Pending => "…",
+            Self::Pending | Self::Untold => "…",
             Self::Success(_) => "✓",
             Self::Failed(_) | Self::Interrupted | Self::TimedOut => "✗",
             Self::Cancelled | Self::Withdrawn | Self::CutOff => "–",
@@ -112,7 +120,7 @@ impl StepState {
     /// One word for how it stands, as a class of the picture.
     fn word(&self) -> &'static str {
         match self {
-            Self::Pending => "pending",
+            Self::Pending | Self::Untold => "pending",
             Self::Success(_) => "done",
             Self::Failed(_) | Self::Interrupted | Self::TimedOut => "failed",
             Self::Cancelled | Self::Withdrawn | Self::CutOff => "off",
@@ -122,6 +130,7 @@ impl StepState {
     fn text(&self) -> String {
         match self {
             Self::Pending => "waits".to_owned(),
+            Self::Untold => "ended, and nobody tells".to_owned(),
             Self::Success(result) => result.clone(),
             Self::Failed(error) => format!("failed: {error}"),
             Self::Cancelled => "cancelled".to_owned(),

@@ -18,6 +18,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(5);
 /// once when the process that owned the store is known to be gone.
 pub const LEASE: Duration = Duration::from_secs(15);
 
+/// How long a renewal may take; then the lease is nearly over.
+const STANDSTILL: Duration = LEASE.saturating_sub(HEARTBEAT).saturating_sub(HEARTBEAT);
+
 /// How many workflows of a dead host one step sets free.
 pub const RECOVERY_STEP: usize = 512;
 
@@ -129,6 +132,14 @@ pub(crate) fn bury(tx: &mut Tx, id: Id<HostRow>) -> Result<bool> {
     Ok(true)
 }
 
+/// Enters a host in place of one that is to have nothing any more.
+fn succeed(tx: &mut Tx, lost: Id<HostRow>) -> Result<Id<HostRow>> {
+    if tx.get_readable(lost)?.is_some() {
+        tx.update(lost, |host| host.buried = true)?;
+    }
+    register(tx)
+}
+
 /// Renews the lease until the engine or its store ends.
 pub(crate) async fn keep_alive(store: Store, host: Arc<CurrentHost>, shutdown: Shutdown) {
     let clock = store.clock().clone();
@@ -139,21 +150,29 @@ pub(crate) async fn keep_alive(store: Store, host: Arc<CurrentHost>, shutdown: S
             () = clock.sleep(HEARTBEAT) => {}
         }
         let now = host.get();
-        match store.mutate(move |tx| beat(tx, now.id)).relaxed().await {
-            Ok(true) => renewed = clock.now(),
-            Ok(false) => {
-                tracing::error!(host = %now.id, "this host's workflows were taken over; it goes on as a new one");
+        let beating = store.mutate(move |tx| beat(tx, now.id)).relaxed();
+        tokio::select! {
+            biased;
+            beat = beating => match beat {
+                Ok(true) => renewed = clock.now(),
+                Ok(false) => {
+                    tracing::error!(host = %now.id, "this host's workflows were taken over; it goes on as a new one");
+                    now.lost.cancel();
+                }
+                Err(error) if is_closed(&error) => return now.lost.cancel(),
+                Err(error) => tracing::error!(host = %now.id, %error, "a host's lease cannot be renewed"),
+            },
+            () = clock.sleep(STANDSTILL) => {
+                tracing::error!(host = %now.id, "the store stands still; this host's workflows are given up");
                 now.lost.cancel();
             }
-            Err(error) if is_closed(&error) => return now.lost.cancel(),
-            Err(error) => tracing::error!(host = %now.id, %error, "a host's lease cannot be renewed"),
         }
         // Before the lease is over: whoever takes over should find nothing running any more.
         if clock.now().since(renewed) >= LEASE - HEARTBEAT {
             now.lost.cancel();
         }
         if now.lost.is_cancelled()
-            && let Ok(id) = store.mutate(register).await
+            && let Ok(id) = store.mutate(move |tx| succeed(tx, now.id)).await
         {
             renewed = clock.now();
             host.replace(id);

@@ -6,13 +6,15 @@
 //! gets the outcomes in the order of their positions, one at a time, as it did the first time: so whatever it
 //! does with several steps at once, it does again.
 
-use loomwork_core::Time;
+use loomwork_core::{Kind, Time};
 use loomwork_store::{Id, Result, Row, Tx};
 use serde_json::value::RawValue;
 
-use crate::cancel::cancel;
+use crate::cutting::call_off;
+use crate::limits::check_room;
+use crate::mail;
 use crate::tables::{
-    HostRow, MailRow, State, StepId, StepKind, StepRow, StoredOutcome, WorkflowId, WorkflowRow,
+    HostRow, MailRow, State, StepId, StepKind, StepRow, StoredFailure, StoredOutcome, WorkflowId, WorkflowRow,
 };
 
 /// A process's right to a run. It ends when the run's fence grows.
@@ -40,18 +42,18 @@ pub(crate) struct Arrived {
     pub(crate) position: u64,
     pub(crate) number: u32,
     pub(crate) kind: StepKind,
-    pub(crate) name: String,
     pub(crate) at: Time,
     pub(crate) outcome: StoredOutcome,
-    pub(crate) returned_from: Option<u32>,
+    /// The bytes of all outcomes up to this one.
+    pub(crate) total: u64,
 }
 
 impl Arrived {
     /// Reads a settled step; `None` for one that is not.
     pub(crate) fn of(row: StepRow) -> Option<Self> {
-        let StepRow { position, number, kind, name, finished, started, outcome, returned_from, .. } = row;
+        let StepRow { position, number, kind, finished, started, outcome, total, .. } = row;
         let at = finished.unwrap_or(started);
-        Some(Self { position: position?, number, kind, name, at, outcome: outcome?, returned_from })
+        Some(Self { position: position?, number, kind, at, outcome: outcome?, total })
     }
 }
 
@@ -64,25 +66,41 @@ pub(crate) struct Label {
     pub(crate) args: Option<String>,
 }
 
-/// The entry of a step that has just begun.
-fn entry(tx: &Tx, hold: &Hold, number: u32, label: &Label) -> StepRow {
-    StepRow {
-        run: hold.run,
-        chapter: hold.chapter,
-        number,
-        kind: label.kind,
-        name: label.name.clone(),
-        fingerprint: label.fingerprint,
-        args: label.args.clone(),
-        position: None,
-        outcome: None,
-        cut: false,
-        due: None,
-        job: None,
-        child: None,
-        returned_from: None,
-        started: tx.now(),
-        finished: None,
+/// A place behind settled steps: the position that comes next, and the bytes of all outcomes before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) position: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Place {
+    /// The end of a journal of which one place is known.
+    fn end(tx: &Tx, run: WorkflowId, chapter: u32, known: Self) -> Result<Self> {
+        // Counting reads keys alone, and mostly there is nothing to count.
+        match tx.count(StepRow::settled.eq(run).eq(chapter).ge(known.position).take(1))? {
+            0 => Ok(known),
+            _ => Self::look_up(tx, run, chapter),
+        }
+    }
+
+    fn look_up(tx: &Tx, run: WorkflowId, chapter: u32) -> Result<Self> {
+        let last = tx.first(StepRow::settled.eq(run).eq(chapter).desc())?;
+        let behind = |last: Row<StepRow>| Some(Self { position: last.position? + 1, bytes: last.total });
+        Ok(last.and_then(behind).unwrap_or_default())
+    }
+
+    /// Puts an outcome here, and goes behind it. One that there is no room for fails its step.
+    fn put(&mut self, row: &mut StepRow, outcome: StoredOutcome, now: Time) {
+        let outcome = match check_room(self.bytes, outcome.bytes()) {
+            Ok(()) => outcome,
+            Err(message) => StoredOutcome::Failed(StoredFailure::new(Kind::Invalid, message)),
+        };
+        row.position = Some(self.position);
+        row.total = self.bytes + outcome.bytes() as u64;
+        row.outcome = Some(outcome);
+        row.finished = Some(now);
+        row.due = None;
+        *self = Self { position: self.position + 1, bytes: row.total };
     }
 }
 
@@ -90,24 +108,50 @@ fn entry(tx: &Tx, hold: &Hold, number: u32, label: &Label) -> StepRow {
 pub(crate) struct Writer<'a> {
     pub(crate) tx: &'a mut Tx,
     hold: Hold,
-    next: u64,
+    known: Place,
+    /// Where the next entry goes; `None` while others may have settled steps since it was looked up.
+    end: Option<Place>,
     arrived: Vec<Arrived>,
 }
 
 impl<'a> Writer<'a> {
-    /// Begins to write, if the hold is good; the run is known up to the position `known`.
-    pub(crate) fn open(tx: &'a mut Tx, hold: Hold, known: u64) -> Result<Option<Self>> {
+    /// Begins to write, if the hold is good; the run is known up to the place `known`.
+    pub(crate) fn open(tx: &'a mut Tx, hold: Hold, known: Place) -> Result<Option<Self>> {
         if hold.check(tx)?.is_none() {
             return Ok(None);
         }
-        // Counting reads keys alone, and mostly there is nothing to count.
-        let behind = tx.count(StepRow::settled.eq(hold.run).eq(hold.chapter).ge(known))? as u64;
-        Ok(Some(Self { tx, hold, next: known + behind, arrived: Vec::new() }))
+        Ok(Some(Self { tx, hold, known, end: None, arrived: Vec::new() }))
+    }
+
+    fn end(&mut self) -> Result<Place> {
+        match self.end {
+            Some(end) => Ok(end),
+            None => Place::end(self.tx, self.hold.run, self.hold.chapter, self.known),
+        }
+    }
+
+    /// Runs what a step brings along, which may settle other steps of this very run. If it fails, or what it
+    /// returns has no room in the journal, nothing of it stays.
+    pub(crate) fn run<T>(
+        &mut self,
+        part: impl FnOnce(&mut Tx) -> Result<T>,
+        bytes: impl FnOnce(&T) -> usize,
+    ) -> Result<T> {
+        let Self { hold, known, .. } = *self;
+        let (done, end) = self.tx.nested(|tx| {
+            let done = part(tx)?;
+            let end = Place::end(tx, hold.run, hold.chapter, known)?;
+            check_room(end.bytes, bytes(&done))
+                .map_err(|message| loomwork_store::Error::message(Kind::Invalid, message))?;
+            Ok((done, end))
+        })?;
+        self.end = Some(end);
+        Ok(done)
     }
 
     /// Records a step that is settled at once.
     pub(crate) fn settled(&mut self, number: u32, label: &Label, outcome: StoredOutcome) -> Result<()> {
-        let row = entry(self.tx, &self.hold, number, label);
+        let row = self.entry(number, label);
         let id = self.tx.new_id();
         self.insert_settled(id, row, outcome)
     }
@@ -119,10 +163,9 @@ impl<'a> Writer<'a> {
         mut row: StepRow,
         outcome: StoredOutcome,
     ) -> Result<()> {
-        row.position = Some(self.next);
-        row.outcome = Some(outcome);
-        row.finished = Some(self.tx.now());
-        self.next += 1;
+        let mut end = self.end()?;
+        end.put(&mut row, outcome, self.tx.now());
+        self.end = Some(end);
         let row = self.tx.insert_at(id, row)?.record;
         self.arrived.extend(Arrived::of(row));
         Ok(())
@@ -130,35 +173,61 @@ impl<'a> Writer<'a> {
 
     /// The entry of a step that has just begun.
     pub(crate) fn entry(&self, number: u32, label: &Label) -> StepRow {
-        entry(self.tx, &self.hold, number, label)
+        StepRow {
+            run: self.hold.run,
+            chapter: self.hold.chapter,
+            number,
+            kind: label.kind,
+            name: label.name.clone(),
+            fingerprint: label.fingerprint,
+            args: label.args.clone(),
+            position: None,
+            outcome: None,
+            cut: false,
+            due: None,
+            job: None,
+            child: None,
+            event: None,
+            given_back: false,
+            total: 0,
+            started: self.tx.now(),
+            finished: None,
+        }
     }
 
     /// Returns the pending entry of a number.
     pub(crate) fn pending(&self, number: u32) -> Result<Option<Row<StepRow>>> {
-        let row = self.tx.first(StepRow::pending.eq(self.hold.run).eq(number))?;
-        Ok(row.filter(|row| row.chapter == self.hold.chapter))
+        self.tx.first(StepRow::pending.eq(self.hold.run).eq(self.hold.chapter).eq(number))
     }
 
     /// Settles an entry that was pending.
-    pub(crate) fn settle(&mut self, row: Row<StepRow>, change: impl FnOnce(&mut StepRow)) -> Result<()> {
-        let (now, position) = (self.tx.now(), self.next);
-        self.next += 1;
-        let row = self.tx.update(row.id, |row| {
-            row.position = Some(position);
-            row.finished = Some(now);
-            row.due = None;
-            change(row);
-        })?;
+    pub(crate) fn settle(&mut self, step: StepId, outcome: StoredOutcome) -> Result<()> {
+        let (now, mut end) = (self.tx.now(), self.end()?);
+        let row = self.tx.update(step, |row| end.put(row, outcome, now))?;
+        self.end = Some(end);
         self.arrived.extend(Arrived::of(row.record));
         Ok(())
     }
 
-    /// Calls off a step that its code dropped: what it waited for is not to happen for nothing.
-    pub(crate) fn withdraw(&mut self, number: u32) -> Result<()> {
-        let Some(row) = self.pending(number)? else { return Ok(()) };
-        let (job, child) = (row.job, row.child);
-        self.settle(row, |row| row.outcome = Some(StoredOutcome::Withdrawn))?;
-        call_off(self.tx, job, child)
+    /// Hands events that are there to those who wait for them.
+    pub(crate) fn serve(&mut self, name: &str) -> Result<()> {
+        let served = mail::serve(self.tx, self.hold.run, self.hold.chapter, name)?;
+        self.end = None;
+        self.arrived.extend(served.into_iter().filter_map(Arrived::of));
+        Ok(())
+    }
+
+    /// Calls off a step that its code dropped: what it waited for is not to happen for nothing, and an event
+    /// that it has got is there for the next one.
+    pub(crate) fn withdraw(&mut self, number: u32, name: &str) -> Result<()> {
+        if let Some(row) = self.pending(number)? {
+            self.settle(row.id, StoredOutcome::Withdrawn)?;
+            call_off(self.tx, &row)?;
+            self.end = None;
+        } else if mail::give_back(self.tx, self.hold.run, self.hold.chapter, number)? {
+            self.serve(name)?;
+        }
+        Ok(())
     }
 
     /// Returns what was settled, in order.
@@ -167,36 +236,36 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Cancels what a step has waited for.
-fn call_off(tx: &mut Tx, job: Option<loomwork_workpool::JobId>, child: Option<WorkflowId>) -> Result<()> {
-    if let Some(job) = job {
-        loomwork_workpool::cancel(tx, job)?;
-    }
-    if let Some(child) = child {
-        cancel(tx, child)?;
-    }
-    Ok(())
+/// Settles a pending step from outside of its workflow, and wakes that; `None` when there is nothing to settle
+/// any more.
+pub(crate) fn settle(tx: &mut Tx, step: StepId, outcome: StoredOutcome) -> Result<Option<StepRow>> {
+    settle_by(tx, step, outcome, None)
 }
 
-/// Settles a pending step from outside of its workflow, and wakes that; `false` when there is nothing to
-/// settle any more.
-pub(crate) fn settle(tx: &mut Tx, step: StepId, outcome: StoredOutcome) -> Result<bool> {
-    let Some(row) = tx.get(step)?.filter(|row| row.is_pending()) else { return Ok(false) };
-    let last = tx.first(StepRow::settled.eq(row.run).eq(row.chapter).desc())?;
-    let position = last.and_then(|last| last.position).map_or(0, |last| last + 1);
-    let now = tx.now();
-    tx.update(step, |row| {
-        row.position = Some(position);
-        row.outcome = Some(outcome);
-        row.finished = Some(now);
-        row.due = None;
+/// As [`settle`], by an event.
+pub(crate) fn settle_by(
+    tx: &mut Tx,
+    step: StepId,
+    outcome: StoredOutcome,
+    event: Option<Id<MailRow>>,
+) -> Result<Option<StepRow>> {
+    let Some(row) = tx.get(step)?.filter(|row| row.is_pending()) else { return Ok(None) };
+    let (now, mut end) = (tx.now(), Place::look_up(tx, row.run, row.chapter)?);
+    let row = tx.update(step, |row| {
+        end.put(row, outcome, now);
+        row.event = event;
     })?;
     wake(tx, row.run)?;
-    Ok(true)
+    Ok(Some(row.record))
+}
+
+/// The end of a journal.
+pub(crate) fn end_of(tx: &Tx, run: WorkflowId, chapter: u32) -> Result<Place> {
+    Place::look_up(tx, run, chapter)
 }
 
 /// Has a run taken that nobody has in memory.
-pub(crate) fn wake(tx: &mut Tx, run: WorkflowId) -> Result<()> {
+fn wake(tx: &mut Tx, run: WorkflowId) -> Result<()> {
     let now = tx.now();
     if tx.get(run)?.is_some_and(|row| row.state == State::Parked) {
         tx.update(run, |row| {
@@ -214,27 +283,6 @@ pub(crate) fn news(tx: &Tx, hold: &Hold, from: u64) -> Result<Option<Vec<Arrived
     }
     let rows = tx.scan(StepRow::settled.eq(hold.run).eq(hold.chapter).ge(from))?;
     Ok(Some(rows.into_iter().filter_map(|row| Arrived::of(row.record)).collect()))
-}
-
-/// Cuts off what a run still waits for: its jobs and its children are cancelled.
-pub(crate) fn cut_off(tx: &mut Tx, run: WorkflowId) -> Result<()> {
-    let now = tx.now();
-    for row in tx.scan(StepRow::pending.eq(run))? {
-        tx.update(row.id, |row| {
-            row.cut = true;
-            row.due = None;
-            row.finished = Some(now);
-        })?;
-        call_off(tx, row.job, row.child)?;
-    }
-    Ok(())
-}
-
-/// Takes the first event of a name.
-pub(crate) fn take_mail(tx: &mut Tx, run: WorkflowId, name: &str) -> Result<Option<StoredOutcome>> {
-    let Some(mail) = tx.first(MailRow::by_name.eq(run).eq(name))? else { return Ok(None) };
-    tx.delete(mail.id)?;
-    Ok(Some(mail.record.value))
 }
 
 /// What a step without a value returns.

@@ -105,6 +105,7 @@ mod claim;
 mod clean;
 mod combine;
 mod completion;
+mod cutting;
 mod desk;
 mod difference;
 mod driver;
@@ -118,8 +119,10 @@ mod host;
 mod journal;
 mod limits;
 mod machine;
+mod mail;
 mod options;
 mod order;
+mod outbox;
 mod outcome;
 mod payload;
 mod restart;
@@ -136,10 +139,12 @@ mod timers;
 mod workflow;
 
 pub use cancel::cancel;
-pub use claim::{CLAIM_STEP, CLAIMED_STEPS};
+pub use claim::{CLAIM_STEP, CLAIMED_BYTES, CLAIMED_STEPS, MAX_STUMBLES};
 pub use clean::{CLEAN_UP_STEP, clean_up};
 pub use combine::First;
 pub use completion::{COMPLETION_ATTEMPTS, Untold, dead_completions, retry_completion};
+pub use cutting::CUT_OFF_STEP;
+pub use end::{BLOCKED_CEILING, BLOCKED_PAUSE};
 pub use engine::{BuildError, Builder, IDLE, RESIDENT, Workflows};
 pub use error::{Failure, StepError};
 pub use event::{SendError, send, send_failure};
@@ -148,11 +153,11 @@ pub use history::{History, history};
 pub use host::{HEARTBEAT, LEASE, RECOVERY_STEP};
 pub use limits::{
     KEEP, MAX_AHEAD, MAX_DEPTH, MAX_EVENT_BYTES, MAX_INPUT_BYTES, MAX_JOURNAL_BYTES, MAX_MAIL,
-    MAX_RESULT_BYTES, MAX_STEPS, MAX_TEXT_BYTES,
+    MAX_RESULT_BYTES, MAX_STEPS, MAX_TEXT_BYTES, SPARE_STEPS,
 };
 pub use options::{Callback, Options, Taken};
 pub use outcome::{Done, Outcome, OutcomeKind, outcome};
-pub use restart::{From, RestartError, restart};
+pub use restart::{RestartError, RestartFrom, restart};
 pub use saga::{Saga, SagaError};
 pub use serve::with_steps;
 pub use start::{StartError, start};

@@ -14,10 +14,15 @@ pub const MAX_RESULT_BYTES: usize = 800_000;
 /// The most bytes that an event's value may take as JSON.
 pub const MAX_EVENT_BYTES: usize = 800_000;
 
-/// The most steps that a workflow takes before it ends or [goes on anew](crate::Flow::continue_with).
+/// The most steps that a workflow takes before it ends or [goes on anew](crate::Flow::continue_with). The step
+/// behind them fails, so that the code can still put things in order, for which it has [`SPARE_STEPS`].
 pub const MAX_STEPS: usize = 50_000;
 
-/// The most bytes of results that a workflow's journal holds.
+/// How many steps a workflow has left when one was refused for [`MAX_STEPS`]: to undo what it did, or to say what
+/// happened. One more fails the run.
+pub const SPARE_STEPS: usize = 1_000;
+
+/// The most bytes of results that a workflow's journal holds. A step whose result has no room any more fails.
 pub const MAX_JOURNAL_BYTES: usize = 64_000_000;
 
 /// How many events may wait for one workflow to take them.
@@ -58,6 +63,17 @@ pub(crate) fn check(what: &str, json: &RawValue, limit: (usize, &'static str)) -
     }
     Err(format!(
         "{what} takes {bytes} bytes; the limit `{name}` is {limit}, larger data belongs in files or tables"
+    ))
+}
+
+/// Checks that a journal of so many bytes has room for so many more; what has none of its own always fits.
+pub(crate) fn check_room(journal: u64, more: usize) -> Result<(), String> {
+    if more == 0 || journal + more as u64 <= MAX_JOURNAL_BYTES as u64 {
+        return Ok(());
+    }
+    Err(format!(
+        "its result takes {more} bytes, and the journal has {journal} already; the limit `MAX_JOURNAL_BYTES` is \
+         {MAX_JOURNAL_BYTES}. A workflow without an end goes on anew with `wf.continue_with(..)`"
     ))
 }
 

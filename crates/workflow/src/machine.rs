@@ -21,14 +21,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use loomwork_core::Kind;
 use loomwork_store::{Error, Result, Row};
 use serde_json::value::RawValue;
+use tokio::task::coop::unconstrained;
 
 use crate::desk::Desk;
 use crate::difference::Trouble;
 use crate::end::Ending;
 use crate::flow::Flow;
-use crate::journal::Arrived;
+use crate::journal::{Arrived, Place};
 use crate::order::Order;
-use crate::tables::{StepRow, StoredOutcome, WorkflowRow};
+use crate::tables::{StepRow, WorkflowRow};
 
 /// A workflow's code under way.
 pub(crate) type Code = Pin<Box<dyn Future<Output = Result<Box<RawValue>>> + Send>>;
@@ -79,15 +80,15 @@ pub(crate) struct Machine {
     ready: VecDeque<Arrived>,
     /// What has come before its turn.
     early: BTreeMap<u64, Arrived>,
-    /// The position that comes next.
-    next: u64,
+    /// How far it knows its journal.
+    known: Place,
 }
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine")
             .field("desk", &self.desk.about)
-            .field("next", &self.next)
+            .field("known", &self.known)
             .finish_non_exhaustive()
     }
 }
@@ -112,48 +113,44 @@ impl Machine {
         let desk = Desk::new(run.id, run, &journal);
         let mut ready: Vec<Arrived> = journal.into_iter().filter_map(Arrived::of).collect();
         ready.sort_by_key(|arrived| arrived.position);
-        let next = ready.last().map_or(0, |last| last.position + 1);
+        let known = ready.last().map_or(Place::default(), behind);
         let (flow, handler) = (Flow::new(desk.clone()), handler.clone());
-        // Called inside, so that a panic before the first await is caught like any other.
-        let code = Box::pin(async move { handler(flow, input).await });
+        // Called inside, so that a panic before the first await is caught like any other. Without the runtime's
+        // budget: a select that has used that up says "later", which a replay would not find again.
+        let code = Box::pin(unconstrained(async move { handler(flow, input).await }));
         let bell = Arc::new(Bell::default());
         bell.rung.store(true, Ordering::Release);
-        Self { code: Some(code), desk, bell, ready: ready.into(), early: BTreeMap::new(), next }
+        Self { code: Some(code), desk, bell, ready: ready.into(), early: BTreeMap::new(), known }
     }
 
     pub(crate) fn desk(&self) -> &Desk {
         &self.desk
     }
 
-    /// Returns the position from which on it knows nothing.
-    pub(crate) fn known(&self) -> u64 {
-        self.next
+    /// Returns the place from which on it knows nothing.
+    pub(crate) fn known(&self) -> Place {
+        self.known
     }
 
-    /// Returns the position from which on its code has seen nothing.
-    pub(crate) fn unseen(&self) -> u64 {
-        self.ready.front().map_or(self.next, |first| first.position)
+    /// Whether something has come whose turn it is not, since others have settled a step before it.
+    pub(crate) fn has_gap(&self) -> bool {
+        !self.early.is_empty()
     }
 
     /// Judges how its code came to its end.
     pub(crate) fn ending(&self, ended: Result<Box<RawValue>>) -> Ending {
-        Ending::of(ended, || (self.desk.take_returned(), self.unseen()))
+        Ending::of(ended, || self.desk.unseen())
     }
 
     /// Takes an outcome in, once.
     pub(crate) fn arrive(&mut self, arrived: Arrived) {
-        if arrived.position >= self.next {
+        if arrived.position >= self.known.position {
             self.early.insert(arrived.position, arrived);
         }
-        while let Some(arrived) = self.early.remove(&self.next) {
-            self.next += 1;
+        while let Some(arrived) = self.early.remove(&self.known.position) {
+            self.known = behind(&arrived);
             self.ready.push_back(arrived);
         }
-    }
-
-    /// Takes back an event that did not reach a step.
-    pub(crate) fn take_back(&self, from: u32, name: String, value: StoredOutcome) {
-        self.within(|| self.desk.take_back(from, name, value));
     }
 
     /// Takes the orders that the code has left.
@@ -194,9 +191,11 @@ impl Machine {
     fn poll(&mut self) -> Poll<Result<Box<RawValue>>> {
         let Some(mut code) = self.code.take() else { return Poll::Pending };
         let waker = Waker::from(self.bell.clone());
+        self.desk.set_polling(true);
         let polled = self.within(|| {
             catch_unwind(AssertUnwindSafe(|| code.as_mut().poll(&mut Context::from_waker(&waker))))
         });
+        self.desk.set_polling(false);
         match polled {
             Ok(Poll::Pending) => {
                 self.code = Some(code);
@@ -232,6 +231,11 @@ impl Machine {
             None => Advance::Ended(ended),
         }
     }
+}
+
+/// The place behind an outcome.
+fn behind(arrived: &Arrived) -> Place {
+    Place { position: arrived.position + 1, bytes: arrived.total }
 }
 
 /// What a panic says.

@@ -5,14 +5,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use loomwork_core::{RetryPolicy, Time};
+use loomwork_core::{Kind, RetryPolicy, Time};
 use loomwork_store::{Result, Tx};
 use loomwork_workpool::JobId;
 use serde_json::value::RawValue;
 
 use crate::error::failed;
-use crate::journal::{Arrived, Hold, Label, Writer, null, take_mail};
-use crate::limits::MAX_AHEAD;
+use crate::journal::{Arrived, Hold, Label, Place, Writer, null};
+use crate::limits::{MAX_AHEAD, MAX_STEPS, SPARE_STEPS};
 use crate::tables::{StepId, StepKind, StepRow, StoredFailure, StoredOutcome, WorkflowId};
 
 /// A part of a transaction that a step brings along: it may run more than once, each time from its
@@ -77,6 +77,8 @@ pub(crate) enum Work {
     Mutation { part: Box<dyn TxPart<Box<RawValue>>>, retry: Option<RetryPolicy> },
     /// Run an action, then record how it ended.
     Effect { run: Effect, options: EffectOptions },
+    /// Stop the mutation or action of this step: the code has dropped it.
+    Stop,
     /// Write something down, together with what else there is to write down.
     Note(Note),
 }
@@ -99,12 +101,8 @@ pub(crate) enum Note {
     Withdraw,
     /// The step was to run only once, and began in a process that died.
     Interrupt,
-    /// An event came for a step that was dropped; it is for this one, which waits already or not.
-    Return {
-        value: StoredOutcome,
-        from: u32,
-        waits: bool,
-    },
+    /// The journal has as many steps as it may have.
+    Refuse,
 }
 
 /// How long a sleep lasts.
@@ -117,36 +115,32 @@ pub(crate) enum Until {
 /// A note with the step that it is of.
 pub(crate) type Noted = (u32, Label, Note);
 
-/// What came of writing notes down.
-#[derive(Debug, Default)]
-pub(crate) struct Written {
-    pub(crate) arrived: Vec<Arrived>,
-    /// Events that could not be handed on to a step, since that has had another one.
-    pub(crate) unfit: Vec<(u32, String, StoredOutcome)>,
+/// The waits that notes withdraw.
+pub(crate) fn withdrawn(notes: &[Noted]) -> Vec<u32> {
+    let withdraws =
+        |(_, label, note): &&Noted| label.kind == StepKind::Event && matches!(note, Note::Withdraw);
+    notes.iter().filter(withdraws).map(|(number, _, _)| *number).collect()
 }
 
-/// Writes notes down; `None` when the hold is lost.
-pub(crate) fn write_down(tx: &mut Tx, hold: Hold, known: u64, notes: Vec<Noted>) -> Result<Option<Written>> {
-    let Some(mut writer) = Writer::open(tx, hold, known)? else { return Ok(None) };
-    let mut unfit = Vec::new();
-    for (number, label, note) in notes {
-        write_note(&mut writer, hold, number, &label, note, &mut unfit)?;
-    }
-    Ok(Some(Written { arrived: writer.finish(), unfit }))
-}
-
-fn write_note(
-    writer: &mut Writer<'_>,
+/// Writes notes down, in their order, and returns what was settled; `None` when the hold is lost.
+pub(crate) fn write_down(
+    tx: &mut Tx,
     hold: Hold,
-    number: u32,
-    label: &Label,
-    note: Note,
-    unfit: &mut Vec<(u32, String, StoredOutcome)>,
-) -> Result<()> {
+    known: Place,
+    notes: Vec<Noted>,
+) -> Result<Option<Vec<Arrived>>> {
+    let Some(mut writer) = Writer::open(tx, hold, known)? else { return Ok(None) };
+    for (number, label, note) in notes {
+        write_note(&mut writer, number, &label, note)?;
+    }
+    Ok(Some(writer.finish()))
+}
+
+fn write_note(writer: &mut Writer<'_>, number: u32, label: &Label, note: Note) -> Result<()> {
     match note {
         Note::Job(part) => {
             let id: StepId = writer.tx.new_id();
-            match writer.tx.nested(|tx| part.run(tx, id)) {
+            match writer.run(|tx| part.run(tx, id), |_| 0) {
                 Ok(job) => {
                     let row = writer.entry(number, label);
                     writer.tx.insert_at(id, StepRow { job: Some(job), ..row }).map(drop)
@@ -156,7 +150,7 @@ fn write_note(
         }
         Note::Child(part) => {
             let id: StepId = writer.tx.new_id();
-            match writer.tx.nested(|tx| part.run(tx, id)) {
+            match writer.run(|tx| part.run(tx, id), |_| 0) {
                 Ok(child) => {
                     let row = writer.entry(number, label);
                     writer.tx.insert_at(id, StepRow { child: Some(child), ..row }).map(drop)
@@ -166,41 +160,34 @@ fn write_note(
         }
         Note::Start(part) => {
             let id: StepId = writer.tx.new_id();
-            let started = writer.tx.nested(|tx| part.run(tx, id));
-            let outcome = match &started {
-                Ok(child) => StoredOutcome::Success(
-                    RawValue::from_string(format!("\"{child}\"")).unwrap_or_else(|_| null()),
+            let outcome = match writer.run(|tx| part.run(tx, id), |_| 0) {
+                Ok(started) => StoredOutcome::Success(
+                    RawValue::from_string(format!("\"{started}\"")).unwrap_or_else(|_| null()),
                 ),
-                Err(error) => failed(error),
+                Err(error) => failed(&error),
             };
             writer.settled(number, label, outcome)
         }
         Note::Sleep(until) => sleep(writer, number, label, until),
-        Note::Event { timeout } => wait(writer, hold, number, label, timeout),
+        Note::Event { timeout } => {
+            let due = timeout.map(|timeout| writer.tx.now() + timeout);
+            let row = writer.entry(number, label);
+            writer.tx.insert(StepRow { due, ..row })?;
+            writer.serve(&label.name)
+        }
         Note::Patch => writer.settled(number, label, StoredOutcome::Success(null())),
-        Note::Withdraw => writer.withdraw(number),
+        Note::Withdraw => writer.withdraw(number, &label.name),
         Note::Interrupt => match writer.pending(number)? {
-            Some(row) => writer.settle(row, |row| row.outcome = Some(StoredOutcome::Interrupted)),
+            Some(row) => writer.settle(row.id, StoredOutcome::Interrupted),
             None => Ok(()),
         },
-        Note::Return { value, from, waits } => {
-            let taken = |row: &mut StepRow| row.returned_from = Some(from);
-            match writer.pending(number)? {
-                Some(row) => writer.settle(row, |row| {
-                    taken(row);
-                    row.outcome = Some(value);
-                }),
-                None if waits => {
-                    unfit.push((from, label.name.clone(), value));
-                    Ok(())
-                }
-                None => {
-                    let mut row = writer.entry(number, label);
-                    taken(&mut row);
-                    let id = writer.tx.new_id();
-                    writer.insert_settled(id, row, value)
-                }
-            }
+        Note::Refuse => {
+            let message = format!(
+                "the journal has as many steps as it may have; the limit `MAX_STEPS` is {MAX_STEPS}, and {SPARE_STEPS} \
+                 more are left to put things in order. A workflow without an end goes on anew with \
+                 `wf.continue_with(..)`"
+            );
+            writer.settled(number, label, refusal(Kind::Invalid, message))
         }
     }
 }
@@ -220,21 +207,6 @@ fn sleep(writer: &mut Writer<'_>, number: u32, label: &Label, until: Until) -> R
     writer.tx.insert(StepRow { due: Some(due), ..row }).map(drop)
 }
 
-fn wait(
-    writer: &mut Writer<'_>,
-    hold: Hold,
-    number: u32,
-    label: &Label,
-    timeout: Option<Duration>,
-) -> Result<()> {
-    if let Some(value) = take_mail(writer.tx, hold.run, &label.name)? {
-        return writer.settled(number, label, value);
-    }
-    let due = timeout.map(|timeout| writer.tx.now() + timeout);
-    let row = writer.entry(number, label);
-    writer.tx.insert(StepRow { due, ..row }).map(drop)
-}
-
 /// What came of a mutation.
 #[derive(Debug)]
 pub(crate) enum Mutated {
@@ -251,14 +223,14 @@ pub(crate) enum Mutated {
 pub(crate) fn mutate(
     tx: &mut Tx,
     hold: Hold,
-    known: u64,
+    known: Place,
     (number, label): (u32, &Label),
     part: Box<dyn TxPart<Box<RawValue>>>,
     retry: Option<(RetryPolicy, u32)>,
 ) -> Result<Mutated> {
     let Some(mut writer) = Writer::open(tx, hold, known)? else { return Ok(Mutated::Lost) };
     let id: StepId = writer.tx.new_id();
-    let outcome = match writer.tx.nested(|tx| part.run(tx, id)) {
+    let outcome = match writer.run(|tx| part.run(tx, id), |value| value.get().len()) {
         Ok(value) => StoredOutcome::Success(value),
         Err(error) => {
             if let Some((policy, attempt)) = retry
@@ -275,23 +247,22 @@ pub(crate) fn mutate(
     Ok(Mutated::Recorded(writer.finish()))
 }
 
-/// Records how an effect ended; `None` when the hold is lost.
+/// Records how an effect ended; `None` when the hold is lost. One that began only `once` has an entry already.
 pub(crate) fn record(
     tx: &mut Tx,
     hold: Hold,
-    known: u64,
-    (number, label): (u32, &Label),
+    known: Place,
+    (number, label, once): (u32, &Label, bool),
     started: Time,
     outcome: StoredOutcome,
 ) -> Result<Option<Vec<Arrived>>> {
     let Some(mut writer) = Writer::open(tx, hold, known)? else { return Ok(None) };
-    match writer.pending(number)? {
-        Some(row) => writer.settle(row, |row| row.outcome = Some(outcome))?,
-        None => {
-            let row = StepRow { started, ..writer.entry(number, label) };
-            let id = writer.tx.new_id();
-            writer.insert_settled(id, row, outcome)?;
-        }
+    if !once {
+        let row = StepRow { started, ..writer.entry(number, label) };
+        let id = writer.tx.new_id();
+        writer.insert_settled(id, row, outcome)?;
+    } else if let Some(row) = writer.pending(number)? {
+        writer.settle(row.id, outcome)?;
     }
     Ok(Some(writer.finish()))
 }
@@ -300,7 +271,7 @@ pub(crate) fn record(
 pub(crate) fn begin_once(
     tx: &mut Tx,
     hold: Hold,
-    known: u64,
+    known: Place,
     (number, label): (u32, &Label),
 ) -> Result<bool> {
     let Some(writer) = Writer::open(tx, hold, known)? else { return Ok(false) };
@@ -310,7 +281,7 @@ pub(crate) fn begin_once(
 }
 
 /// A failure that the crate itself finds.
-pub(crate) fn refusal(kind: loomwork_core::Kind, message: impl Into<String>) -> StoredOutcome {
+pub(crate) fn refusal(kind: Kind, message: impl Into<String>) -> StoredOutcome {
     StoredOutcome::Failed(StoredFailure::new(kind, message))
 }
 

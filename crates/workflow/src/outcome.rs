@@ -3,6 +3,7 @@
 use loomwork_core::Kind;
 use loomwork_store::{Error, Result, Tx};
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::completion::Told;
 use crate::payload;
@@ -78,7 +79,7 @@ impl<C: DeserializeOwned, R: DeserializeOwned> Done<C, R> {
 /// Returns how a workflow ended; `None` while it has not, and when there is none of this id.
 ///
 /// # Errors
-/// When the id is another workflow's, when its result is no `R`, and when the store cannot be read.
+/// When the id is another workflow's, when its result is no `R` or is gone, and when the store cannot be read.
 pub fn outcome<I, R: DeserializeOwned>(
     tx: &Tx,
     workflow: &Workflow<I, R>,
@@ -91,11 +92,16 @@ pub fn outcome<I, R: DeserializeOwned>(
         return Err(Error::message(Kind::Invalid, message));
     }
     let Some(ended) = &row.ended else { return Ok(None) };
-    let result = match ended {
-        Ended::Success(held) => payload::read(tx, id, held, |payload| payload.result)?,
-        Ended::Failed(_) | Ended::Cancelled => None,
-    };
+    let result = result_of(tx, id, ended)?;
     typed(&row.name, ended, result.as_ref().map_or("null", |result| result.get())).map(Some)
+}
+
+/// What a workflow returned, if it did.
+pub(crate) fn result_of(tx: &Tx, id: WorkflowId, ended: &Ended) -> Result<Option<Box<RawValue>>> {
+    match ended {
+        Ended::Success(held) => payload::read(tx, id, held, |payload| payload.result).map(Some),
+        Ended::Failed(_) | Ended::Cancelled => Ok(None),
+    }
 }
 
 fn typed<R: DeserializeOwned>(name: &str, ended: &Ended, result: &str) -> Result<Outcome<R>> {

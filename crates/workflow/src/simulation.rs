@@ -4,7 +4,10 @@
 //!
 //! `LOOMWORK_SEED=n` runs one seed alone, `LOOMWORK_SEEDS=n` so many of them.
 
+mod checks;
 mod code;
+mod moves;
+mod process;
 mod world;
 
 use world::World;

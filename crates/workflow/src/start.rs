@@ -66,7 +66,13 @@ pub enum StartError {
 
 impl Fault for StartError {
     fn kind(&self) -> Kind {
-        Kind::Invalid
+        match self {
+            Self::Taken { .. } => Kind::Conflict,
+            Self::BadInput { .. }
+            | Self::BadText { .. }
+            | Self::TooFarAhead { .. }
+            | Self::TooDeep { .. } => Kind::Invalid,
+        }
     }
 }
 
@@ -110,27 +116,24 @@ impl<R> From<Options<R>> for StartOptions {
     }
 }
 
+impl StartOptions {
+    /// Nobody can wait for a workflow that is another one's: a key that is taken is refused.
+    pub(crate) fn of_child(self) -> Self {
+        Self { taken: Taken::Refuse, ..self }
+    }
+}
+
 /// Whose child a workflow is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nested {
     pub(crate) parent: WorkflowId,
     /// The step that waits for it.
-    pub(crate) step: Option<StepId>,
+    pub(crate) step: StepId,
     pub(crate) depth: u32,
 }
 
-/// Starts a workflow within another.
-pub(crate) fn start_nested(
-    tx: &mut Tx,
-    name: &'static str,
-    input: Box<RawValue>,
-    options: StartOptions,
-    nested: Nested,
-) -> Result<WorkflowId> {
-    insert(tx, name, input, options, Some(nested))
-}
-
-fn insert(
+/// Starts a workflow, which may be another one's child.
+pub(crate) fn insert(
     tx: &mut Tx,
     name: &'static str,
     input: Box<RawValue>,
@@ -169,7 +172,7 @@ fn insert(
         Ok::<_, StartError>(StoredCallback { name: completion.to_owned(), context })
     });
     let id = tx.new_id();
-    let input = payload::hold(tx, id, input, |payload, input| payload.input = Some(input))?;
+    let input = payload::hold(tx, id, input, |payload| &mut payload.input)?;
     let row = WorkflowRow {
         name: name.to_owned(),
         key,
@@ -180,12 +183,13 @@ fn insert(
         restarts: 0,
         woken: due,
         input,
-        parent: nested.filter(|nested| nested.step.is_some()).map(|nested| nested.parent),
-        parent_step: nested.and_then(|nested| nested.step),
+        parent: nested.map(|nested| nested.parent),
+        parent_step: nested.map(|nested| nested.step),
         depth,
         on_done: on_done.transpose()?,
         telling: None,
         blocked: None,
+        stumbles: 0,
         ended: None,
         keep_ms,
         created: now,

@@ -74,6 +74,9 @@ pub struct StepStatus {
 pub enum StepState {
     /// It waits for something.
     Pending,
+    /// Its job has ended, and no pool of a process that is there has told so: pools that run jobs of workflows are
+    /// described with [`with_steps`](crate::with_steps).
+    Untold,
     /// It returned this, as JSON.
     Success(String),
     /// It failed.
@@ -96,8 +99,16 @@ pub enum StepState {
 /// When the store cannot be read.
 pub fn status(tx: &Tx, workflow: WorkflowId) -> Result<Option<Status>> {
     let Some(row) = tx.get(workflow)? else { return Ok(None) };
-    let running = tx.scan(StepRow::pending.eq(workflow))?.into_iter().map(|step| step_status(step.record));
-    let running = running.collect();
+    let mut running = Vec::new();
+    for step in tx.scan(StepRow::pending.eq(workflow).eq(row.chapter))? {
+        let mut step = step_status(step.record);
+        if let Some(job) = step.job
+            && loomwork_workpool::status(tx, job)?.is_some_and(|job| job.outcome.is_some())
+        {
+            step.state = StepState::Untold;
+        }
+        running.push(step);
+    }
     Ok(Some(Status { running, ..listed(row) }))
 }
 

@@ -22,7 +22,7 @@ use crate::tables::{StepKind, StoredFailure, StoredOutcome};
 ///
 /// Its number is taken when it is made, so steps are numbered as they stand in the code. It begins when it is
 /// first polled. Dropping it calls it off: a sleep ends, an event goes to the next who waits for it, a job or
-/// child is cancelled.
+/// child is cancelled, an effect is stopped at its next await, and a mutation is tried no more.
 #[must_use = "a step does nothing unless it is awaited"]
 pub struct Step<T> {
     desk: Arc<Desk>,
@@ -84,6 +84,32 @@ impl<T: DeserializeOwned> Future for Step<T> {
     }
 }
 
+impl<T> Step<T> {
+    /// Names a step otherwise that has not begun.
+    pub(crate) fn rename(&mut self, name: String) {
+        if let State::Planned(Some(plan)) = &mut self.state
+            && plan.work.is_ok()
+        {
+            if let Err(message) = checked(&name) {
+                let failure = Failure::Failed { kind: Kind::Invalid, message };
+                let name = self.name.clone();
+                plan.work = Err(StepError { number: self.number, step: self.kind, name, failure });
+                return;
+            }
+            plan.label.name.clone_from(&name);
+            self.name = name;
+        }
+    }
+}
+
+/// Checks a step's name.
+fn checked(name: &str) -> Result<(), String> {
+    match name.len() {
+        1..=MAX_TEXT_BYTES => Ok(()),
+        bytes => Err(format!("its name has {bytes} bytes; it must have 1 to {MAX_TEXT_BYTES}")),
+    }
+}
+
 impl<T: DeserializeOwned> Step<T> {
     fn read(&self, outcome: StoredOutcome) -> Result<T> {
         let failure = match outcome {
@@ -112,14 +138,19 @@ impl<T: DeserializeOwned> Step<T> {
 pub(crate) struct Draft {
     desk: Arc<Desk>,
     number: u32,
+    /// It is made where no replay would come.
+    outside: bool,
     kind: StepKind,
     name: String,
     loose: bool,
 }
 
 impl Draft {
+    #[track_caller]
     pub(crate) fn new(desk: &Arc<Desk>, kind: StepKind, name: impl Into<String>) -> Self {
-        Self { desk: desk.clone(), number: desk.number(), kind, name: name.into(), loose: false }
+        let number = desk.number();
+        let (outside, number) = (number.is_none(), number.unwrap_or(u32::MAX));
+        Self { desk: desk.clone(), number, outside, kind, name: name.into(), loose: false }
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -140,12 +171,11 @@ impl Draft {
 
     /// Makes the step; `args` are its arguments as JSON, or why there are none.
     pub(crate) fn step<T>(self, args: Option<&str>, work: Result<Work, String>) -> Step<T> {
-        let Self { desk, number, kind, name, loose } = self;
+        let Self { desk, number, outside, kind, name, loose } = self;
         let work = match work {
-            Ok(_) if name.is_empty() || name.len() > MAX_TEXT_BYTES => {
-                Err(format!("its name has {} bytes; it must have 1 to {MAX_TEXT_BYTES}", name.len()))
-            }
-            work => work,
+            _ if outside => Err("it is made outside of the workflow's own code".to_owned()),
+            Ok(work) => checked(&name).map(|()| work),
+            Err(message) => Err(message),
         };
         let work = work.map_err(|message| {
             let failure = Failure::Failed { kind: Kind::Invalid, message };

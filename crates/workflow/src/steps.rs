@@ -18,7 +18,7 @@ use crate::limits::{INPUT, RESULT, encode};
 use crate::options::Options;
 use crate::order::{Effect, EffectOptions, Note, TxPart, Work};
 use crate::serve::STEP_ENDED;
-use crate::start::{Nested, start_nested};
+use crate::start::{Nested, insert};
 use crate::step::{Draft, Step};
 use crate::tables::{StepId, WorkflowId};
 use crate::workflow::Workflow;
@@ -249,6 +249,13 @@ impl<I, R> Child<I, R> {
         self
     }
 
+    /// Sets all options of its start: its key, its time, whom to tell, how long it is kept. With a key that another
+    /// workflow has, the step fails, whatever becomes of a start otherwise.
+    pub fn with(mut self, options: impl Into<Options<R>>) -> Self {
+        self.options = options.into();
+        self
+    }
+
     /// Lets a replay give it another input than the journal has.
     pub fn loose(mut self) -> Self {
         self.draft.set_loose(true);
@@ -308,10 +315,11 @@ fn nested<I: Serialize, T>(
         Err(message) => return draft.step(None, Err(message)),
     };
     let json = input.get().to_owned();
-    let (parent, depth) = (draft.about().id, draft.about().depth);
+    let (parent, depth) = (draft.about().id, draft.about().depth + 1);
+    let options = if waited_for { options.of_child() } else { options };
     let part = move |tx: &mut Tx, step: StepId| {
-        let nested = Nested { parent, step: waited_for.then_some(step), depth: depth + 1 };
-        start_nested(tx, name, input, options, nested)
+        let nested = waited_for.then_some(Nested { parent, step, depth });
+        insert(tx, name, input, options, nested)
     };
     let note = if waited_for { Note::Child(Box::new(part)) } else { Note::Start(Box::new(part)) };
     draft.step(Some(&json), Ok(Work::Note(note)))
@@ -321,6 +329,14 @@ fn nested<I: Serialize, T>(
 #[derive(Debug)]
 #[must_use = "a step does nothing unless it is awaited"]
 pub struct Sleep(pub(crate) Step<()>);
+
+impl Sleep {
+    /// Names it in the journal and in the history.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.0.rename(name.into());
+        self
+    }
+}
 
 impl Future for Sleep {
     type Output = ();

@@ -39,10 +39,10 @@ pub type WorkflowId = Id<WorkflowRow>;
 #[index(by_host(host), when = WorkflowRow::is_running)]
 #[index(by_name(name))]
 #[index(open(name), when = WorkflowRow::is_open)]
-#[index(blocked(name), when = WorkflowRow::is_blocked)]
+#[index(blocked(name, woken), when = WorkflowRow::is_blocked)]
 #[index(untold(completion: Option<String> = WorkflowRow::completion, due: Option<Time> = WorkflowRow::tell_at), when = WorkflowRow::is_untold)]
 #[index(dead(due: Option<Time> = WorkflowRow::tell_at), when = WorkflowRow::is_dead)]
-#[index(retained(retained), when = WorkflowRow::has_ended)]
+#[index(retained(retained), when = WorkflowRow::is_retained)]
 pub struct WorkflowRow {
     pub(crate) name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +72,9 @@ pub struct WorkflowRow {
     pub(crate) telling: Option<Telling>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) blocked: Option<String>,
+    /// How often it could not go on since it last came to rest.
+    #[serde(default)]
+    pub(crate) stumbles: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ended: Option<Ended>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +109,11 @@ impl WorkflowRow {
         self.state == State::Ended
     }
 
+    /// It waits for its retention alone: an end that is not told yet stays.
+    fn is_retained(&self) -> bool {
+        self.has_ended() && !self.is_untold() && self.retained.is_some()
+    }
+
     fn is_open(&self) -> bool {
         !self.has_ended()
     }
@@ -114,7 +122,8 @@ impl WorkflowRow {
         self.state == State::Blocked
     }
 
-    fn is_untold(&self) -> bool {
+    /// Its end is still to be told.
+    pub(crate) fn is_untold(&self) -> bool {
         self.telling.as_ref().is_some_and(|telling| !telling.dead)
     }
 
@@ -250,8 +259,9 @@ pub type StepId = Id<StepRow>;
 #[serde(rename_all = "camelCase")]
 #[table(name = "workflow_steps", id = "workflowstep")]
 #[index(unique settled(run, chapter, position), when = StepRow::is_settled)]
-#[index(pending(run, number), when = StepRow::is_pending)]
-#[index(waiting(run, name, number), when = StepRow::is_waiting)]
+#[index(pending(run, chapter, number), when = StepRow::is_pending)]
+#[index(waiting(run, chapter, name, number), when = StepRow::is_waiting)]
+#[index(waits(run, chapter, number), when = StepRow::is_wait)]
 #[index(due(due), when = StepRow::is_due_later)]
 #[index(cut_off(run, chapter), when = StepRow::is_cut_off)]
 pub struct StepRow {
@@ -280,9 +290,15 @@ pub struct StepRow {
     pub(crate) job: Option<JobId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) child: Option<WorkflowId>,
-    /// The step that had got this event and could not use it any more.
+    /// The event that it has got.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) returned_from: Option<u32>,
+    pub(crate) event: Option<Id<MailRow>>,
+    /// The code had dropped it, so the event went back to those that nobody has taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) given_back: bool,
+    /// The bytes of all outcomes up to this one.
+    #[serde(default)]
+    pub(crate) total: u64,
     pub(crate) started: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) finished: Option<Time>,
@@ -298,7 +314,16 @@ impl StepRow {
     }
 
     fn is_waiting(&self) -> bool {
-        self.is_pending() && self.kind == StepKind::Event
+        self.is_pending() && self.is_wait()
+    }
+
+    fn is_wait(&self) -> bool {
+        self.kind == StepKind::Event
+    }
+
+    /// Whether something comes of it when the code drops it: it waits, or has an event for others.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_pending() || (self.event.is_some() && !self.given_back)
     }
 
     fn is_due_later(&self) -> bool {
@@ -334,27 +359,35 @@ impl StoredOutcome {
     }
 }
 
-/// An event that nobody has taken yet.
+/// An event that nobody has taken yet. Its id is that of its sending, also when a step has given it back: so
+/// events of one name are in the order in which they were sent.
 #[derive(Clone, Debug, Serialize, Deserialize, Table)]
 #[table(name = "workflow_events", id = "event")]
-#[index(by_name(run, name, rank))]
+#[index(by_name(run, name))]
 pub(crate) struct MailRow {
     pub(crate) run: WorkflowId,
     pub(crate) name: String,
-    /// What came back from a step sorts before what was sent.
-    pub(crate) rank: u8,
     pub(crate) value: StoredOutcome,
-    pub(crate) sent: Time,
 }
 
-/// What is left of a workflow that is to be deleted in steps.
+/// What is left of a workflow that is to be dealt with in steps.
 #[derive(Clone, Debug, Serialize, Deserialize, Table)]
 #[table(name = "workflow_leftovers", id = "leftover")]
 pub(crate) struct LeftoverRow {
     pub(crate) run: WorkflowId,
-    /// Only the chapters before this one; all of it, if there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) below: Option<u32>,
+    pub(crate) left: Left,
+}
+
+/// What a workflow has left behind.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Left {
+    /// All of it: its row is gone.
+    Whole,
+    /// The chapters before this one.
+    Below(u32),
+    /// What it still waited for when it came to its end in this chapter.
+    Waiting(u32),
 }
 
 /// A process that has workflows in memory. Its lease is the lease of all that it has.

@@ -3,7 +3,8 @@
 use loomwork_core::{Kind, Time};
 use loomwork_store::{Next, Result, Row, Tx, Upkeep};
 
-use crate::journal::{null, settle, take_mail};
+use crate::journal::{null, settle};
+use crate::mail::serve;
 use crate::tables::{State, StepKind, StepRow, StoredOutcome, WorkflowRow};
 
 /// How many sleeps, waits or starts one step of the timers deals with.
@@ -35,12 +36,12 @@ pub(crate) fn ring(tx: &mut Tx) -> Result<Next> {
 }
 
 fn end_wait(tx: &mut Tx, step: &Row<StepRow>) -> Result<()> {
-    let outcome = match step.kind {
-        StepKind::Sleep => StoredOutcome::Success(null()),
-        // An event that was there in time wins over the end of the wait.
-        _ => take_mail(tx, step.run, &step.name)?.unwrap_or(StoredOutcome::TimedOut),
-    };
-    settle(tx, step.id, outcome).map(drop)
+    if step.kind == StepKind::Sleep {
+        return settle(tx, step.id, StoredOutcome::Success(null())).map(drop);
+    }
+    // An event that was there in time wins over the end of the wait.
+    serve(tx, step.run, step.chapter, &step.name)?;
+    settle(tx, step.id, StoredOutcome::TimedOut).map(drop)
 }
 
 /// Makes workflows ready whose time has come.

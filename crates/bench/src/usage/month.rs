@@ -78,8 +78,11 @@ async fn fill(store: &Store, clock: &ManualClock) -> Result<()> {
         store.mutate(all).await?;
         clock.advance(apart);
     }
-    let mut waiting = store.watch(loomwork_usage::waiting_for_totals);
-    while waiting.next().await.transpose()?.is_some_and(|left| left > 0) {}
+    // The upkeep rests between its steps, by the clock of the month.
+    while store.query(loomwork_usage::waiting_for_totals).await? > 0 {
+        clock.advance(loomwork_usage::FOLD_PAUSE);
+        Clock::system().sleep(loomwork_usage::FOLD_PAUSE).await;
+    }
     Ok(())
 }
 

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use loomwork_core::Kind;
-use loomwork_rate_limiter::{Limit, MINUTE, RateLimited, limit_all};
+use loomwork_rate_limiter::{KEEP_ENDED, Limit, MINUTE, RateLimited, limit_all};
 use loomwork_store::Page;
 use loomwork_usage::{
-    Admitted, Amount, Billing, Budget, BudgetExceeded, Calendar, Currency, Cycle, Event, Level, Measure, Recorded,
-    Standing, Unit, UsageError, admit, notices, raise_budget, release, remove_budget, reverse, set_budget,
-    settle_with, standing,
+    Account, Admitted, Amount, Billing, Book, Budget, BudgetExceeded, Calendar, Currency, Cycle, Event,
+    Level, Measure, Price, Recorded, Standing, Unit, UsageError, admit, notices, raise_budget, release, remove_budget,
+    reverse, set_account, set_book, set_budget, settle_with, standing,
 };
 
-use super::desk::{Desk, START, at, money};
+use super::desk::{Desk, START, at, money, small};
 
 const TERM: Duration = Duration::from_secs(600);
 const MILLION: u64 = 1_000_000;
@@ -74,15 +74,19 @@ async fn a_hundred_calls_at_once_on_a_budget_for_ten_admit_ten() {
 async fn a_refusal_says_which_budget_and_when_it_begins_anew() {
     let desk = Desk::priced().await;
     desk.budget(dollars("ada's month", "1")).await;
-    let refused = desk.denied(desk.call("one", MILLION)).await;
+    desk.admitted(desk.call("under way", MILLION / 2)).await;
+    let refused = desk.denied(desk.call("one", MILLION / 2)).await;
     assert_eq!((refused.budget.as_str(), refused.level, refused.owner.as_str()), ("ada's month", Level::User, "ada"));
     assert_eq!((refused.limit, refused.spent), (Amount::Money(money("1")), Amount::Money(money("0"))));
-    assert_eq!((refused.wanted, refused.resets), (Amount::Money(money("1.2")), Some(at("2026-09-01T00:00:00Z"))));
-    let call = desk.call("one", MILLION);
+    assert_eq!((refused.wanted, refused.resets), (Amount::Money(money("0.6")), Some(at("2026-09-01T00:00:00Z"))));
+    let call = desk.call("one", MILLION / 2);
     let error = desk.fail(move |tx| admit(tx, &call, TERM)).await;
     let wait = at("2026-09-01T00:00:00Z").since(at(START));
     assert_eq!(error.kind(), Kind::Limited { wait });
-    assert!(error.to_string().contains("budget \"ada's month\" of user \"ada\" allows 1"), "{error}");
+    assert!(error.to_string().contains("budget \"ada's month\" of user \"ada\" allows 1 USD of cost:"), "{error}");
+    let beyond = desk.call("two", MILLION);
+    let error = desk.fail(move |tx| admit(tx, &beyond, TERM)).await;
+    assert_eq!(error.kind(), Kind::Denied, "no waiting helps what is more than all of it: {error}");
 }
 
 #[tokio::test]
@@ -261,6 +265,7 @@ async fn budgets_that_cannot_be_are_refused() {
         Budget { measure: Measure::Tokens, ..dollars("mixed", "1") },
         Budget { thresholds: vec![0], ..dollars("zero", "1") },
         Budget { thresholds: (1..12).collect(), ..dollars("many", "1") },
+        Budget::units("unit", Level::User, "ada", Measure::Units(Unit::Own(String::new())), 1),
         dollars("odd", "1").renewed(Some(Calendar { cycle: Cycle::MonthFrom(32), ..Calendar::MONTHS })),
     ];
     for budget in wrong {
@@ -275,4 +280,95 @@ async fn budgets_that_cannot_be_are_refused() {
     assert!(matches!(refused, UsageError::BadBudget { .. }), "{refused}");
     desk.budget(dollars("ada", "2")).await;
     assert_eq!(desk.stands("ada").await.limit, Amount::Money(money("2")));
+}
+
+#[tokio::test]
+async fn a_hold_that_ended_days_ago_keeps_nobody_from_recording() {
+    let desk = Desk::priced().await;
+    desk.budget(dollars("ada", "6")).await;
+    let hold = desk.admitted(desk.call("estimate", MILLION)).await;
+    let tasks = desk.keep_up();
+    for upkeep in loomwork_rate_limiter::upkeep() {
+        desk.store.start_upkeep(&tasks, upkeep);
+    }
+    let row = hold.hold.expect("a budget is concerned");
+    for wait in [TERM, KEEP_ENDED * 3] {
+        desk.clock.advance(wait);
+        desk.until(move |tx| Ok(tx.get(row)?.is_none_or(|row| row.state() != loomwork_rate_limiter::HoldState::Open)), |ended| *ended)
+            .await;
+    }
+    desk.until(move |tx| Ok(tx.get(row)?.is_none()), |gone| *gone).await;
+    drop(tasks);
+    assert!(!desk.commit(move |tx| release(tx, hold)).await);
+    let used = desk.call("late", MILLION);
+    assert!(matches!(desk.commit(move |tx| settle_with(tx, hold, used)).await, Recorded::New(_)));
+    assert_eq!(desk.stands("ada").await.spent, Amount::Money(money("1.2")));
+}
+
+#[tokio::test]
+async fn a_reversal_gives_back_what_a_budget_has_counted_and_no_more() {
+    let desk = Desk::priced().await;
+    desk.record(desk.call("before", 100 * MILLION)).await;
+    desk.budget(dollars("ada", "6")).await;
+    desk.record(desk.call("counted", MILLION)).await;
+    desk.commit(|tx| reverse(tx, "agent", "before")).await;
+    assert_eq!(desk.stands("ada").await.spent, Amount::Money(money("1.2")));
+    desk.commit(|tx| remove_budget(tx, "ada")).await;
+    desk.budget(dollars("ada", "6")).await;
+    desk.commit(|tx| reverse(tx, "agent", "counted")).await;
+    assert_eq!(desk.stands("ada").await.spent, Amount::Money(money("0")), "another budget of this name counted it");
+    desk.denied(desk.call("beyond", 6 * MILLION)).await;
+}
+
+#[tokio::test]
+async fn calls_that_are_under_way_at_midnight_leave_room_for_themselves() {
+    let desk = Desk::priced().await;
+    let daily = Some(Calendar { cycle: Cycle::Day, ..Calendar::MONTHS });
+    desk.budget(dollars("ada", "6").renewed(daily)).await;
+    desk.now("2026-08-10T23:59:00Z").await;
+    let hold = desk.admitted(desk.call("estimate", 4 * MILLION)).await;
+    desk.now("2026-08-11T00:01:00Z").await;
+    desk.denied(desk.call("other", 2 * MILLION)).await;
+    let used = desk.call("done", 4 * MILLION);
+    desk.commit(move |tx| settle_with(tx, hold, used)).await;
+    let stands = desk.stands("ada").await;
+    assert_eq!((stands.spent, stands.held), (Amount::Money(money("4.8")), Amount::Money(money("0"))));
+}
+
+#[tokio::test]
+async fn a_budget_keeps_its_periods() {
+    let desk = Desk::priced().await;
+    desk.budget(dollars("ada", "6")).await;
+    let daily = Some(Calendar { cycle: Cycle::Day, ..Calendar::MONTHS });
+    let other = dollars("ada", "6").renewed(daily);
+    let refused = desk.refused(move |tx| set_budget(tx, other)).await;
+    assert!(refused.to_string().contains("other periods"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_hard_budget_lets_nothing_past_that_it_cannot_count() {
+    let desk = Desk::priced().await;
+    let of = |measure| Budget { measure, ..dollars("ada", "100") };
+    let euros = of(Measure::Cost(Currency::EUR));
+    let refused = desk.refused(move |tx| set_budget(tx, euros)).await;
+    assert!(matches!(refused, UsageError::WrongCurrency { .. }), "{refused}");
+
+    desk.commit(|tx| {
+        set_book(tx, Book::listed("euros", Currency::EUR))?;
+        set_account(tx, Account { book: "euros".to_owned(), ..Account::new("weavers") })
+    })
+    .await;
+    desk.budget(of(Measure::Charge(Currency::USD))).await;
+    let call = desk.call("one", MILLION);
+    let refused = desk.refused(move |tx| admit(tx, &call, TERM)).await;
+    assert!(matches!(&refused, UsageError::Unpriced { book, .. } if book == "euros"), "{refused}");
+    desk.price(Price { book: "euros".to_owned(), ..small() }).await;
+    let call = desk.call("one", MILLION);
+    let refused = desk.refused(move |tx| admit(tx, &call, TERM)).await;
+    assert!(matches!(refused, UsageError::WrongCurrency { found: Currency::EUR, .. }), "{refused}");
+    let nobody = Event { payer: None, ..desk.call("one", MILLION) };
+    let refused = desk.refused(move |tx| admit(tx, &nobody, TERM)).await;
+    assert!(matches!(refused, UsageError::NoPayer { .. }), "{refused}");
+    let dyers = desk.call("one", MILLION).paid_by("dyers");
+    desk.admitted(dyers).await;
 }

@@ -1,8 +1,8 @@
 //! A period is closed once, with an invoice that agrees with its events.
 
 use loomwork_usage::{
-    Account, Calendar, Closed, Currency, Cycle, Event, InvoiceState, Tax, Unit, Unpriced, UsageError, ZeroTotal,
-    draft, finalise, invoice_by_number, is_intact, set_account,
+    Account, Calendar, Closed, Currency, Cycle, Event, GenerateOptions, InvoiceState, Report, Tax, Unit, Unpriced,
+    UsageError, ZeroTotal, draft, finalise, generate, invoice_by_number, is_intact, periods, reverse, set_account,
 };
 
 use super::desk::{Desk, START, at, money, small};
@@ -197,7 +197,7 @@ async fn a_payers_months_are_those_of_its_zone() {
     for (key, moment) in [("july", "2026-08-01T03:59:59.999Z"), ("august", "2026-08-01T04:00:00Z")] {
         desk.record(Event { at: at(moment), ..desk.event(key, [(Unit::OutputText, 1)]) }).await;
     }
-    let labels = desk.read(|tx| loomwork_usage::periods(tx, "weavers", Currency::USD)).await;
+    let labels = desk.read(|tx| periods(tx, "weavers", Currency::USD)).await;
     let labels: Vec<_> = labels.iter().map(|row| (row.label.clone(), row.due.to_string())).collect();
     assert_eq!(
         labels,
@@ -221,4 +221,73 @@ async fn lines_that_do_not_agree_with_events_are_not_billed() {
     assert!(matches!(&refused, UsageError::Mismatch { what, .. } if what.contains("999999")), "{refused}");
     let open = desk.period(START).await;
     assert!(!open.closed, "nothing was billed");
+}
+
+#[tokio::test]
+async fn a_small_rest_is_billed_in_the_end_and_leaves_no_periods_behind() {
+    let desk = Desk::priced().await;
+    let calendar = Calendar { cycle: Cycle::Day, ..Calendar::MONTHS };
+    desk.commit(move |tx| set_account(tx, Account { calendar, minimum: money("3"), carry: 4, ..Account::new("weavers") })).await;
+    desk.output("the last", 1_000_000).await;
+    let mut report = Report::default();
+    for _ in 0..30 {
+        desk.clock.advance(std::time::Duration::from_secs(24 * 60 * 60));
+        let went = generate(&desk.store, desk.clock.clock().now(), GenerateOptions::default()).await;
+        let went = went.expect("the store answers");
+        report.invoiced += went.invoiced;
+        report.carried += went.carried;
+        assert_eq!(went.failed, 0, "{went:?}");
+    }
+    assert_eq!((report.invoiced, report.carried), (1, 4));
+    let rows = desk.read(|tx| periods(tx, "weavers", Currency::USD)).await;
+    assert_eq!(rows.len(), 5, "nobody who left has a period of each day");
+}
+
+#[tokio::test]
+async fn what_a_payer_has_left_waits_for_its_next_usage() {
+    let desk = Desk::priced().await;
+    desk.output("one", 10_000_000).await;
+    desk.now("2026-09-02T00:00:00Z").await;
+    desk.invoice(START).await;
+    desk.commit(|tx| reverse(tx, "agent", "one")).await;
+    for moment in ["2026-10-02T00:00:00Z", "2026-11-02T00:00:00Z", "2026-12-02T00:00:00Z"] {
+        desk.now(moment).await;
+        let due = at(moment);
+        generate(&desk.store, due, GenerateOptions::default()).await.expect("the store answers");
+    }
+    assert_eq!(desk.read(|tx| periods(tx, "weavers", Currency::USD)).await.len(), 2);
+    desk.output("two", 11_000_000).await;
+    desk.now("2027-01-02T00:00:00Z").await;
+    let invoice = desk.invoice("2026-12-02T00:00:00Z").await;
+    assert_eq!(desk.document(invoice).await.invoice.total, money("1.2"));
+}
+
+#[tokio::test]
+async fn a_period_that_was_closed_without_an_invoice_has_no_draft() {
+    let desk = Desk::priced().await;
+    desk.commit(|tx| set_account(tx, Account { minimum: money("3"), ..Account::new("weavers") })).await;
+    desk.output("one", 1_000_000).await;
+    desk.now("2026-09-02T00:00:00Z").await;
+    let period = desk.period(START).await.id;
+    let closed = desk.commit(move |tx| finalise(tx, period, None)).await;
+    let refused = desk.refused(move |tx| draft(tx, period)).await;
+    assert!(matches!(refused, UsageError::NothingToDraft { .. }), "{refused}");
+    assert_eq!(desk.commit(move |tx| finalise(tx, period, None)).await, closed);
+}
+
+#[tokio::test]
+async fn what_was_left_out_of_an_earlier_period_holds_up_no_later_one() {
+    let desk = Desk::priced().await;
+    desk.commit(|tx| set_account(tx, Account { minimum: money("3"), ..Account::new("weavers") })).await;
+    desk.output("august", 1_000_000).await;
+    desk.record(desk.event("unknown", [(Unit::OutputText, 5)]).model("acme", "unknown")).await;
+    desk.now("2026-09-02T00:00:00Z").await;
+    let august = desk.period(START).await.id;
+    desk.commit(move |tx| finalise(tx, august, None)).await;
+    let waits = Account { unpriced: Unpriced::Block, ..Account::new("weavers") };
+    desk.commit(move |tx| set_account(tx, waits)).await;
+    desk.output("september", 1_000_000).await;
+    desk.now("2026-10-02T00:00:00Z").await;
+    let invoice = desk.invoice("2026-09-10T00:00:00Z").await;
+    assert_eq!(desk.document(invoice).await.invoice.total, money("2.4"));
 }

@@ -1,5 +1,7 @@
 //! What was recorded is never changed: it is taken back, and recorded anew.
 
+use std::time::Duration;
+
 use loomwork_core::Kind;
 use loomwork_usage::{
     Currency, Dimension, Event, Recorded, Unit, UsageError, correct, finalise, is_intact, month_total, reverse,
@@ -60,7 +62,9 @@ async fn a_correction_of_a_closed_month_is_an_adjustment_of_the_next() {
     let right = Event { at: at(START), ..desk.event("one/right", [(Unit::OutputText, 9_000_000)]) };
     desk.record(right).await;
     desk.output("two", 5_000_000).await;
-    assert_eq!(desk.document(august).await, before, "an invoice that is finalised never changes");
+    let mut after = desk.document(august).await;
+    assert_eq!(std::mem::take(&mut after.invoice.record.adjusted), money("12"));
+    assert_eq!(after, before, "what an invoice that is finalised says never changes");
     assert!(desk.read(move |tx| is_intact(tx, august)).await);
 
     desk.now("2026-10-02T00:00:00Z").await;
@@ -81,11 +85,63 @@ async fn less_than_nothing_is_carried_into_the_next_month() {
     desk.now("2026-10-02T00:00:00Z").await;
     let september = desk.period("2026-09-10T00:00:00Z").await.id;
     let closed = desk.commit(move |tx| finalise(tx, september, None)).await;
-    let october = desk.period("2026-10-02T00:00:00Z").await.id;
-    assert_eq!(closed, loomwork_usage::Closed::Carried(october));
+    assert_eq!(closed, loomwork_usage::Closed::Waits, "without usage there is no October yet");
     desk.output("two", 20_000_000).await;
+    let october = desk.period("2026-10-02T00:00:00Z").await.id;
+    assert_eq!(desk.period("2026-09-10T00:00:00Z").await.carried_into, Some(october));
     desk.now("2026-11-02T00:00:00Z").await;
     let invoice = desk.invoice("2026-10-10T00:00:00Z").await;
     assert_eq!(desk.document(invoice).await.invoice.total, money("12"));
     assert!(desk.read(move |tx| is_intact(tx, invoice)).await);
+}
+
+#[tokio::test]
+async fn an_event_has_one_correction_and_that_may_be_corrected() {
+    let desk = Desk::priced().await;
+    desk.output("guess", 900).await;
+    let right = |key: &str, tokens| desk.event(key, [(Unit::OutputText, tokens)]);
+    let (first, again) = (right("right", 1_000), right("right", 1_000));
+    let id = desk.commit(move |tx| correct(tx, "agent", "guess", first)).await.id();
+    for wrong in [right("other", 1_100), right("guess", 900)] {
+        let refused = desk.refused(move |tx| correct(tx, "agent", "guess", wrong)).await;
+        assert!(matches!(refused, UsageError::NotReversible { .. }), "{refused}");
+    }
+    let better = right("better", 1_050);
+    desk.commit(move |tx| correct(tx, "agent", "right", better)).await;
+    // Whoever tries the first correction again is told that it was made.
+    assert_eq!(desk.commit(move |tx| correct(tx, "agent", "guess", again)).await, Recorded::Repeated(id));
+    let moment = at(START);
+    let sums = desk.read(move |tx| month_total(tx, Dimension::All, "", moment)).await;
+    assert_eq!((sums.events, sums.tokens()), (1, 1_050));
+}
+
+#[tokio::test]
+async fn what_was_taken_back_neither_is_corrected_nor_corrects() {
+    let desk = Desk::priced().await;
+    desk.output("gone", 900).await;
+    desk.output("stands", 800).await;
+    desk.commit(|tx| reverse(tx, "agent", "gone")).await;
+    let new = desk.event("new", [(Unit::OutputText, 1)]);
+    let gone = desk.event("gone", [(Unit::OutputText, 900)]);
+    for (key, right) in [("gone", new), ("stands", gone)] {
+        let refused = desk.refused(move |tx| correct(tx, "agent", key, right)).await;
+        assert!(matches!(refused, UsageError::NotReversible { .. }), "{refused}");
+    }
+    let moment = at(START);
+    let sums = desk.read(move |tx| month_total(tx, Dimension::All, "", moment)).await;
+    assert_eq!((sums.events, sums.tokens()), (1, 800), "a correction that is refused takes nothing back");
+}
+
+#[tokio::test]
+async fn a_correction_is_as_old_as_its_original_at_most() {
+    let desk = Desk::priced().await;
+    desk.output("guess", 900).await;
+    desk.clock.advance(Duration::from_secs(60 * 24 * 60 * 60));
+    for moment in ["1970-01-01T00:00:00Z", "2026-08-10T11:59:59Z", "2100-01-01T00:00:00Z"] {
+        let wrong = Event { at: at(moment), ..desk.event("right", [(Unit::OutputText, 1_000)]) };
+        let refused = desk.refused(move |tx| correct(tx, "agent", "guess", wrong)).await;
+        assert!(matches!(refused, UsageError::OutOfWindow { .. }), "{refused}");
+    }
+    let right = Event { at: at(START), ..desk.event("right", [(Unit::OutputText, 1_000)]) };
+    desk.commit(move |tx| correct(tx, "agent", "guess", right)).await;
 }

@@ -74,8 +74,13 @@ async fn d_04_one_unknown_model_concerns_nobody_else() {
 async fn d_05_a_step_that_is_tried_again_counts_once() {
     let desk = Desk::priced().await;
     let step = desk.event("thread-1/message-2/step-0/1", [(Unit::OutputText, 1_000_000)]);
-    for _ in 0..3 {
-        desk.record(step.clone()).await;
+    desk.record(step.clone()).await;
+    for _ in 0..2 {
+        // The step makes its event anew, with the time of the new try.
+        desk.clock.advance(std::time::Duration::from_secs(3_600));
+        let again = desk.event("thread-1/message-2/step-0/1", [(Unit::OutputText, 1_000_000)]);
+        assert_ne!(again.at, step.at);
+        desk.record(again).await;
     }
     desk.now("2026-09-02T00:00:00Z").await;
     desk.bill("2026-09-02T00:00:00Z").await;

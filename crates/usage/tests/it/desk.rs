@@ -4,8 +4,8 @@ use loomwork_core::{Clock, ManualClock, Random, Tasks, Time};
 use loomwork_store::{Error, Id, Result, Row, Store, Tx};
 use loomwork_testkit::soon;
 use loomwork_usage::{
-    COST_BOOK, Closed, Currency, Document, Event, EventRow, InvoiceRow, Level, Money, PeriodRow, Price, Recorded,
-    Unit, UsageError, document, finalise, period_of, record, set_price,
+    COST_BOOK, Closed, Currency, FOLD_PAUSE, Document, Event, EventRow, InvoiceRow, Level, Money, PeriodRow, Price, Recorded,
+    Unit, UsageError, document, finalise, period_of, record, set_price, waiting_for_totals,
 };
 
 use super::Bed;
@@ -146,6 +146,17 @@ impl Desk {
             self.store.start_upkeep(&tasks, upkeep);
         }
         tasks
+    }
+
+    /// Waits until the upkeep has folded all in; it rests between its steps by the clock of the test.
+    pub(crate) async fn folded(&self) {
+        soon(async {
+            while self.read(waiting_for_totals).await > 0 {
+                self.clock.advance(FOLD_PAUSE);
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Waits until a query says what is expected of it.

@@ -1,8 +1,11 @@
 //! What other programs get.
 
-use loomwork_usage::{Format, Letterhead, Level, Unit, export, record_all, reverse};
+use loomwork_usage::{
+    Account, Book, Currency, Event, EventRow, Exported, Format, Letterhead, Level, Price, Unit, assign,
+    credit_note, export, record_all, reverse, set_account, set_book,
+};
 
-use super::desk::{Desk, START};
+use super::desk::{Desk, START, money, per_million, small};
 
 impl Desk {
     async fn exported(&self, format: Format) -> String {
@@ -11,7 +14,7 @@ impl Desk {
             text.push_str(part);
             Ok(())
         };
-        export(&self.store, format, None, write).await.expect("it succeeds");
+        export(&self.store, format, Exported::default(), write).await.expect("it succeeds");
         text
     }
 }
@@ -27,22 +30,22 @@ async fn csv_is_safe_to_open_in_a_spreadsheet() {
     let (head, rest) = text.split_once("\r\n").unwrap_or_default();
     assert_eq!(
         head,
-        "source,key,at,recorded,payer,org,team,project,user,key,agent,thread,run,provider,model,tier,unit,quantity,cost,charge,currency,estimated"
+        "source,key,at,recorded,changed,reverses,payer,org,team,project,user,key,agent,thread,run,provider,model,region,tier,message,step,tool,unit,quantity,cost,cost currency,charge,charge currency,billing,estimated,tags"
     );
     let mut rows = rest.split("\r\n");
     assert_eq!(
         rows.next(),
         Some(
-            "agent,'=1+1,2026-08-10T12:00:00.000Z,2026-08-10T12:00:00.000Z,weavers,'-2,\"a, \"\"b\"\"\nc\",,'@SUM(A1),,,,,acme,small,standard,outputText,1000,0.0012,0.0012,USD,no"
+            "agent,'=1+1,2026-08-10T12:00:00.000Z,2026-08-10T12:00:00.000Z,,,weavers,'-2,\"a, \"\"b\"\"\nc\",,'@SUM(A1),,,,,acme,small,,standard,,,,outputText,1000,0.0012,USD,0.0012,USD,billed,no,"
         )
     );
-    assert!(rows.next().is_some_and(|row| row.ends_with(",-1000,-0.0012,-0.0012,USD,no")), "a number is no formula");
+    assert!(rows.next().is_some_and(|row| row.ends_with(",-1000,-0.0012,USD,-0.0012,USD,billed,no,")), "a number is no formula");
 }
 
 #[tokio::test]
 async fn json_lines_go_on_where_they_stopped() {
     let desk = Desk::priced().await;
-    let mut last = None;
+    let mut last = Exported::default();
     let mut lines = Vec::new();
     for round in 0..3 {
         let event = |key| desk.event(&format!("{round}-{key}"), [(Unit::OutputText, 1)]);
@@ -97,4 +100,62 @@ async fn an_invoice_is_json_csv_and_a_page_that_prints() {
         assert!(page.contains(part), "{part} is missing:\n{page}");
     }
     assert!(!page.contains("<script>") && page.contains("&lt;script&gt;"), "text is never a tag");
+}
+
+#[tokio::test]
+async fn what_changes_later_is_exported_once_more() {
+    let desk = Desk::priced().await;
+    let unknown = desk.event("late", [(Unit::OutputText, 1_000_000)]).model("acme", "unknown");
+    desk.record(unknown).await;
+    desk.record(Event { payer: None, ..desk.event("nobody's", [(Unit::OutputText, 1)]) }).await;
+    let mut lines = Vec::new();
+    let mut write = |part: &str| {
+        lines.extend(part.lines().map(json));
+        Ok(())
+    };
+    let first = export(&desk.store, Format::CloudEvents, Exported::default(), &mut write).await.expect("it succeeds");
+    let tasks = desk.keep_up();
+    desk.price(Price { model: "unknown".to_owned(), ..small() }).await;
+    desk.until(|tx| tx.count(EventRow::unpriced.all()), |left| *left == 0).await;
+    drop(tasks);
+    desk.commit(|tx| assign(tx, Level::User, "ada", "weavers", "support")).await;
+    let second = export(&desk.store, Format::CloudEvents, first, &mut write).await.expect("it succeeds");
+    let third = export(&desk.store, Format::CloudEvents, second, &mut write).await.expect("it succeeds");
+    assert_eq!(third, second, "nothing is repeated");
+    let told: Vec<_> = lines.iter().map(|line| (line["type"].as_str(), line["data"]["event"]["key"].as_str())).collect();
+    let (recorded, changed) = (Some("usage.recorded"), Some("usage.changed"));
+    let (late, nobodys) = (Some("late"), Some("nobody's"));
+    assert_eq!(told, [(recorded, late), (recorded, nobodys), (changed, late), (changed, nobodys)]);
+    assert_eq!(lines[2]["data"]["charge"]["amount"], "1.2");
+    assert_eq!(lines[3]["subject"], "weavers");
+}
+
+#[tokio::test]
+async fn a_table_has_each_event_and_each_currency() {
+    let desk = Desk::priced().await;
+    desk.commit(|tx| {
+        set_book(tx, Book::listed("euros", Currency::EUR))?;
+        set_account(tx, Account { book: "euros".to_owned(), ..Account::new("weavers") })
+    })
+    .await;
+    desk.price(Price { book: "euros".to_owned(), ..small() }.unit(Unit::OutputText, per_million("3"))).await;
+    let mut event = desk.event("one", [(Unit::OutputText, 1_000_000)]);
+    event.tags.insert("case".to_owned(), "7".to_owned());
+    desk.record(Event { message: Some("m1".to_owned()), step: Some(2), tool: Some("loom".to_owned()), ..event }).await;
+    desk.record(desk.event("a call", [])).await;
+    let text = desk.exported(Format::Csv).await;
+    let rows: Vec<_> = text.lines().skip(1).collect();
+    assert!(rows[0].ends_with(",m1,2,loom,outputText,1000000,1.2,USD,3,EUR,billed,no,case=7"), "{}", rows[0]);
+    assert!(rows[1].starts_with("agent,a call,"), "an event without units has a line: {}", rows[1]);
+}
+
+#[tokio::test]
+async fn a_page_says_what_is_left_to_be_paid() {
+    let desk = Desk::priced().await;
+    desk.output("one", 1_000_000).await;
+    desk.now("2026-09-02T00:00:00Z").await;
+    let invoice = desk.invoice(START).await;
+    desk.commit(move |tx| credit_note(tx, invoice, "outage", money("0.50"), "an outage")).await;
+    let page = desk.document(invoice).await.to_html(&Letterhead::default());
+    assert!(page.contains("To be paid</th><td class=\"n\">0.70&nbsp;USD"), "{page}");
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use loomwork_store::{Page, Tx};
 use loomwork_testkit::soon;
 use loomwork_usage::{
-    Account, Checked, Currency, Event, GenerateOptions, INVOICES, InvoiceState, MONTHLY, Report, Unit, Unpriced,
-    UsageError, finalise, generate, invoices_in, is_intact, periods, plan, run_invoices, set_account,
+    Account, Calendar, Checked, Currency, Cycle, Event, EventRow, GenerateOptions, INVOICES, InvoiceState, MONTHLY,
+    RETRY, Report, Unit, Unpriced, UsageError, finalise, generate, invoices_in, is_intact, periods, plan, run_invoices,
+    set_account,
 };
 use loomwork_workpool::{Workpool, cron};
 
@@ -84,7 +85,7 @@ async fn what_fails_concerns_its_own_payer_only() {
     // It is due still, and billed once the price is there.
     let tasks = desk.keep_up();
     desk.price(loomwork_usage::Price { model: "unknown".to_owned(), ..small() }).await;
-    desk.until(|tx| tx.count(loomwork_usage::EventRow::unpriced.all()), |left| *left == 0).await;
+    desk.until(|tx| tx.count(EventRow::unpriced.all()), |left| *left == 0).await;
     drop(tasks);
     assert_eq!(desk.run("2026-09-02T00:00:00Z").await.invoiced, 1);
     assert_eq!(desk.numbers().await, gapless(3));
@@ -114,7 +115,7 @@ async fn a_check_of_what_was_changed_since_is_made_anew() {
     let checked = desk.read(move |tx| Ok(Checked::begin(tx, period)?.step(tx, 100)?.0)).await;
     let tasks = desk.keep_up();
     desk.price(small()).await;
-    desk.until(|tx| tx.count(loomwork_usage::EventRow::unpriced.all()), |left| *left == 0).await;
+    desk.until(|tx| tx.count(EventRow::unpriced.all()), |left| *left == 0).await;
     drop(tasks);
     let refused = desk.refused(move |tx| finalise(tx, period, Some(checked))).await;
     assert!(matches!(refused, UsageError::Stale), "{refused}");
@@ -166,4 +167,59 @@ async fn the_monthly_job_runs_on_the_second_and_a_late_one_bills_the_right_month
     assert!(labels.iter().all(|row| row.label == "2026-08"), "September has not ended");
     let periods = desk.read(|tx| periods(tx, "payer-0", Currency::USD)).await;
     assert_eq!(periods.iter().map(|row| row.closed).collect::<Vec<_>>(), [true, false]);
+}
+
+#[tokio::test]
+async fn payers_in_the_west_are_billed_when_they_are_due_and_failures_an_hour_later() {
+    let desk = Desk::priced().await;
+    desk.commit(plan).await;
+    let calendar = Calendar { cycle: Cycle::Month, zone: "America/New_York".parse().unwrap_or_default() };
+    desk.commit(move |tx| set_account(tx, Account { calendar, ..Account::new("payer-1") })).await;
+    let waits = Account { unpriced: Unpriced::Block, ..Account::new("payer-2") };
+    desk.commit(move |tx| set_account(tx, waits)).await;
+    desk.payers(2).await;
+    let unknown = desk.event("unknown", [(Unit::OutputText, 1_000_000)]).model("acme", "unknown");
+    desk.record(unknown.paid_by("payer-2")).await;
+    let pool = Workpool::builder(&desk.store).pool("default", 2).on(INVOICES, run_invoices).start().await;
+    let pool = pool.expect("it succeeds");
+    let payers = |tx: &Tx| {
+        let open = invoices_in(tx, InvoiceState::Open, Page::first(10))?.rows;
+        Ok(open.iter().map(|row| row.payer.clone()).collect::<std::collections::BTreeSet<_>>().len())
+    };
+    let has_run = |tx: &Tx| {
+        let last = cron::history(tx, MONTHLY, 1)?.pop().and_then(|run| run.status);
+        Ok(last.is_some_and(|status| status.attempts > 0))
+    };
+    desk.now("2026-09-02T00:00:00Z").await;
+    desk.until(payers, |count| *count == 1).await;
+    desk.until(has_run, |has_run| *has_run).await;
+    // The price comes an hour later, and the other payer's month is over in New York by four.
+    desk.price(loomwork_usage::Price { model: "unknown".to_owned(), ..small() }).await;
+    let tasks = desk.keep_up();
+    desk.until(|tx| tx.count(EventRow::unpriced.all()), |left| *left == 0).await;
+    desk.clock.advance(RETRY);
+    desk.until(payers, |count| *count == 2).await;
+    desk.now("2026-09-02T04:00:00Z").await;
+    desk.until(payers, |count| *count == 3).await;
+    drop(tasks);
+    soon(pool.shutdown(Duration::from_secs(5))).await.expect("it succeeds");
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_holds_up_nobody() {
+    let desk = Desk::priced().await;
+    desk.now("2026-09-02T00:00:00Z").await;
+    let used = |key: String| Event { at: at(START), ..desk.event(&key, [(Unit::OutputText, 1_000_000)]) };
+    for key in 0..20 {
+        desk.record(used(format!("first-{key}"))).await;
+    }
+    // Each event is recorded earlier than the one before, behind what the check has read.
+    let recording = async {
+        for key in 0..20_u64 {
+            desk.clock.set(at("2026-09-02T00:00:00Z") - Duration::from_secs(key));
+            desk.record(used(format!("late-{key}"))).await;
+        }
+    };
+    let ((), report) = tokio::join!(recording, desk.run("2026-09-02T00:00:00Z"));
+    assert_eq!((report.invoiced, report.failed), (1, 0), "{report:?}");
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use loomwork_core::{Clock, ManualClock, Time};
-use loomwork_store::{Page, Result, Store};
+use loomwork_store::{Page, Result, Store, Table as _, Tx};
 use loomwork_usage::{
-    Account, COST_BOOK, Currency, Dimension, Event, EventRow, GenerateOptions, InvoiceState, Level, Money,
-    Price, Unit, Window, ever_total, generate, invoices_in, is_intact, lines, month_total, periods,
-    record_within, reverse, set_account, set_price, upkeep,
+    Account, Amount, Budget, BudgetExceeded, COST_BOOK, Currency, Dimension, Event, EventRow,
+    GenerateOptions, InvoiceState, Level, Money, Price, Unit, Window, admit, assign, correct, draft,
+    ever_total, generate, invoices, invoices_in, is_intact, lines, month_total, period_of, periods,
+    record_within, reverse, set_account, set_budget, set_price, settle_with, standing, upkeep, void,
 };
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, proptest};
@@ -29,6 +30,16 @@ enum Step {
     Repeat(usize),
     /// Takes an earlier event back.
     Reverse(usize),
+    /// Puts another one with so many tokens in its place, and tries that twice.
+    Correct(usize, u64),
+    /// Records usage of nobody, and lets a payer pay for all that there is of it.
+    Assign(usize, u64),
+    /// Writes a draft of a payer's present period.
+    Draft(usize),
+    /// Voids the newest invoice that is open.
+    Void,
+    /// Makes a call of so many tokens that asks the budget first.
+    Call(usize, u64),
     /// Lets days pass.
     Pass(u32),
     /// Bills what is due.
@@ -46,6 +57,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => record,
         2 => (0..50_usize).prop_map(Step::Repeat),
         2 => (0..50_usize).prop_map(Step::Reverse),
+        2 => (0..50_usize, 0..10_000_000_u64).prop_map(|(index, tokens)| Step::Correct(index, tokens)),
+        1 => (0..3_usize, 0..10_000_000_u64).prop_map(|(payer, tokens)| Step::Assign(payer, tokens)),
+        1 => (0..3_usize).prop_map(Step::Draft),
+        1 => proptest::prelude::Just(Step::Void),
+        2 => (0..3_usize, 0..4_000_000_u64).prop_map(|(payer, tokens)| Step::Call(payer, tokens)),
         2 => (1..20_u32).prop_map(Step::Pass),
         2 => proptest::prelude::Just(Step::Bill),
         1 => proptest::prelude::Just(Step::Price),
@@ -57,9 +73,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct World {
     store: Store,
     clock: ManualClock,
+    /// What was recorded, and whether it was taken back.
     events: Vec<(Event, bool)>,
     is_priced: bool,
 }
+
+/// The budget of all calls.
+const BUDGET: &str = "100";
 
 fn money(text: &str) -> Money {
     text.parse().expect("the text is an amount")
@@ -67,6 +87,13 @@ fn money(text: &str) -> Money {
 
 fn price(model: usize) -> Price {
     Price::new(COST_BOOK, "acme", MODELS[model], Time::EPOCH).unit(Unit::OutputText, money(PRICES[model]))
+}
+
+/// What an event costs by the prices above.
+fn cost(event: &Event) -> Money {
+    let used = i64::try_from(event.quantities.tokens()).expect("it is small");
+    let model = MODELS.iter().position(|model| *model == event.model).expect("it is one of them");
+    money(PRICES[model]).times(used).expect("it fits")
 }
 
 impl World {
@@ -82,7 +109,9 @@ impl World {
                 set_price(tx, price(1))?;
                 let mut account = Account { minimum: money("40"), ..Account::new(PAYERS[1]) };
                 account.calendar.zone = berlin;
-                set_account(tx, account)
+                set_account(tx, account)?;
+                let calls = Budget::money("calls", Level::User, "caller", Currency::USD, money(BUDGET));
+                set_budget(tx, calls.renewed(None)).map(drop)
             })
             .await?;
         Ok(Self { store, clock, events: Vec::new(), is_priced: false })
@@ -92,15 +121,14 @@ impl World {
         match step {
             Step::Record(payer, model, tokens, hours) => {
                 let at = self.clock.clock().now() - Duration::from_secs(hours * 60 * 60);
-                let key = format!("event-{}", self.events.len());
-                let event = Event::new("agent", key, at).paid_by(PAYERS[payer]).model("acme", MODELS[model]);
-                let event = event.used_by(Level::Run, "all").used([(Unit::OutputText, tokens)]);
+                let event = Event { at, ..self.event(payer, model, tokens) };
                 self.events.push((event.clone(), false));
                 self.record(event).await
             }
             Step::Repeat(index) if !self.events.is_empty() => {
                 let (event, _) = &self.events[index % self.events.len()];
-                self.record(event.clone()).await
+                // Whoever tries again does not remember when it was tried first.
+                self.record(Event { at: self.clock.clock().now(), ..event.clone() }).await
             }
             Step::Reverse(index) if !self.events.is_empty() => {
                 let index = index % self.events.len();
@@ -109,7 +137,67 @@ impl World {
                 let key = event.key.clone();
                 self.store.mutate(move |tx| reverse(tx, "agent", &key)).await.map(drop)
             }
-            Step::Repeat(_) | Step::Reverse(_) => Ok(()),
+            Step::Correct(index, tokens) if !self.events.is_empty() => {
+                let index = index % self.events.len();
+                let (event, is_reversed) = self.events[index].clone();
+                let key = format!("event-{}", self.events.len());
+                let right = Event { key, ..event.clone() }.used([(Unit::OutputText, tokens)]);
+                let correct = || {
+                    let (key, right) = (event.key.clone(), right.clone());
+                    self.store.mutate(move |tx| correct(tx, "agent", &key, right))
+                };
+                let (first, again) = (correct().await, correct().await);
+                if is_reversed {
+                    assert!(first.is_err() && again.is_err(), "what was taken back is not corrected");
+                } else {
+                    assert_eq!(first?.id(), again?.id());
+                    self.events[index].1 = true;
+                    self.events.push((right, false));
+                }
+                Ok(())
+            }
+            Step::Assign(payer, tokens) => {
+                let event = self.event(payer, 0, tokens).used_by(Level::Thread, "anonymous");
+                self.events.push((event.clone(), false));
+                self.record(Event { payer: None, ..event }).await?;
+                let assign = move |tx: &mut Tx| assign(tx, Level::Thread, "anonymous", PAYERS[payer], "me");
+                assert_eq!(self.store.mutate(assign).await?, 1);
+                Ok(())
+            }
+            Step::Draft(payer) => {
+                let now = self.clock.clock().now();
+                let write = move |tx: &mut Tx| match period_of(tx, PAYERS[payer], Currency::USD, now)? {
+                    Some(period) if !period.closed => draft(tx, period.id).map(drop),
+                    _ => Ok(()),
+                };
+                self.store.mutate(write).await
+            }
+            Step::Void => {
+                let void = |tx: &mut Tx| {
+                    let open = invoices_in(tx, InvoiceState::Open, Page::first(1_000))?.rows;
+                    open.last().map_or(Ok(()), |newest| void(tx, newest.id, "a mistake").map(drop))
+                };
+                self.store.mutate(void).await
+            }
+            Step::Call(payer, tokens) => {
+                let event = self.event(payer, 1, tokens).used_by(Level::User, "caller");
+                let estimate = event.clone();
+                let term = Duration::from_secs(60);
+                let is_within = self.spent().plus(cost(&event))? <= money(BUDGET);
+                match self.store.mutate(move |tx| admit(tx, &estimate, term)).await {
+                    Ok(hold) => {
+                        assert!(is_within, "a call is let past the budget");
+                        self.events.push((event.clone(), false));
+                        self.store.mutate(move |tx| settle_with(tx, hold, event)).await.map(drop)
+                    }
+                    Err(error) => {
+                        let is_refused = BudgetExceeded::of(&error).is_some();
+                        assert!(is_refused && !is_within, "{error}");
+                        Ok(())
+                    }
+                }
+            }
+            Step::Repeat(_) | Step::Reverse(_) | Step::Correct(..) => Ok(()),
             Step::Pass(days) => {
                 self.clock.advance(days * DAY);
                 Ok(())
@@ -128,6 +216,13 @@ impl World {
             Step::Price => Ok(()),
             Step::KeepUp => self.keep_up().await,
         }
+    }
+
+    /// A new event of now.
+    fn event(&self, payer: usize, model: usize, tokens: u64) -> Event {
+        let key = format!("event-{}", self.events.len());
+        let event = Event::new("agent", key, self.clock.clock().now()).paid_by(PAYERS[payer]);
+        event.model("acme", MODELS[model]).used_by(Level::Run, "all").used([(Unit::OutputText, tokens)])
     }
 
     async fn record(&self, event: Event) -> Result<()> {
@@ -157,9 +252,7 @@ impl World {
             .filter(|(event, is_reversed)| event.payer.as_deref() == Some(payer) && !is_reversed);
         own.fold((0, Money::ZERO), |(tokens, sum), (event, _)| {
             let used = i64::try_from(event.quantities.tokens()).expect("it is small");
-            let model = MODELS.iter().position(|model| *model == event.model).expect("it is one of them");
-            let more = money(PRICES[model]).times(used).expect("it fits");
-            (tokens + used, sum.plus(more).expect("it fits"))
+            (tokens + used, sum.plus(cost(event)).expect("it fits"))
         })
     }
 
@@ -182,25 +275,13 @@ impl World {
     async fn agrees(&self, round: u32) -> Result<()> {
         for payer in PAYERS {
             let (tokens, owed) = self.owed(payer);
-            let billed = self
-                .store
-                .query(move |tx| {
-                    let mut sums = (0, Money::ZERO);
-                    for period in periods(tx, payer, Currency::USD)? {
-                        if period.carried_into.is_some() {
-                            continue; // its lines are those of another one
-                        }
-                        for line in lines(tx, period.id, Default::default())? {
-                            if line.price.is_some() {
-                                sums.0 += line.quantity;
-                                sums.1 = sums.1.plus(line.unrounded)?;
-                            }
-                        }
-                    }
-                    Ok(sums)
-                })
-                .await?;
+            let books = self.store.query(move |tx| Books::of(tx, payer)).await?;
+            // What was written off with its invoice and taken back afterwards is on no bill.
+            let written_off = self.store.query(move |tx| unbilled_reversals(tx, payer)).await?;
+            let billed = (books.tokens + written_off.0, books.unrounded.plus(written_off.1)?);
             assert_eq!(billed, (tokens, owed), "{payer}, round {round}");
+            // Invoices that stand are what their lines say, rounded.
+            assert_eq!(books.invoiced, books.rounded, "{payer}, round {round}");
         }
         let mut by_month = BTreeMap::new();
         for (event, is_reversed) in &self.events {
@@ -219,17 +300,81 @@ impl World {
             PAYERS.iter().fold(Money::ZERO, |sum, payer| sum.plus(self.owed(payer).1).expect("it fits"));
         assert_eq!(run.charge.get(&Currency::USD).copied().unwrap_or_default(), all);
 
-        let open = self.store.query(|tx| invoices_in(tx, InvoiceState::Open, Page::first(1_000))).await?.rows;
-        let mut numbers: Vec<_> = open.iter().filter_map(|row| row.number.clone()).collect();
+        let spent = self.store.query(|tx| standing(tx, "calls")).await?.spent;
+        assert_eq!(spent, Amount::Money(self.spent()));
+
+        let mut numbered = Vec::new();
+        for state in [InvoiceState::Open, InvoiceState::Void] {
+            numbered
+                .extend(self.store.query(move |tx| invoices_in(tx, state, Page::first(1_000))).await?.rows);
+        }
+        let mut numbers: Vec<_> = numbered.iter().filter_map(|row| row.number.clone()).collect();
         numbers.sort();
-        let gapless: Vec<_> = (1..=open.len()).map(|number| format!("INV-{number:06}")).collect();
+        let gapless: Vec<_> = (1..=numbers.len()).map(|number| format!("INV-{number:06}")).collect();
         assert_eq!(numbers, gapless);
-        for row in open {
-            assert!(!row.total.is_negative());
+        for row in numbered {
+            assert!(!row.total.is_negative() && row.credited <= row.total);
             assert!(self.store.query(move |tx| is_intact(tx, row.id)).await?);
         }
         Ok(())
     }
+
+    /// What calls have used, corrections included, and was not taken back.
+    fn spent(&self) -> Money {
+        let calls = self
+            .events
+            .iter()
+            .filter(|(event, is_reversed)| !is_reversed && event.scope.on(Level::User).is_some());
+        calls.fold(Money::ZERO, |sum, (event, _)| sum.plus(cost(event)).expect("it fits"))
+    }
+}
+
+/// What the books say of a payer.
+#[derive(Default)]
+struct Books {
+    /// Of all lines that have a price.
+    tokens: i64,
+    unrounded: Money,
+    /// The lines of invoices, and what those invoices come to.
+    rounded: Money,
+    invoiced: Money,
+}
+
+impl Books {
+    fn of(tx: &Tx, payer: &'static str) -> Result<Self> {
+        let mut books = Self::default();
+        let invoices = invoices(tx, payer, Page::first(1_000))?.rows;
+        for period in periods(tx, payer, Currency::USD)? {
+            if period.carried_into.is_some() {
+                continue; // its lines are those of another one
+            }
+            let invoice = invoices.iter().find(|row| row.period == period.id && row.number.is_some());
+            books.invoiced = books.invoiced.plus(invoice.map_or(Money::ZERO, |row| row.total))?;
+            for line in lines(tx, period.id, Default::default())? {
+                if line.price.is_some() {
+                    books.tokens += line.quantity;
+                    books.unrounded = books.unrounded.plus(line.unrounded)?;
+                }
+                if invoice.is_some() {
+                    books.rounded = books.rounded.plus(line.amount)?;
+                }
+            }
+        }
+        Ok(books)
+    }
+}
+
+/// What was taken back of a payer's usage whose invoice had been voided before.
+fn unbilled_reversals(tx: &Tx, payer: &str) -> Result<(i64, Money)> {
+    let mut sums = (0, Money::ZERO);
+    for row in tx.scan(EventRow::all())? {
+        let is_unbilled = row.reverses.is_some() && row.period.is_none();
+        if is_unbilled && row.event.payer.as_deref() == Some(payer) {
+            sums.0 -= i64::try_from(row.event.quantities.tokens()).expect("it is small");
+            sums.1 = sums.1.plus(row.charge.as_ref().map_or(Money::ZERO, |charge| charge.amount))?;
+        }
+    }
+    Ok(sums)
 }
 
 proptest! {

@@ -47,6 +47,11 @@ fn numbers_are_read_digit_by_digit_with_tiers_and_long_inputs() {
     assert_eq!((long.above, long.rates[&Unit::OutputText]), (200_000, money("2.25e-5")));
     let batch = found(&prices, "large", Tier::Batch);
     assert_eq!((batch.rates[&Unit::OutputText], &batch.long), (money("7.5e-6"), &None));
+    assert_eq!(
+        batch.rates[&Unit::InputCacheRead],
+        money("3e-7"),
+        "what a tier does not name costs what it usually does"
+    );
     let priority = found(&prices, "large", Tier::Priority);
     assert_eq!(priority.long.as_ref().map(|long| long.rates[&Unit::InputFresh]), Some(money("8e-6")));
     assert_eq!(found(&prices, "small-embed", Tier::Standard).rates[&Unit::Embedding], money("2e-8"));
@@ -81,6 +86,13 @@ async fn an_import_adds_changes_and_leaves_alone_what_is_yours() -> Result<()> {
     assert_eq!(first, Imported { added: 5, kept: 1, ..Imported::default() });
     let again = import(LIST, 500).await?;
     assert_eq!(again, Imported { unchanged: 5, kept: 1, ..Imported::default() });
+    let late = LIST.replace("\"input_cost_per_token\": 2e-08", "\"input_cost_per_token\": 4e-08");
+    let ignored = import(&late, 0).await?;
+    assert_eq!(
+        ignored,
+        Imported { not_later: 1, unchanged: 4, kept: 1, ..Imported::default() },
+        "it says so"
+    );
     let dearer = LIST.replace("\"input_cost_per_token\": 2e-08", "\"input_cost_per_token\": 3e-08");
     let changed = import(&dearer, 500).await?;
     assert_eq!(changed, Imported { changed: 1, unchanged: 4, kept: 1, ..Imported::default() });
@@ -97,4 +109,22 @@ async fn an_import_adds_changes_and_leaves_alone_what_is_yours() -> Result<()> {
         store.query(|tx| price_history(tx, COST_BOOK, "acme", "small-embed", Tier::Standard)).await?;
     assert_eq!(history.len(), 2);
     Ok(())
+}
+
+#[test]
+fn one_model_that_cannot_be_priced_concerns_no_other() {
+    let long = "x".repeat(201);
+    let text = format!(
+        r#"{{
+            "twice": {{ "litellm_provider": "acme", "input_cost_per_token": 1e-06,
+                "input_cost_per_token_above_128k_tokens": 2e-06, "input_cost_per_token_above_200k_tokens": 3e-06 }},
+            "negative": {{ "litellm_provider": "acme", "input_cost_per_token": -1e-06 }},
+            "{long}": {{ "litellm_provider": "acme", "input_cost_per_token": 1e-06 }},
+            "fine": {{ "litellm_provider": "acme", "input_cost_per_token": 1e-06 }}
+        }}"#
+    );
+    let list = PriceList::parse(&text).expect("it is a list");
+    let left_out: Vec<_> = list.left_out.iter().map(|(model, _)| model.as_str()).collect();
+    assert_eq!(left_out, ["negative", "twice", &long]);
+    assert_eq!(list.prices(COST_BOOK, Time::EPOCH).len(), 1);
 }

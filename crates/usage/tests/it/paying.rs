@@ -2,11 +2,11 @@
 
 use loomwork_store::Id;
 use loomwork_usage::{
-    InvoiceRow, InvoiceState, MAX_ATTEMPTS, Payment, UsageError, credit_note, credit_notes, draft, give_up, record_payment,
-    reopen, void,
+    Account, Closed, Event, InvoiceRow, InvoiceState, MAX_ATTEMPTS, Payment, Unit, UsageError, correct, credit_note,
+    credit_notes, draft, finalise, give_up, lines, record_payment, reopen, reverse, set_account, void,
 };
 
-use super::desk::{Desk, START, money};
+use super::desk::{Desk, START, at, money};
 
 impl Desk {
     /// An open invoice of 1.20.
@@ -102,7 +102,9 @@ async fn what_is_void_or_given_up_is_credited_and_moves_no_more() {
         let mut told: Vec<_> = notes.iter().map(|note| (note.number.as_str(), note.amount)).collect();
         told.sort();
         assert_eq!(told, [("INV-CN-000001", money("0.20")), ("INV-CN-000002", money("1"))]);
-        assert_eq!(desk.moves(invoice).await, [false; 4]);
+        assert_eq!(desk.moves(invoice).await, [true, false, false, false], "money that came is noted");
+        let row = desk.document(invoice).await.invoice.record;
+        assert_eq!((row.state, row.attempts.last().map(|one| one.surplus)), (to, Some(true)));
     }
 }
 
@@ -139,4 +141,110 @@ async fn credit_is_bounded_by_the_invoice_and_counts_once() {
     assert!(matches!(refused, UsageError::FinerThanCoin { .. }), "{refused}");
     desk.commit(move |tx| credit_note(tx, invoice, "rest", money("0.20"), "the rest")).await;
     assert_eq!(desk.document(invoice).await.invoice.credited, money("1.20"));
+}
+
+#[tokio::test]
+async fn what_was_carried_into_a_draft_that_is_void_is_billed_later() {
+    let desk = Desk::priced().await;
+    desk.commit(|tx| set_account(tx, Account { minimum: money("2"), ..Account::new("weavers") })).await;
+    desk.output("august", 1_000_000).await;
+    desk.now("2026-09-02T00:00:00Z").await;
+    let august = desk.period(START).await.id;
+    let closed = desk.commit(move |tx| finalise(tx, august, None)).await;
+    assert!(matches!(closed, Closed::Carried(_)), "{closed:?}");
+    desk.output("september", 5_000_000).await;
+    let september = desk.period("2026-09-02T00:00:00Z").await.id;
+    let drafted = desk.commit(move |tx| draft(tx, september)).await;
+    desk.output("more", 1_000_000).await;
+    let gone = desk.commit(move |tx| void(tx, drafted.id, "a friend")).await;
+    let sums = desk.document(gone.id).await;
+    let of_lines = sums.lines.iter().try_fold(money("0"), |sum, line| sum.plus(line.amount));
+    assert_eq!(Ok(sums.invoice.subtotal), of_lines, "what is voided is what there was");
+    assert_eq!(desk.commit(move |tx| finalise(tx, september, None)).await, Closed::Skipped);
+
+    desk.now("2026-10-01T00:00:00Z").await;
+    desk.output("october", 1_000_000).await;
+    desk.now("2026-11-02T00:00:00Z").await;
+    let invoice = desk.invoice("2026-10-01T00:00:00Z").await;
+    let labels: Vec<_> = desk.document(invoice).await.lines.iter().map(|line| line.adjusts.clone()).collect();
+    assert_eq!(labels, [None, Some("2026-08".to_owned())], "August is billed, September is not");
+}
+
+#[tokio::test]
+async fn what_was_taken_back_with_its_invoice_is_not_taken_back_again() {
+    for ending in ["void", "give up", "credit", "draft"] {
+        let desk = Desk::priced().await;
+        desk.output("one", 10_000_000).await;
+        if ending == "draft" {
+            let period = desk.period(START).await.id;
+            desk.commit(move |tx| { let drafted = draft(tx, period)?; void(tx, drafted.id, "a friend") }).await;
+            desk.now("2026-09-02T00:00:00Z").await;
+        } else {
+            desk.now("2026-09-02T00:00:00Z").await;
+            let invoice = desk.invoice(START).await;
+            desk.commit(move |tx| match ending {
+                "void" => void(tx, invoice, "a mistake").map(drop),
+                "give up" => give_up(tx, invoice, "gone").map(drop),
+                _ => {
+                    record_payment(tx, invoice, "p1", Payment::Paid)?;
+                    credit_note(tx, invoice, "all", money("12"), "an outage").map(drop)
+                }
+            })
+            .await;
+        }
+        let id = desk.commit(|tx| reverse(tx, "agent", "one")).await.id();
+        assert_eq!(desk.row(id).await.period, None, "{ending}");
+        desk.output("two", 1_000_000).await;
+        desk.now("2026-10-02T00:00:00Z").await;
+        let september = desk.invoice("2026-09-10T00:00:00Z").await;
+        assert_eq!(desk.document(september).await.invoice.total, money("1.2"), "{ending}");
+    }
+}
+
+#[tokio::test]
+async fn credit_and_adjustments_together_never_take_back_more_than_was_charged() {
+    let desk = Desk::priced().await;
+    for (key, tokens) in [("one", 5_000_000), ("two", 5_000_000)] {
+        desk.output(key, tokens).await;
+    }
+    desk.now("2026-09-02T00:00:00Z").await;
+    let august = desk.invoice(START).await;
+    desk.pay(august, "p1", Payment::Paid).await;
+    desk.commit(move |tx| credit_note(tx, august, "outage", money("3"), "an outage")).await;
+    let adjusted = desk.commit(|tx| reverse(tx, "agent", "one")).await.id();
+    assert!(desk.row(adjusted).await.period.is_some(), "6 of the 9 that are left");
+    let refused = desk.refused(move |tx| credit_note(tx, august, "more", money("3.01"), "no")).await;
+    assert!(matches!(refused, UsageError::TooMuchCredit { .. }), "{refused}");
+    let rest = desk.commit(|tx| reverse(tx, "agent", "two")).await.id();
+    assert_eq!(desk.row(rest).await.period, None, "6 of the 3 that are left");
+    let row = desk.document(august).await.invoice.record;
+    assert_eq!((row.credited, row.adjusted), (money("6"), money("6")), "all 12 are given back, by notes and on bills");
+}
+
+#[tokio::test]
+async fn a_correction_of_what_was_void_is_billed_as_what_is_right() {
+    let desk = Desk::priced().await;
+    desk.output("one", 10_000_000).await;
+    desk.now("2026-09-02T00:00:00Z").await;
+    let august = desk.invoice(START).await;
+    desk.commit(move |tx| void(tx, august, "a mistake")).await;
+    let right = Event { at: at(START), ..desk.event("one/right", [(Unit::OutputText, 9_000_000)]) };
+    desk.commit(move |tx| correct(tx, "agent", "one", right)).await;
+    let period = desk.period("2026-09-02T00:00:00Z").await.id;
+    let found = desk.read(move |tx| lines(tx, period, Default::default())).await;
+    let told: Vec<_> = found.iter().map(|line| (line.adjusts.as_deref(), line.quantity)).collect();
+    assert_eq!(told, [(Some("2026-08"), 9_000_000)]);
+}
+
+#[tokio::test]
+async fn an_invoice_that_is_credited_in_full_waits_for_no_payment() {
+    let desk = Desk::priced().await;
+    let invoice = desk.open_invoice().await;
+    desk.commit(move |tx| credit_note(tx, invoice, "all", money("1.20"), "an outage")).await;
+    let row = desk.document(invoice).await.invoice.record;
+    assert_eq!((row.state, row.reason.as_deref(), row.to_be_paid().is_zero()), (InvoiceState::Void, Some("an outage"), true));
+    // Money that was on its way all the same is noted, so that somebody gives it back.
+    assert_eq!(desk.pay(invoice, "p1", Payment::Paid).await, InvoiceState::Void);
+    let attempts = desk.document(invoice).await.invoice.record.attempts;
+    assert_eq!(attempts.iter().map(|one| one.surplus).collect::<Vec<_>>(), [true]);
 }

@@ -3,8 +3,8 @@
 use loomwork_core::{Kind, Time};
 use loomwork_store::Page;
 use loomwork_usage::{
-    Account, Book, COST_BOOK, Currency, Event, LongContext, Price, Rated, Tier, Unit, UsageError, change_price,
-    price_at, set_account, set_alias, set_book, set_price, unpriced,
+    Account, Book, COST_BOOK, Currency, Event, EventRow, LongContext, Price, Rated, Tax, Tier, Unit, UsageError,
+    change_price, end_price, price_at, price_history, set_account, set_alias, set_book, set_price, unpriced,
 };
 
 use super::desk::{Desk, at, money, per_million, small};
@@ -81,6 +81,8 @@ async fn prices_that_cannot_be_are_refused() {
         Price { until: Some(Time::EPOCH), ..small() },
         Price { book: "nowhere".to_owned(), ..small() },
         Price { regions: [("moon".to_owned(), u64::MAX)].into(), ..small() },
+        small().unit(Unit::Own(String::new()), money("1")),
+        small().unit(Unit::Tool("x".repeat(61)), money("1")),
     ] {
         let error = desk.fail(move |tx| set_price(tx, price)).await;
         assert_eq!(error.kind(), Kind::Invalid, "{error}");
@@ -231,4 +233,103 @@ async fn an_amount_beyond_what_can_be_counted_is_an_error() {
     let event = Event { region: Some("moon".to_owned()), ..event };
     let refused = desk.refused(move |tx| loomwork_usage::record(tx, event)).await;
     assert!(matches!(refused, UsageError::Money(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_marked_up_book_charges_what_it_does_not_list_itself() {
+    let desk = Desk::priced().await;
+    // The guide's own: a quarter more, and the output of some models at another price.
+    desk.commit(|tx| {
+        set_book(tx, Book::marked_up("sell", Currency::USD, COST_BOOK, 1_250_000))?;
+        let own = Price::new("sell", "acme", "small*", Time::EPOCH).unit(Unit::OutputText, per_million("2.00"));
+        set_price(tx, own)?;
+        set_account(tx, Account { book: "sell".to_owned(), ..Account::new("weavers") })
+    })
+    .await;
+    let used = [(Unit::InputFresh, 1_000_000), (Unit::InputCacheRead, 1_000_000), (Unit::OutputText, 1_000_000)];
+    let rated = desk.rated(desk.event("one", used)).await.expect("it has a price");
+    assert_eq!(rated.amount, money("2.5625"), "0.375 in, 0.1875 cached, 2.00 out");
+    assert!(rated.version.contains(" + ") && rated.version.ends_with(" x 1250000"), "{}", rated.version);
+    let text = desk.rated(desk.event("two", [(Unit::OutputText, 1_000_000)])).await.expect("it has a price");
+    assert_eq!((text.amount, text.version.contains('+')), (money("2"), false), "its own prices alone were used");
+    let nowhere = [(Unit::OutputText, 1), (Unit::Images, 1)];
+    assert_eq!(desk.rated(desk.event("three", nowhere)).await, None, "no book has a price for images");
+}
+
+#[tokio::test]
+async fn what_uses_nothing_needs_no_price() {
+    let desk = Desk::open().await;
+    let id = desk.record(desk.event("a call", [])).await.id();
+    assert!(!desk.row(id).await.unpriced);
+}
+
+#[tokio::test]
+async fn a_wrong_price_is_replaced_until_an_event_was_rated_by_it() {
+    let desk = Desk::priced().await;
+    let again = |price: &'static str| small().unit(Unit::OutputText, per_million(price));
+    desk.commit(move |tx| change_price(tx, again("1.30"))).await;
+    desk.output("one", 1_000_000).await;
+    let refused = desk.refused(move |tx| change_price(tx, again("1.40"))).await;
+    assert!(matches!(refused, UsageError::Overlap { .. }), "{refused}");
+    let history = desk.read(|tx| price_history(tx, COST_BOOK, "acme", "small", Tier::Standard)).await;
+    assert_eq!(history.len(), 1);
+    assert_eq!((history[0].rates[&Unit::OutputText], history[0].used), (per_million("1.30"), true));
+    let id = history[0].id;
+    let refused = desk.refused(move |tx| end_price(tx, id, Time::EPOCH)).await;
+    assert!(matches!(refused, UsageError::BadPrice { .. }), "{refused}");
+    desk.commit(move |tx| end_price(tx, id, at("2026-08-10T13:00:00Z"))).await;
+    desk.now("2026-08-10T13:00:00Z").await;
+    assert_eq!(desk.amount(desk.event("two", [(Unit::OutputText, 1)])).await, "none");
+    let next = desk.commit(move |tx| set_price(tx, Price { from: tx.now(), ..again("1.40") })).await;
+    desk.commit(move |tx| end_price(tx, next, at("2026-08-10T13:00:00Z"))).await;
+    assert_eq!(desk.read(move |tx| tx.get(next)).await, None, "nothing was rated by it, so it is gone");
+}
+
+#[tokio::test]
+async fn a_price_goes_on_behind_an_offer() {
+    let desk = Desk::priced().await;
+    let offer = Price {
+        from: at("2026-08-10T13:00:00Z"),
+        until: Some(at("2026-08-10T14:00:00Z")),
+        ..small().unit(Unit::OutputText, per_million("1"))
+    };
+    desk.commit(move |tx| change_price(tx, offer)).await;
+    desk.now("2026-08-10T15:00:00Z").await;
+    for (moment, amount) in [("2026-08-10T12:59:59Z", "1.2"), ("2026-08-10T13:00:00Z", "1"), ("2026-08-10T14:00:00Z", "1.2")] {
+        let event = Event { at: at(moment), ..desk.event(moment, [(Unit::OutputText, 1_000_000)]) };
+        assert_eq!(desk.amount(event).await, amount, "{moment}");
+    }
+}
+
+#[tokio::test]
+async fn another_book_rates_what_had_no_price_in_the_one_before() {
+    let desk = Desk::priced().await;
+    desk.commit(|tx| {
+        set_book(tx, Book::listed("empty", Currency::USD))?;
+        set_account(tx, Account { book: "empty".to_owned(), ..Account::new("weavers") })
+    })
+    .await;
+    let id = desk.output("one", 1_000_000).await.id();
+    assert!(desk.row(id).await.unpriced);
+    let tasks = desk.keep_up();
+    desk.commit(|tx| set_account(tx, Account::new("weavers"))).await;
+    desk.until(|tx| tx.count(EventRow::unpriced.all()), |left| *left == 0).await;
+    drop(tasks);
+    assert_eq!(desk.row(id).await.charge.as_ref().map(|charge| charge.amount), Some(money("1.2")));
+}
+
+#[tokio::test]
+async fn accounts_that_cannot_be_are_refused() {
+    let desk = Desk::open().await;
+    let of = || Account::new("weavers");
+    let tax = |name: &str, share| Some(Tax { name: name.to_owned(), share });
+    for account in [
+        Account { series: "INV-CN".to_owned(), ..of() },
+        Account { tax: tax("VAT", u64::MAX), ..of() },
+        Account { tax: tax("", 190_000), ..of() },
+        Account { minimum: money("-1"), ..of() },
+    ] {
+        let error = desk.fail(move |tx| set_account(tx, account)).await;
+        assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    }
 }

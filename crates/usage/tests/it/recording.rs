@@ -5,8 +5,10 @@ use std::time::Duration;
 use loomwork_core::Kind;
 use loomwork_store::{Error, Page, Table};
 use loomwork_usage::{
-    Billing, Dimension, Event, Level, MAX_QUANTITY, Recorded, RefusedRow, Unit, UsageError, Window, month_total,
-    record, record_all, record_or_set_aside, record_within, unattributed,
+    Amount, Billing, Budget, Dimension, Event, LEFT_OUT, Level, MAX_QUANTITY, MAX_REFUSED_BYTES, Measure, Recorded,
+    RefusedRow, Unit, UsageError, Window, admit, forget_refused, month_total, record, record_all,
+    record_or_set_aside, record_refused, record_within, refused, set_budget, settle_or_set_aside, standing,
+    unattributed,
 };
 
 use super::desk::{Desk, START, at, money, per_million};
@@ -183,4 +185,62 @@ async fn usage_of_nobody_is_kept() {
     assert_eq!((row.charge.as_ref(), row.period), (None, None));
     let found = desk.read(|tx| unattributed(tx, None, Page::first(10))).await;
     assert_eq!(found.rows.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_set_aside_is_listed_once_and_can_be_put_right() {
+    let desk = Desk::priced().await;
+    let wrong = desk.event("one", [(Unit::OutputText, MAX_QUANTITY + 1)]);
+    for _ in 0..3 {
+        desk.clock.advance(Duration::from_secs(60));
+        let again = Event { at: desk.clock.clock().now(), ..wrong.clone() };
+        assert_eq!(desk.commit(move |tx| record_or_set_aside(tx, again)).await, None);
+    }
+    let found = desk.read(|tx| refused(tx, Page::first(10))).await.rows;
+    assert_eq!((found.len(), found[0].is_cut), (1, false), "a retry is the same refusal");
+    desk.clock.advance(Duration::from_secs(90 * 24 * 60 * 60));
+    let (id, kept) = (found[0].id, found[0].event.clone());
+    let right = kept.used([(Unit::OutputText, 100)]);
+    assert!(matches!(desk.commit(move |tx| record_refused(tx, id, right)).await, Recorded::New(_)));
+    assert!(desk.read(|tx| refused(tx, Page::first(10))).await.rows.is_empty());
+    assert!(!desk.commit(move |tx| forget_refused(tx, id)).await);
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_small_and_can_be_read() {
+    let desk = Desk::priced().await;
+    let huge = Event { key: "k".repeat(MAX_REFUSED_BYTES), ..desk.event("", [(Unit::OutputText, 7)]) };
+    let unnamed = desk.event("unnamed", [(Unit::Own(String::new()), 1), (Unit::OutputText, 8)]);
+    for event in [huge, unnamed] {
+        desk.commit(move |tx| record_or_set_aside(tx, event)).await;
+    }
+    let found = desk.read(|tx| refused(tx, Page::first(10))).await.rows;
+    let told: Vec<_> = found.iter().map(|row| (row.is_cut, row.event.quantities.tokens())).collect();
+    assert_eq!(told, [(true, 7), (true, 8)]);
+    assert!(found[0].event.key.len() < 100);
+}
+
+#[tokio::test]
+async fn a_call_with_a_hold_never_fails_for_its_bill() {
+    let desk = Desk::priced().await;
+    let quota = Budget::units("ada", Level::User, "ada", Measure::Tokens, 1_000);
+    desk.commit(move |tx| set_budget(tx, quota)).await;
+    let estimate = desk.event("estimate", [(Unit::OutputText, 600)]);
+    let hold = desk.commit(move |tx| admit(tx, &estimate, Duration::from_secs(60))).await;
+    let wrong = Event { source: String::new(), ..desk.event("one", [(Unit::OutputText, 500)]) };
+    assert_eq!(desk.commit(move |tx| settle_or_set_aside(tx, hold, wrong)).await, None);
+    assert_eq!(desk.read(|tx| standing(tx, "ada")).await.held, Amount::Units(0), "its hold has ended");
+}
+
+#[tokio::test]
+async fn a_report_keeps_its_flags_and_says_what_is_left_out() {
+    let desk = Desk::priced().await;
+    let report = serde_json::json!({ "inputFresh": 10, "outputText": 5, "estimated": true });
+    let event = desk.event("one", []).reported(&report);
+    assert_eq!((event.quantities.tokens(), event.estimated, event.inconsistent), (15, true, false));
+    let odd = serde_json::json!({ "inputFresh": 10, "outputText": 1.5, "smiles": 3, "providerTools": { "": 1 } });
+    let event = desk.event("two", []).reported(&odd);
+    assert_eq!((event.quantities.tokens(), event.inconsistent), (10, true));
+    assert_eq!(event.tags.get(LEFT_OUT).map(String::as_str), Some("outputText, smiles, tool:"));
+    desk.record(event).await;
 }

@@ -1,8 +1,8 @@
 //! Totals are live, and equal to the sum of the events at every moment.
 
 use loomwork_usage::{
-    Account, Book, COST_BOOK, Currency, Dimension, Event, Level, Sums, Unit, ever_total, hours_total, month_total,
-    record_all, set_account, set_book, waiting_for_totals,
+    Account, Book, COST_BOOK, Currency, Dimension, Event, Level, MAX_QUANTITY, Sums, Unit, UsageError, ever_total,
+    hours_total, lines, month_total, month_total_folded, record_all, set_account, set_book, waiting_for_totals,
 };
 
 use super::desk::{Desk, START, at, money};
@@ -71,7 +71,7 @@ async fn totals_are_the_same_before_and_after_the_upkeep() {
 }
 
 #[tokio::test]
-async fn hours_add_up_to_days_of_any_zone() {
+async fn hours_add_up_to_days_of_zones_with_whole_hours() {
     let desk = Desk::priced().await;
     for (key, moment) in ["2026-08-09T21:59:59Z", "2026-08-09T22:00:00Z", "2026-08-10T11:00:00Z"].into_iter().enumerate() {
         let event = desk.event(&key.to_string(), [(Unit::OutputText, 10_u64.pow(key as u32))]);
@@ -80,6 +80,10 @@ async fn hours_add_up_to_days_of_any_zone() {
     let (from, until) = (at("2026-08-09T22:00:00Z"), at("2026-08-10T22:00:00Z"));
     let day = move |tx: &loomwork_store::Tx| hours_total(tx, Dimension::User, "ada", from, until);
     assert_eq!(desk.read(day).await.tokens(), 110, "the tenth of August in Berlin");
+    let kolkata = at("2026-08-09T18:30:00Z");
+    let half = desk.store.query(move |tx| hours_total(tx, Dimension::User, "ada", kolkata, until)).await;
+    let refused = half.expect_err("midnight in Kolkata is within an hour of UTC");
+    assert!(matches!(refused.downcast_ref(), Some(UsageError::NotWholeHour { .. })), "{refused}");
     let tasks = desk.keep_up();
     assert_eq!(desk.until(day, |sums| sums.events == 2).await.tokens(), 110);
     drop(tasks);
@@ -108,4 +112,71 @@ async fn a_total_is_live() {
     assert_eq!(next().await, Some(Some(0)));
     desk.output("one", 100).await;
     assert_eq!(next().await, Some(Some(100)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_added_up_concerns_its_own_total_only() {
+    let desk = Desk::priced().await;
+    let bytes = |payer: u64, key: u64| {
+        let event = desk.event(&format!("{payer}-{key}"), [(Unit::StorageByteHours, MAX_QUANTITY)]);
+        event.paid_by(format!("payer-{payer}"))
+    };
+    // Either payer's bytes can be counted, those of both cannot.
+    for payer in 0..2 {
+        for first in (0..20_000).step_by(1_000) {
+            let events: Vec<_> = (first..first + 1_000).map(|key| bytes(payer, key)).collect();
+            desk.commit(move |tx| record_all(tx, events)).await;
+        }
+    }
+    let tasks = desk.keep_up();
+    desk.until(waiting_for_totals, |waiting| *waiting == 0).await;
+    let moment = at(START);
+    let own = desk.read(move |tx| month_total(tx, Dimension::Payer, "payer-1", moment)).await;
+    assert_eq!(own.quantities[&Unit::StorageByteHours], 20_000 << 48);
+    let all = desk.store.query(move |tx| month_total(tx, Dimension::All, "", moment)).await;
+    let refused = all.expect_err("nobody is shown a wrong sum");
+    assert!(matches!(refused.downcast_ref(), Some(UsageError::Overflow { .. })), "{refused}");
+    drop(tasks);
+}
+
+#[tokio::test]
+async fn a_folded_total_runs_again_for_its_own_name_alone() {
+    let desk = Desk::priced().await;
+    let moment = at(START);
+    let runs = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = runs.clone();
+    let mut ada = desk.store.watch(move |tx| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        month_total_folded(tx, Dimension::User, "ada", moment)
+    });
+    let mut next = async || loomwork_testkit::soon(ada.next()).await.and_then(Result::ok).map(|sums| sums.tokens());
+    assert_eq!(next().await, Some(0));
+    desk.record(desk.event("bob's", [(Unit::OutputText, 7)]).used_by(Level::User, "bob")).await;
+    let tasks = desk.keep_up();
+    let bob = move |tx: &loomwork_store::Tx| Ok(month_total_folded(tx, Dimension::User, "bob", moment)?.tokens());
+    desk.until(bob, |tokens| *tokens == 7).await;
+    desk.output("ada's", 5).await;
+    desk.folded().await;
+    assert_eq!(next().await, Some(5));
+    assert_eq!(runs.load(std::sync::atomic::Ordering::Relaxed), 2, "what bob used is none of its concern");
+    drop(tasks);
+}
+
+#[tokio::test]
+async fn lines_are_the_same_before_and_after_the_upkeep() {
+    let desk = Desk::priced().await;
+    for key in 0..20_u64 {
+        let model = ["small", "unknown", "other"][usize::try_from(key % 3).expect("it is small")];
+        let used = [(Unit::InputFresh, key), (Unit::OutputText, 1)];
+        desk.record(desk.event(&key.to_string(), used).model("acme", model)).await;
+    }
+    desk.commit(|tx| loomwork_usage::reverse(tx, "agent", "4")).await;
+    let period = desk.period(START).await.id;
+    let look = move |tx: &loomwork_store::Tx| lines(tx, period, Default::default());
+    let before = desk.read(look).await;
+    assert_eq!(before.iter().map(|line| line.quantity).sum::<i64>(), 19 * 20 / 2 + 20 - 5);
+    let tasks = desk.keep_up();
+    desk.until(waiting_for_totals, |waiting| *waiting == 0).await;
+    drop(tasks);
+    assert_eq!(desk.read(look).await, before);
 }

@@ -1,32 +1,33 @@
-//! The world of the simulation: processes, what they have in memory, and what happens to them.
+//! The world of the simulation: processes, what they have in memory, and what goes on in it by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use loomwork_core::{Clock, ManualClock, Random, Time};
-use loomwork_store::{Id, Result, Store, Table as _, Tx};
+use loomwork_store::{Result, Store, Table as _, Tx};
 use loomwork_workpool::{Done, Outcome as JobOutcome};
 use serde_json::value::RawValue;
 
-use super::code::{EVENTS, GO, Plan, Trace, WORK, right, takes_events, traces, work};
-use crate::cancel::cancel;
-use crate::claim::{Put, Taken, claim, park};
-use crate::completion::Completions;
-use crate::end::{Ending, conclude};
+use super::code::{EVENTS, GO, Plan, TOLD, Trace, WORK, takes_events, work};
+use super::process::{Process, Run, UnderWay};
+use crate::claim::{Taken, claim};
+use crate::clean::{clean_up, sweep};
+use crate::completion::{Completions, tell_due};
+use crate::end::conclude;
+use crate::engine::try_blocked;
 use crate::event::send;
-use crate::host::{beat, bury, register};
-use crate::journal::{Arrived, Hold, Label, news};
-use crate::machine::{Advance, Handler, Machine};
-use crate::order::{Mutated, Note, Noted, Order, TxPart, Work, mutate, record, write_down};
-use crate::outcome::{Outcome, outcome};
-use crate::restart::{From, restart};
+use crate::host::{beat, register};
+use crate::journal::{Arrived, Hold, Place, news};
+use crate::machine::{Handler, Machine};
+use crate::options::Options;
+use crate::order::{Mutated, begin_once, mutate, record, withdrawn, write_down};
+use crate::outbox::Outbox;
+use crate::outcome;
 use crate::serve::step_ended;
 use crate::start::start;
-use crate::status::status;
 use crate::steps::result;
-use crate::tables::{HostRow, State, StepKind, StepRow, StoredOutcome, WorkflowId, WorkflowRow};
+use crate::tables::{State, StepKind, StepRow, WorkflowId};
 use crate::timers::{begin, ring};
 
 /// How many things happen before the world comes to rest.
@@ -37,39 +38,22 @@ const PATIENCE: usize = 400;
 
 const START: Time = Time::from_millis(1_700_000_000_000);
 
-/// A process that has runs in memory.
-struct Process {
-    id: Id<HostRow>,
-    runs: Vec<Run>,
-}
-
-/// A run in memory, with what is under way for it.
-struct Run {
-    hold: Hold,
-    machine: Machine,
-    under_way: Vec<UnderWay>,
-}
-
-enum UnderWay {
-    Notes(Vec<Noted>),
-    Mutation(u32, Label, Box<dyn TxPart<Box<RawValue>>>),
-    /// An action that has ended, and is not on record yet.
-    Acted(u32, Label, StoredOutcome),
-    End(Ending),
-}
-
 pub(super) struct World {
-    seed: u64,
-    random: Random,
-    store: Store,
-    clock: ManualClock,
+    pub(super) seed: u64,
+    pub(super) random: Random,
+    pub(super) store: Store,
+    pub(super) clock: ManualClock,
     handler: Handler,
-    processes: Vec<Process>,
+    completions: Arc<Completions>,
+    pub(super) processes: Vec<Process>,
     /// Those whose runs others have taken, and who don't know it.
-    zombies: Vec<Process>,
-    plans: BTreeMap<WorkflowId, Plan>,
-    sent: BTreeMap<WorkflowId, Vec<u64>>,
-    cancelled: Vec<WorkflowId>,
+    pub(super) zombies: Vec<Process>,
+    pub(super) plans: BTreeMap<WorkflowId, Plan>,
+    /// How many events a run was sent; each has the next number.
+    pub(super) sent: BTreeMap<WorkflowId, usize>,
+    pub(super) cancelled: BTreeSet<WorkflowId>,
+    /// Begun again otherwise than where they stopped: they may have used up events for nothing.
+    pub(super) restarted: BTreeSet<WorkflowId>,
     happened: Vec<String>,
 }
 
@@ -85,17 +69,33 @@ impl World {
                 result(&work(flow, plan).await?)
             })
         });
+        let mut completions = Completions::default();
+        completions.0.insert(
+            TOLD.name(),
+            Arc::new(|tx: &mut Tx, told| {
+                let told = outcome::Done::<bool, Vec<u64>>::decode(&told)?;
+                let row = tx.require(told.workflow)?;
+                let text = format!("{} told of {}.{}", told.workflow, row.chapter, row.restarts);
+                tx.insert(Trace { text })?;
+                if told.context {
+                    assert!(clean_up(tx, told.workflow)?, "a completion forgets its workflow");
+                }
+                Ok(())
+            }),
+        );
         Self {
             seed,
             random: Random::seeded(!seed),
             store,
             clock,
             handler,
+            completions: Arc::new(completions),
             processes: Vec::new(),
             zombies: Vec::new(),
             plans: BTreeMap::new(),
             sent: BTreeMap::new(),
-            cancelled: Vec::new(),
+            cancelled: BTreeSet::new(),
+            restarted: BTreeSet::new(),
             happened: Vec::new(),
         }
     }
@@ -105,19 +105,19 @@ impl World {
         self.happened
     }
 
-    fn note(&mut self, what: impl Into<String>) {
+    pub(super) fn note(&mut self, what: impl Into<String>) {
         self.happened.push(what.into());
     }
 
-    fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         format!("LOOMWORK_SEED={}\n{}", self.seed, self.happened.join("\n"))
     }
 
-    fn draw(&self, bound: usize) -> usize {
+    pub(super) fn draw(&self, bound: usize) -> usize {
         self.random.below(bound.max(1) as u64) as usize
     }
 
-    async fn commit<T: Send + 'static>(
+    pub(super) async fn commit<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Tx) -> Result<T> + Clone + Send + 'static,
     ) -> T {
@@ -127,35 +127,46 @@ impl World {
         }
     }
 
+    /// One of the runs, drawn.
+    pub(super) fn any(&self) -> Option<WorkflowId> {
+        self.plans.keys().nth(self.draw(self.plans.len())).copied()
+    }
+
     /// Starts a few runs and two processes.
     pub(super) async fn begin(&mut self) {
         for number in 0..3 {
-            let plan = match self.draw(5) {
+            let plan = match self.draw(9) {
                 0 => Plan::Straight(number),
-                1 => Plan::Patient { taken: 0, sum: 0 },
-                2 => Plan::Wide(number),
-                3 => Plan::Endless { taken: 0, sum: 0 },
+                1 => Plan::Patient,
+                2 => Plan::Timed,
+                3 => Plan::Wide(number),
+                4 => Plan::Endless(Vec::new()),
+                5 => Plan::Turns(Vec::new()),
+                6 => Plan::Own,
+                7 => Plan::Careful,
                 _ => Plan::Sorry(number),
             };
-            let id = self.commit(move |tx| start(tx, &WORK, plan, ())).await;
+            let (begun, forgets) = (plan.clone(), self.draw(8) == 0);
+            let options = Options::from(TOLD.with(forgets));
+            let id = self.commit(move |tx| start(tx, &WORK, begun, options)).await;
             self.note(format!("start {number} {plan:?}"));
             self.plans.insert(id, plan);
         }
         for _ in 0..2 {
-            self.join().await;
+            self.join(false).await;
         }
     }
 
-    async fn join(&mut self) {
+    pub(super) async fn join(&mut self, is_odd: bool) {
         let id = self.commit(register).await;
-        self.note("a process joins");
-        self.processes.push(Process { id, runs: Vec::new() });
+        self.note(if is_odd { "a process of another version joins" } else { "a process joins" });
+        self.processes.push(Process { id, is_odd, runs: Vec::new() });
     }
 
     /// Has many things happen.
     pub(super) async fn stir(&mut self) {
         for _ in 0..EVENTFUL {
-            match self.draw(24) {
+            match self.draw(29) {
                 0..=2 => self.claim().await,
                 3..=8 => self.advance(false),
                 9..=13 => self.carry_out(false).await,
@@ -163,12 +174,16 @@ impl World {
                 16 => {
                     self.end_job().await;
                 }
-                17 => self.send().await,
-                18 => self.pass().await,
+                17 => self.send(EVENTS).await,
+                18 => self.pass(true).await,
                 19 => self.park().await,
                 20 => self.crash().await,
                 21 => self.bury_alive().await,
                 22 => self.late().await,
+                23 | 24 => self.look_after().await,
+                25 => self.restart().await,
+                26 => self.forget().await,
+                27 => self.refuse().await,
                 _ => self.cancel().await,
             }
         }
@@ -177,23 +192,20 @@ impl World {
     /// Has what is left come to its end, with nothing going wrong any more.
     pub(super) async fn come_to_rest(&mut self) {
         self.note("from here on nothing goes wrong");
-        for id in std::mem::take(&mut self.cancelled) {
-            if self.draw(2) == 0 {
-                self.cancelled.push(id);
-                continue;
-            }
-            self.note("restart");
-            self.commit(move |tx| restart(tx, id, From::End)).await;
+        self.restart_cancelled().await;
+        // Those of another version go, and what they have is taken over.
+        while let Some(at) = self.processes.iter().position(|process| process.is_odd) {
+            self.kill(at);
         }
         if self.processes.is_empty() {
-            self.join().await;
+            self.join(false).await;
         }
         for _ in 0..PATIENCE {
             if self.all_ended().await {
                 return;
             }
             for _ in 0..self.plans.len() {
-                self.send().await;
+                self.send(4 * EVENTS).await;
             }
             self.claim().await;
             for _ in 0..12 {
@@ -203,7 +215,8 @@ impl World {
                 self.late().await;
             }
             while self.end_job().await {}
-            self.pass().await;
+            self.look_after().await;
+            self.pass(false).await;
         }
         let mut left = String::new();
         for id in self.plans.keys().copied().collect::<Vec<_>>() {
@@ -213,11 +226,12 @@ impl World {
         panic!("runs never end:\n{left}\n{}", self.told());
     }
 
+    /// Whether all have ended, and whoever was to be told was told.
     async fn all_ended(&self) -> bool {
         let ids: Vec<_> = self.plans.keys().copied().collect();
         self.commit(move |tx| {
             for id in ids {
-                if tx.get(id)?.is_some_and(|row| row.state != State::Ended) {
+                if tx.get(id)?.is_some_and(|row| row.state != State::Ended || row.is_untold()) {
                     return Ok(false);
                 }
             }
@@ -226,33 +240,36 @@ impl World {
         .await
     }
 
-    async fn claim(&mut self) {
+    pub(super) async fn claim(&mut self) {
         if self.processes.is_empty() {
             return;
         }
         let at = self.draw(self.processes.len());
-        let host = self.processes[at].id;
+        let Process { id: host, is_odd, .. } = self.processes[at];
         let names: Arc<[&'static str]> = [WORK.name()].into();
         let taken =
             self.commit(move |tx| if beat(tx, host)? { claim(tx, host, &names, 2) } else { Ok(None) });
         let taken = taken.await.unwrap_or_default();
         self.note(format!("process {at} takes {}", taken.len()));
         for Taken { hold, run, input, journal } in taken {
-            let input = input.expect("the input is there");
+            let does_not_fit = is_odd && !journal.is_empty();
             let machine = Machine::new(&self.handler, &run, input, journal);
-            self.processes[at].runs.push(Run { hold, machine, under_way: Vec::new() });
+            let outbox = Outbox::default();
+            self.processes[at].runs.push(Run { hold, machine, outbox, under_way: Vec::new(), does_not_fit });
         }
     }
 
-    /// A run that is in the memory of a process, drawn; in turn, when nothing goes wrong any more.
-    fn pick(&self) -> Option<(usize, usize)> {
-        let all: Vec<_> = self
-            .processes
-            .iter()
-            .enumerate()
-            .flat_map(|(at, process)| (0..process.runs.len()).map(move |run| (at, run)))
-            .collect();
+    /// A run that is in the memory of a process, drawn.
+    pub(super) fn pick(&self) -> Option<(usize, usize)> {
+        let all = self.everyone();
         if all.is_empty() { None } else { Some(all[self.draw(all.len())]) }
+    }
+
+    fn everyone(&self) -> Vec<(usize, usize)> {
+        let runs = |(at, process): (usize, &Process)| {
+            (0..process.runs.len()).map(move |run| (at, run)).collect::<Vec<_>>()
+        };
+        self.processes.iter().enumerate().flat_map(runs).collect()
     }
 
     fn advance(&mut self, all: bool) {
@@ -262,29 +279,11 @@ impl World {
         }
     }
 
-    /// Runs the code of a run as far as it comes.
-    fn go_on(&mut self, at: usize, number: usize) {
-        let run = &mut self.processes[at].runs[number];
-        if run.under_way.iter().any(|under_way| matches!(under_way, UnderWay::End(_))) {
-            return;
-        }
-        let advanced = run.machine.advance();
-        match advanced {
-            Advance::Waiting => run.take_orders(),
-            Advance::Ended(ended) => {
-                let ending = run.machine.ending(ended);
-                run.under_way = vec![UnderWay::End(ending)];
-            }
-            Advance::Stuck(trouble) => panic!("a run is stuck: {trouble}\n{}", self.told()),
+    pub(super) fn go_on(&mut self, at: usize, number: usize) {
+        if let Err(trouble) = self.processes[at].runs[number].go_on() {
+            panic!("a run is stuck: {trouble}\n{}", self.told());
         }
         self.note(format!("process {at} goes on with run {number}"));
-    }
-
-    fn everyone(&self) -> Vec<(usize, usize)> {
-        let runs = |(at, process): (usize, &Process)| {
-            (0..process.runs.len()).map(move |run| (at, run)).collect::<Vec<_>>()
-        };
-        self.processes.iter().enumerate().flat_map(runs).collect()
     }
 
     /// Does something that is under way; now and then the process dies before it hears of it.
@@ -296,6 +295,7 @@ impl World {
             if run.under_way.is_empty() {
                 continue;
             }
+            // A run that ends has handed in what else is under way, which may be done before its end or behind it.
             let which = if all { 0 } else { self.random.below(run.under_way.len() as u64) as usize };
             let under_way = run.under_way.remove(which);
             let (hold, known) = (run.hold, run.machine.known());
@@ -308,45 +308,55 @@ impl World {
             }
             let run = &mut self.processes[at].runs[number];
             match answer {
-                None => {
+                Answer::Lost => {
                     self.processes[at].runs.remove(number);
                 }
-                Some((arrived, unfit)) => {
-                    for (from, name, value) in unfit {
-                        run.machine.take_back(from, name, value);
-                    }
+                Answer::Arrived(arrived) => {
                     arrived.into_iter().for_each(|arrived| run.machine.arrive(arrived));
                 }
+                Answer::Written(arrived, withdrawn) => {
+                    run.outbox.written();
+                    run.machine.desk().withdrawn(&withdrawn);
+                    arrived.into_iter().for_each(|arrived| run.machine.arrive(arrived));
+                }
+                Answer::Begun(acted) => run.under_way.push(acted),
             }
         }
     }
 
-    /// Commits something that was under way; `None` when the run is over or another's.
-    async fn record(
-        &self,
-        hold: Hold,
-        known: u64,
-        under_way: UnderWay,
-    ) -> Option<(Vec<Arrived>, Vec<(u32, String, StoredOutcome)>)> {
+    /// Commits something that was under way.
+    pub(super) async fn record(&self, hold: Hold, known: Place, under_way: UnderWay) -> Answer {
         match under_way {
             UnderWay::Notes(notes) => {
+                let withdrawn = withdrawn(&notes);
                 let written = self.commit(move |tx| write_down(tx, hold, known, notes)).await;
-                written.map(|written| (written.arrived, written.unfit))
+                written.map_or(Answer::Lost, |arrived| Answer::Written(arrived, withdrawn))
             }
             UnderWay::Mutation(number, label, part) => {
                 match self.commit(move |tx| mutate(tx, hold, known, (number, &label), part, None)).await {
-                    Mutated::Recorded(arrived) => Some((arrived, Vec::new())),
-                    Mutated::Lost | Mutated::Again { .. } => None,
+                    Mutated::Recorded(arrived) => Answer::Arrived(arrived),
+                    Mutated::Lost | Mutated::Again { .. } => Answer::Lost,
                 }
             }
-            UnderWay::Acted(number, label, outcome) => {
-                let recorded =
-                    self.commit(move |tx| record(tx, hold, known, (number, &label), START, outcome)).await;
-                recorded.map(|arrived| (arrived, Vec::new()))
+            UnderWay::Once(number, label, outcome) => {
+                let begun = label.clone();
+                match self.commit(move |tx| begin_once(tx, hold, known, (number, &begun))).await {
+                    true => Answer::Begun(UnderWay::Acted(number, label, outcome, true)),
+                    false => Answer::Lost,
+                }
+            }
+            UnderWay::Acted(number, label, outcome, once) => {
+                let step = (number, label, once);
+                let recorded = self.commit(move |tx| {
+                    let (number, label, once) = &step;
+                    record(tx, hold, known, (*number, label, *once), START, outcome)
+                });
+                recorded.await.map_or(Answer::Lost, Answer::Arrived)
             }
             UnderWay::End(ending) => {
-                self.commit(move |tx| conclude(tx, &Completions::default(), hold, ending)).await;
-                None
+                let mine = if self.draw(2) == 0 { self.completions.clone() } else { Arc::default() };
+                self.commit(move |tx| conclude(tx, &mine, hold, ending)).await;
+                Answer::Lost
             }
         }
     }
@@ -356,7 +366,7 @@ impl World {
         picked.reverse();
         for (at, number) in picked {
             let run = &self.processes[at].runs[number];
-            let (hold, known) = (run.hold, run.machine.known());
+            let (hold, known) = (run.hold, run.machine.known().position);
             match self.commit(move |tx| news(tx, &hold, known)).await {
                 None => {
                     self.note(format!("process {at} has lost run {number}"));
@@ -406,38 +416,49 @@ impl World {
         ended
     }
 
-    /// Sends a run one of its events.
-    async fn send(&mut self) {
+    /// Sends a run its next event. One that was begun again gets more of them.
+    async fn send(&mut self, most: usize) {
         let ids: Vec<_> =
-            self.plans.iter().filter(|(_, plan)| takes_events(**plan)).map(|(id, _)| *id).collect();
-        if ids.is_empty() {
+            self.plans.iter().filter(|(_, plan)| takes_events(plan)).map(|(id, _)| *id).collect();
+        let Some(id) = ids.get(self.draw(ids.len())).copied() else { return };
+        let number = self.sent.get(&id).copied().unwrap_or(0);
+        let most = if self.restarted.contains(&id) { most } else { EVENTS };
+        if number >= most {
             return;
         }
-        let id = ids[self.draw(ids.len())];
-        let number = self.sent.get(&id).map_or(0, Vec::len) as u64;
-        if number == EVENTS {
-            return;
-        }
-        let value = 10_u64.pow(number as u32);
         let went = self
             .commit(move |tx| {
-                if tx.require(id)?.has_ended() {
+                if tx.get(id)?.is_none_or(|row| row.has_ended()) {
                     return Ok(false);
                 }
-                send(tx, id, GO, &value)?;
+                send(tx, id, GO, &(number as u64))?;
                 Ok(true)
             })
             .await;
         if went {
             self.note(format!("event {number} is sent"));
-            self.sent.entry(id).or_default().push(value);
+            self.sent.insert(id, number + 1);
         }
     }
 
-    async fn pass(&mut self) {
+    /// Lets time pass; now and then the clock is set.
+    async fn pass(&mut self, may_leap: bool) {
         let seconds = 1 + self.draw(8) as u64;
-        self.note(format!("{seconds} seconds pass"));
-        self.clock.advance(Duration::from_secs(seconds));
+        match self.draw(10) {
+            0 if may_leap => {
+                self.note("the clock is set back");
+                let now = self.clock.clock().now();
+                self.clock.set(Time::from_millis(now.millis() - 20_000));
+            }
+            1 if may_leap => {
+                self.note("an hour passes");
+                self.clock.advance(Duration::from_secs(3_600));
+            }
+            _ => {
+                self.note(format!("{seconds} seconds pass"));
+                self.clock.advance(Duration::from_secs(seconds));
+            }
+        }
         self.commit(|tx| {
             begin(tx)?;
             ring(tx).map(drop)
@@ -445,148 +466,23 @@ impl World {
         .await;
     }
 
-    async fn park(&mut self) {
-        let Some((at, number)) = self.pick() else { return };
-        self.go_on(at, number);
-        let run = &self.processes[at].runs[number];
-        if !run.under_way.is_empty() {
-            return;
-        }
-        let (hold, known) = (run.hold, run.machine.known());
-        match self.commit(move |tx| park(tx, hold, known)).await {
-            Put::Away | Put::Lost => {
-                self.note(format!("process {at} puts run {number} away"));
-                self.processes[at].runs.remove(number);
-            }
-            Put::News(arrived) => {
-                let run = &mut self.processes[at].runs[number];
-                arrived.into_iter().for_each(|arrived| run.machine.arrive(arrived));
-            }
-        }
-    }
-
-    /// A process is gone with all that it had in memory.
-    fn kill(&mut self, at: usize) {
-        let process = self.processes.remove(at);
-        // Its rows are still its own: somebody has to bury it.
-        self.zombies.push(Process { id: process.id, runs: Vec::new() });
-    }
-
-    async fn crash(&mut self) {
-        if self.processes.is_empty() {
-            return;
-        }
-        let at = self.draw(self.processes.len());
-        self.note(format!("process {at} dies"));
-        self.kill(at);
-        self.join().await;
-    }
-
-    /// A process stands still for so long that its runs are taken over, and then goes on as if nothing were.
-    async fn bury_alive(&mut self) {
-        if self.processes.len() < 2 {
-            return self.join().await;
-        }
-        let at = self.draw(self.processes.len());
-        let process = self.processes.remove(at);
-        self.note(format!("process {at} is taken for dead"));
-        let id = process.id;
-        while self.commit(move |tx| bury(tx, id)).await {}
-        self.zombies.push(process);
-    }
-
-    /// What was taken for dead does something after all, and what is dead is buried.
-    async fn late(&mut self) {
-        let mut zombies = std::mem::take(&mut self.zombies);
-        if zombies.is_empty() {
-            return;
-        }
-        let at = self.draw(zombies.len());
-        let mut process = zombies.remove(at);
-        match process.runs.pop() {
-            Some(mut run) => {
-                run.machine.advance();
-                run.take_orders();
-                for under_way in std::mem::take(&mut run.under_way) {
-                    self.note("a process that was taken for dead records something");
-                    let (hold, known) = (run.hold, run.machine.known());
-                    if self.record(hold, known, under_way).await.is_some() {
-                        panic!("a run was written by a process that had lost it\n{}", self.told());
-                    }
-                }
-                zombies.push(process);
-            }
-            None => {
-                let id = process.id;
-                while self.commit(move |tx| bury(tx, id)).await {}
-            }
-        }
-        self.zombies = zombies;
-    }
-
-    async fn cancel(&mut self) {
-        if self.draw(6) != 0 {
-            return;
-        }
-        let ids: Vec<_> = self.plans.keys().copied().collect();
-        let id = ids[self.draw(ids.len())];
-        if self.commit(move |tx| cancel(tx, id)).await {
-            self.note("a run is cancelled");
-            self.cancelled.push(id);
-        }
-    }
-
-    /// Checks that each run ended as it should, and that all it did was done once.
-    pub(super) async fn check(self) {
-        for (id, plan) in &self.plans {
-            let (id, plan) = (*id, *plan);
-            let (ended, left) = self
-                .commit(move |tx| {
-                    let left = tx.scan(Trace::by_text.all())?;
-                    let own = format!("{id} ");
-                    let left: Vec<_> = left.into_iter().filter(|row| row.text.starts_with(&own)).collect();
-                    let left: Vec<_> = left.into_iter().map(|row| row.record.text).collect();
-                    Ok((outcome(tx, &WORK, id)?, left))
-                })
-                .await;
-            let mut once = left.clone();
-            once.dedup();
-            assert_eq!(once, left, "a mutation took effect twice\n{}", self.told());
-            if self.cancelled.contains(&id) {
-                assert_eq!(ended, Some(Outcome::Cancelled), "{plan:?}\n{}", self.told());
-                continue;
-            }
-            let events = self.sent.get(&id).cloned().unwrap_or_default();
-            assert_eq!(ended, Some(Outcome::Success(right(plan, &events))), "{plan:?}\n{}", self.told());
-            assert_eq!(left.len(), traces(plan), "{plan:?} left {left:?}\n{}", self.told());
-            let still = self.commit(move |tx| Ok(status(tx, id)?.map(|status| status.running.len()))).await;
-            assert_eq!(still, Some(0), "an ended run waits for nothing\n{}", self.told());
-        }
-        let open = self.commit(|tx| tx.count(WorkflowRow::open.all())).await;
-        let report = self.store.check().await.expect("the store is checked");
-        assert!(report.is_clean(), "{report:?}\n{}", self.told());
-        assert_eq!(open, 0, "no child is left\n{}", self.told());
+    /// Does what engines do by themselves: tells ends, sweeps, tries again what is blocked.
+    async fn look_after(&mut self) {
+        let completions = self.completions.clone();
+        self.commit(move |tx| {
+            tell_due(tx, &completions)?;
+            sweep(tx)?;
+            try_blocked(tx, &[WORK.name()])
+        })
+        .await;
+        self.note("the engines look after what is left");
     }
 }
 
-impl Run {
-    /// Takes what the code has ordered; actions are run at once, and recorded later.
-    fn take_orders(&mut self) {
-        let mut notes = Vec::new();
-        for Order { number, label, work } in self.machine.orders() {
-            match work {
-                Work::Note(Note::Patch) => {}
-                Work::Note(note) => notes.push((number, label, note)),
-                Work::Mutation { part, .. } => self.under_way.push(UnderWay::Mutation(number, label, part)),
-                Work::Effect { mut run, .. } => {
-                    let acted = run().now_or_never().expect("the actions here never wait");
-                    let outcome = StoredOutcome::Success(acted.expect("the actions here succeed"));
-                    self.under_way.push(UnderWay::Acted(number, label, outcome));
-                }
-            }
-        }
-        if !notes.is_empty() {
-            self.under_way.push(UnderWay::Notes(notes));
-        }
-    }
+/// What came of something that was under way.
+pub(super) enum Answer {
+    Lost,
+    Arrived(Vec<Arrived>),
+    Written(Vec<Arrived>, Vec<u32>),
+    Begun(UnderWay),
 }

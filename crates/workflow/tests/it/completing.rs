@@ -97,3 +97,23 @@ async fn a_completion_that_never_works_is_dead_and_can_be_mended() {
     yard.until(super::yard::marks, |marks| *marks == ["told"]).await;
     assert!(yard.read(dead).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_completion_may_forget_its_workflow() {
+    let yard = Yard::open().await;
+    let told = |tx: &mut loomwork_store::Tx, done: Done<String, u64>| {
+        assert!(loomwork_workflow::clean_up(tx, done.workflow)?, "it has ended");
+        mark(tx, done.context)
+    };
+    let _workflows = yard.workflows().on(WORK, double).on_done(TOLD, told).start().await.unwrap();
+    let ended = yard.start(WORK, 1, TOLD.with("ended".into())).await;
+    yard.until(super::yard::marks, |marks| *marks == ["ended"]).await;
+    // What was cancelled is told of behind that.
+    let stopped = yard.start(WORK, 0, TOLD.with("stopped".into())).await;
+    yard.waits(stopped, 1).await;
+    yard.commit(move |tx| cancel(tx, stopped)).await;
+    yard.until(super::yard::marks, |marks| *marks == ["ended", "stopped"]).await;
+    for id in [ended, stopped] {
+        assert_eq!(yard.read(move |tx| status(tx, id)).await, None);
+    }
+}

@@ -3,8 +3,11 @@
 use std::ops::ControlFlow;
 
 use loomwork_core::RawId;
+use loomwork_store::Table as _;
 use loomwork_store::engine::{Changes, Engine as _, Lane, Role, Scan, Stored, TableNo, TxKind, Write};
-use loomwork_workflow::{Event, Flow, Outcome, State, Workflow, send, steps};
+use loomwork_workflow::{
+    Event, Flow, Outcome, State, StepRow, Workflow, cancel, clean_up, outcome, send, steps,
+};
 
 use super::memory::Bed;
 use super::memory::yard::{Yard, marked, seconds, shut_down};
@@ -86,7 +89,7 @@ async fn a_journal_that_cannot_be_read_blocks_its_run_alone_until_it_can_be() {
     let whole = damage(&yard.bed, "\"name\":\"first of 1\"");
     let workflows = yard.forgetful().on(WORK, work).start().await.unwrap();
     let blocked = yard.reaches(bad, State::Blocked).await.blocked.expect("it says why");
-    assert!(blocked.starts_with("its journal cannot be read: "), "{blocked}");
+    assert!(blocked.starts_with("it cannot be read: "), "{blocked}");
     yard.until(move |tx| steps(tx, good), |steps| steps.len() == 3).await;
     yard.pass(seconds(60)).await;
     assert_eq!(yard.ends(WORK, good).await, Outcome::Success("2".into()));
@@ -114,4 +117,48 @@ async fn a_sleep_that_cannot_end_keeps_no_other_from_ending() {
     yard.pass(seconds(60)).await;
     assert_eq!(yard.ends(WORK, good).await, Outcome::Success("2".into()));
     assert_eq!(yard.status(bad).await.state, State::Parked);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_keeps_nothing_else_from_being_cancelled_and_swept_away() {
+    let yard = Yard::open().await;
+    let _workflows = yard.forgetful().on(WORK, work).start().await.unwrap();
+    let (bad, good) = (yard.start(WORK, 1, ()).await, yard.start(WORK, 2, ()).await);
+    for id in [bad, good] {
+        yard.waits(id, 1).await;
+        yard.reaches(id, State::Parked).await;
+    }
+    // Of one run a step that is done, of the same one the wait.
+    damage(&yard.bed, "\"name\":\"first of 1\"");
+    damage(&yard.bed, "\"kind\":\"event\"");
+    for id in [bad, good] {
+        assert!(yard.commit(move |tx| cancel(tx, id)).await);
+        assert!(yard.commit(move |tx| clean_up(tx, id)).await);
+    }
+    yard.until(|tx| tx.ids(StepRow::all()).map(|left| left.len()), |left| *left == 2).await;
+    let after = yard.start(WORK, 3, ()).await;
+    yard.waits(after, 1).await;
+    assert!(yard.commit(move |tx| cancel(tx, after)).await);
+    assert!(yard.commit(move |tx| clean_up(tx, after)).await);
+    yard.until(|tx| tx.ids(StepRow::all()).map(|left| left.len()), |left| *left == 2).await;
+}
+
+#[tokio::test]
+async fn an_input_that_cannot_be_read_blocks_its_run_and_a_result_that_is_gone_is_no_success() {
+    const LARGE: Workflow<String, String> = Workflow::new("large");
+    let yard = Yard::open().await;
+    let (input, other) = ("in".repeat(5_000), "out".repeat(5_000));
+    let id = yard.start(LARGE, input.clone(), ()).await;
+    let whole = damage(&yard.bed, "inininin");
+    let code = |_: Flow, input: String| async move { Ok(input.replace("in", "out")) };
+    let workflows = yard.workflows().on(LARGE, code).start().await.unwrap();
+    let blocked = yard.reaches(id, State::Blocked).await.blocked.expect("it says why");
+    assert!(blocked.starts_with("it cannot be read: "), "{blocked}");
+    shut_down(&workflows).await;
+    write(&yard.bed, &whole, &whole.stored);
+    let _workflows = yard.workflows().on(LARGE, code).start().await.unwrap();
+    assert_eq!(yard.ends(LARGE, id).await, Outcome::Success(other));
+    damage(&yard.bed, "outoutout");
+    let error = yard.store.query(move |tx| outcome(tx, &LARGE, id)).await.expect_err("it is gone");
+    assert_eq!(error.kind(), loomwork_core::Kind::Corrupt);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use loomwork_workflow::{Event, Flow, From, Outcome, State, Workflow, restart, send, status, steps};
+use loomwork_workflow::{Event, Flow, RestartFrom, Outcome, State, Workflow, restart, send, status, steps};
 
 use super::yard::{DOUBLE, Yard, marked, seconds, shut_down};
 
@@ -208,7 +208,61 @@ async fn a_blocked_run_is_restarted_from_where_it_fits() {
     };
     let _workflows = yard.workflows().on(WORK, new).start().await.unwrap();
     yard.reaches(id, State::Blocked).await;
-    yard.commit(move |tx| restart(tx, id, From::Step(1))).await;
+    yard.commit(move |tx| restart(tx, id, RestartFrom::Step(1))).await;
     assert_eq!(yard.ends(WORK, id).await, Outcome::Success("4".into()));
     assert_eq!(yard.marks().await, ["first", "instead"]);
+}
+
+#[tokio::test]
+async fn a_patch_in_place_of_another_is_its_own() {
+    let yard = Yard::open().await;
+    let before = |wf: Flow, _| async move {
+        wf.patched("old");
+        let go = wf.event(GO).await?;
+        Ok(format!("{go}"))
+    };
+    let workflows = yard.workflows().on(WORK, before).start().await.unwrap();
+    let (gone_past, there) = (yard.start(WORK, 0, ()).await, yard.start(WORK, 1, ()).await);
+    for id in [gone_past, there] {
+        yard.waits(id, 1).await;
+    }
+    // One has nothing but the old mark, as if it had stopped right behind it.
+    yard.commit(move |tx| loomwork_workflow::cancel(tx, there)).await;
+    shut_down(&workflows).await;
+    let after = |wf: Flow, _| async move {
+        let new = wf.patched("new");
+        let go = wf.event(GO).await?;
+        Ok(format!("{new} {go} {}", wf.patched("old")))
+    };
+    let _workflows = yard.workflows().on(WORK, after).start().await.unwrap();
+    yard.commit(move |tx| restart(tx, there, RestartFrom::End)).await;
+    for id in [gone_past, there] {
+        yard.commit(move |tx| send(tx, id, GO, &1)).await;
+    }
+    assert_eq!(yard.ends(WORK, gone_past).await, Outcome::Success("false 1 true".into()));
+    assert_eq!(yard.ends(WORK, there).await, Outcome::Success("true 1 true".into()));
+}
+
+#[tokio::test]
+async fn what_is_blocked_is_tried_again_from_time_to_time() {
+    let (yard, mended) = (Yard::open().await, Arc::new(Mutex::new(false)));
+    let seen = mended.clone();
+    let code = move |wf: Flow, _| {
+        let mended = *seen.lock().unwrap();
+        async move {
+            if !mended {
+                std::future::pending::<()>().await;
+            }
+            marked(&wf, "mended").await?;
+            Ok(String::new())
+        }
+    };
+    let _workflows = yard.workflows().on(WORK, code).start().await.unwrap();
+    let id = yard.start(WORK, 0, ()).await;
+    yard.reaches(id, State::Blocked).await;
+    yard.pass(loomwork_workflow::BLOCKED_PAUSE * 2).await;
+    yard.reaches(id, State::Blocked).await;
+    *mended.lock().unwrap() = true;
+    yard.pass(loomwork_workflow::BLOCKED_CEILING).await;
+    assert_eq!(yard.ends(WORK, id).await, Outcome::Success(String::new()));
 }

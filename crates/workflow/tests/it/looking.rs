@@ -1,7 +1,9 @@
 //! Status, lists and history.
 
 use loomwork_store::Page;
-use loomwork_workflow::{Flow, Listed, Outcome, State, StepKind, Workflow, history, list, outcome, send, status};
+use loomwork_workflow::{
+    Flow, Listed, Outcome, State, StepKind, StepState, Workflow, history, list, outcome, send, status,
+};
 
 use super::yard::{DOUBLE, START, Yard, marked, seconds};
 
@@ -124,4 +126,48 @@ async fn an_outcome_is_asked_for_as_what_it_is() {
     assert_eq!(yard.read(move |tx| outcome(tx, &WORK, id)).await, None);
     let wrong = yard.store.query(move |tx| outcome(tx, &OTHER, id)).await.unwrap_err();
     assert!(wrong.to_string().contains("is a workflow \"work\", not a \"other\""), "{wrong}");
+}
+
+#[tokio::test]
+async fn a_job_that_has_ended_and_is_told_by_nobody_is_shown() {
+    let yard = Yard::open().await;
+    yard.pool.shutdown(loomwork_testkit::GUARD).await.expect("the pool ends");
+    let bare = loomwork_workpool::Workpool::builder(&yard.store).on(DOUBLE, |_, number| async move { Ok(2 * number) });
+    let bare = bare.start().await.expect("the pool starts");
+    let code = |wf: Flow, input: u64| async move { wf.run(&DOUBLE, input).await };
+    let _workflows = yard.workflows().on(WORK, code).start().await.unwrap();
+    let id = yard.start(WORK, 4, ()).await;
+    yard.until(move |tx| status(tx, id), |status| {
+        status.as_ref().is_some_and(|status| status.running.iter().any(|step| step.state == StepState::Untold))
+    })
+    .await;
+    let _telling = loomwork_workflow::with_steps(loomwork_workpool::Workpool::builder(&yard.store)).start().await;
+    assert_eq!(yard.ends(WORK, id).await, Outcome::Success(8));
+    drop(bare);
+}
+
+#[tokio::test]
+async fn a_picture_of_two_wide_groups_grows_with_their_steps() {
+    let yard = Yard::open().await;
+    let code = |wf: Flow, wide: u64| async move {
+        for event in ["one", "two"] {
+            wf.join_all((0..wide).map(|_| wf.event::<u64>(event))).await?;
+        }
+        Ok(wide)
+    };
+    let _workflows = yard.workflows().on(WORK, code).start().await.unwrap();
+    let id = yard.start(WORK, 30, ()).await;
+    for event in ["one", "two"] {
+        yard.until(move |tx| status(tx, id), move |status| {
+            status.as_ref().is_some_and(|status| status.running.first().is_some_and(|step| step.name == event))
+        })
+        .await;
+        yard.waits(id, 30).await;
+        yard.clock.advance(seconds(1));
+        yard.commit(move |tx| (0..30).try_for_each(|number| send::<u64>(tx, id, event, &number))).await;
+    }
+    assert_eq!(yard.ends(WORK, id).await, Outcome::Success(30));
+    let picture = yard.read(move |tx| history(tx, id)).await.expect("it is there").mermaid();
+    let edges = picture.lines().filter(|line| line.contains("-->")).count();
+    assert_eq!(edges, 30 + 30 + 30 + 30, "{picture}");
 }

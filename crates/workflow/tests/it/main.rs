@@ -14,8 +14,12 @@ macro_rules! behaviour {
         mod ending;
         #[path = "looking.rs"]
         mod looking;
+        #[path = "mending.rs"]
+        mod mending;
         #[path = "nesting.rs"]
         mod nesting;
+        #[path = "owning.rs"]
+        mod owning;
         #[path = "replaying.rs"]
         mod replaying;
         #[path = "restarting.rs"]
@@ -34,5 +38,6 @@ macro_rules! behaviour {
 }
 
 mod damage;
+mod full;
 mod memory;
 mod sqlite;

@@ -1,10 +1,11 @@
 //! Workflows within workflows.
 
 use loomwork_workflow::{
-    Failure, Flow, Outcome, OutcomeKind, StepError, Workflow, cancel, clean_up, find, list, status,
+    CUT_OFF_STEP, Completion, Done, Failure, Flow, Options, Outcome, OutcomeKind, StepError, Workflow, cancel,
+    clean_up, find, list, status,
 };
 
-use super::yard::{DOUBLE, Yard, seconds};
+use super::yard::{DOUBLE, Yard, mark, seconds};
 
 const PARENT: Workflow<u64, String> = Workflow::new("parent");
 const CHILD: Workflow<u64, u64> = Workflow::new("child");
@@ -109,4 +110,62 @@ async fn nesting_has_an_end() {
         .read(|tx| list(tx, loomwork_workflow::Listed::Named("endless"), loomwork_store::Page::first(99)))
         .await;
     assert_eq!(all.len(), 33);
+}
+
+#[tokio::test]
+async fn a_chain_of_workflows_that_start_each_other_has_no_depth() {
+    const LINK: Workflow<u64, u64> = Workflow::new("link");
+    let yard = Yard::open().await;
+    let code = |wf: Flow, left: u64| async move {
+        if left > 0 {
+            wf.start(&LINK, left - 1).with(format!("link {left}").as_str()).await?;
+        }
+        Ok(left)
+    };
+    let _workflows = yard.workflows().on(LINK, code).start().await.unwrap();
+    yard.start(LINK, 40, ()).await;
+    let last = yard.until(|tx| find(tx, "link", "link 1"), Option::is_some).await.expect("all are started");
+    assert_eq!(yard.ends(LINK, last).await, Outcome::Success(0));
+}
+
+#[tokio::test]
+async fn a_child_has_the_options_of_a_start_and_no_key_of_another() {
+    const TOLD: Completion<u64, u64> = Completion::new("told");
+    let yard = Yard::open().await;
+    let code = |wf: Flow, _| async move {
+        let options = Options { key: Some("one".into()), keep: Some(seconds(5)), ..TOLD.with(7).into() };
+        let doubled = wf.child(&CHILD, 2).with(options).await?;
+        let error = wf.child(&CHILD, 2).with("one").await.expect_err("the key is taken");
+        Ok(format!("{doubled} {}", error.kind()))
+    };
+    let told = |tx: &mut loomwork_store::Tx, done: Done<u64, u64>| {
+        mark(tx, format!("{} {:?}", done.context, done.outcome))
+    };
+    let workflows = yard.workflows().on(PARENT, code).on(CHILD, child).on_done(TOLD, told);
+    let _workflows = workflows.start().await.unwrap();
+    let id = yard.start(PARENT, 0, ()).await;
+    assert_eq!(yard.ends(PARENT, id).await, Outcome::Success("4 conflict".into()));
+    assert_eq!(yard.marks().await, ["7 Success(4)"]);
+    yard.pass(seconds(5)).await;
+    yard.until(|tx| find(tx, "child", "one"), Option::is_none).await;
+}
+
+#[tokio::test]
+async fn many_children_are_cancelled_some_at_a_time() {
+    let yard = Yard::open().await;
+    let count = CUT_OFF_STEP as u64 + 50;
+    let code = |wf: Flow, count: u64| async move {
+        wf.join_all((0..count).map(|_| wf.child(&CHILD, 0))).await?;
+        Ok(String::new())
+    };
+    let _workflows = yard.forgetful().on(PARENT, code).on(CHILD, child).start().await.unwrap();
+    let id = yard.start(PARENT, count, ()).await;
+    yard.waits(id, count as usize).await;
+    yard.commit(move |tx| cancel(tx, id)).await;
+    assert_eq!(yard.status(id).await.outcome, Some(OutcomeKind::Cancelled));
+    let open = |tx: &loomwork_store::Tx| {
+        Ok(list(tx, loomwork_workflow::Listed::Open("child"), loomwork_store::Page::first(999))?.0.len())
+    };
+    yard.until(open, |open| *open == 0).await;
+    yard.until(move |tx| status(tx, id), |status| status.as_ref().is_some_and(|status| status.running.is_empty())).await;
 }

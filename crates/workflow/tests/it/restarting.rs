@@ -2,7 +2,7 @@
 
 use loomwork_core::Kind;
 use loomwork_workflow::{
-    Flow, From, Outcome, RestartError, State, StepKind, StepState, Workflow, cancel, restart, send, status, steps,
+    Flow, RestartFrom, Outcome, RestartError, State, StepKind, StepState, Workflow, cancel, restart, send, status, steps,
 };
 
 use super::yard::{DOUBLE, Log, Yard, marked, seconds, shut_down};
@@ -28,7 +28,7 @@ fn fragile(log: Log) -> impl Fn(Flow, u64) -> std::pin::Pin<Box<dyn Future<Outpu
 }
 
 /// Runs it until it has failed, mends it and restarts it; returns the marks that it then has left.
-async fn check(from: From, go_again: bool) -> Vec<String> {
+async fn check(from: RestartFrom, go_again: bool) -> Vec<String> {
     let (yard, log) = (Yard::open().await, Log::default());
     let _workflows = yard.workflows().on(WORK, fragile(log.clone())).start().await.expect("the engine starts");
     let id = yard.start(WORK, 4, ()).await;
@@ -46,18 +46,18 @@ async fn check(from: From, go_again: bool) -> Vec<String> {
 
 #[tokio::test]
 async fn from_the_start_everything_is_done_again() {
-    assert_eq!(check(From::Start, true).await, ["first", "first", "last"]);
+    assert_eq!(check(RestartFrom::Start, true).await, ["first", "first", "last"]);
 }
 
 #[tokio::test]
 async fn from_a_step_it_and_what_follows_is_done_again() {
-    assert_eq!(check(From::Step(2), false).await, ["first", "last"]);
-    assert_eq!(check(From::Step(1), true).await, ["first", "last"]);
+    assert_eq!(check(RestartFrom::Step(2), false).await, ["first", "last"]);
+    assert_eq!(check(RestartFrom::Step(1), true).await, ["first", "last"]);
 }
 
 #[tokio::test]
 async fn from_a_name_the_last_step_of_it_is_the_first() {
-    assert_eq!(check(From::Name("check".into()), false).await, ["first", "last"]);
+    assert_eq!(check(RestartFrom::Name("check".into()), false).await, ["first", "last"]);
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn with_its_whole_journal_it_comes_to_the_same_end_unless_its_code_is_mend
     let id = yard.start(WORK, 4, ()).await;
     yard.commit(move |tx| send::<String>(tx, id, "go", &"go".to_owned())).await;
     assert_eq!(yard.ends(WORK, id).await, Outcome::Failed("broken".into()));
-    yard.commit(move |tx| restart(tx, id, From::End)).await;
+    yard.commit(move |tx| restart(tx, id, RestartFrom::End)).await;
     assert_eq!(yard.ends(WORK, id).await, Outcome::Failed("broken".into()));
     shut_down(&workflows).await;
     let mended = |wf: Flow, _| async move {
@@ -77,7 +77,7 @@ async fn with_its_whole_journal_it_comes_to_the_same_end_unless_its_code_is_mend
         Ok(format!("{go} {checked}"))
     };
     let _workflows = yard.workflows().on(WORK, mended).start().await.unwrap();
-    yard.commit(move |tx| restart(tx, id, From::End)).await;
+    yard.commit(move |tx| restart(tx, id, RestartFrom::End)).await;
     assert_eq!(yard.ends(WORK, id).await, Outcome::Success("go false".into()));
     assert_eq!(yard.marks().await, ["first"]);
 }
@@ -93,7 +93,7 @@ async fn a_cancelled_run_does_again_what_was_cut_off() {
     let id = yard.start(WORK, 4, ()).await;
     yard.waits(id, 2).await;
     yard.commit(move |tx| cancel(tx, id)).await;
-    yard.commit(move |tx| restart(tx, id, From::End)).await;
+    yard.commit(move |tx| restart(tx, id, RestartFrom::End)).await;
     yard.waits(id, 2).await;
     yard.commit(move |tx| send::<String>(tx, id, "go", &"go".to_owned())).await;
     yard.pass(seconds(61)).await;
@@ -108,18 +108,18 @@ async fn a_cancelled_run_does_again_what_was_cut_off() {
 async fn what_cannot_be_restarted_is_refused() {
     let yard = Yard::open().await;
     let id = yard.start(WORK, 0, ()).await;
-    let refused = |from: From| {
+    let refused = |from: RestartFrom| {
         let restarted = yard.store.mutate(move |tx| restart(tx, id, from));
         async { restarted.await.expect_err("it is refused") }
     };
-    let error = refused(From::Start).await;
+    let error = refused(RestartFrom::Start).await;
     assert!(matches!(error.downcast_ref(), Some(RestartError::StillRunning { .. })));
     yard.commit(move |tx| cancel(tx, id)).await;
-    let error = refused(From::Name("nowhere".into())).await;
+    let error = refused(RestartFrom::Name("nowhere".into())).await;
     assert!(matches!(error.downcast_ref(), Some(RestartError::NoStep { .. })));
     assert_eq!(yard.status(id).await.state, State::Ended);
     yard.commit(move |tx| loomwork_workflow::clean_up(tx, id)).await;
-    let error = refused(From::Start).await;
+    let error = refused(RestartFrom::Start).await;
     assert!(matches!(error.downcast_ref(), Some(RestartError::Unknown { .. })));
     assert_eq!(yard.read(move |tx| status(tx, id)).await, None);
 }

@@ -199,7 +199,7 @@ async fn an_effects_key_is_its_own_and_stays() {
     let code = |wf: Flow, _| async move {
         let key = wf.effect_keyed("first", |key| async { Ok(key) }).await?;
         let other = wf.effect_keyed("second", |key| async { Ok(key) }).await?;
-        Ok(format!("{} {}", key == format!("{}:0:0", wf.id()), key == other))
+        Ok(format!("{} {}", key == format!("{}:0.0:0", wf.id()), key == other))
     };
     let _workflows = yard.workflows().on(TEXT, code).start().await.unwrap();
     let id = yard.start(TEXT, 0, ()).await;

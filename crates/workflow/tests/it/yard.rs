@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use loomwork_core::{Clock, Kind, ManualClock, Random, RetryPolicy, Time};
 use loomwork_store::{Error, Result, Store, Table, Tx};
-use loomwork_testkit::{GUARD, soon};
+use loomwork_testkit::{Begun, GUARD, Tallied, soon};
 use loomwork_workflow::{
     Builder, Flow, Options, Outcome, State, Status, Workflow, WorkflowId, Workflows, outcome, start, status,
     with_steps,
@@ -22,8 +22,11 @@ pub(crate) const START: Time = Time::from_millis(1_700_000_000_000);
 /// Doubles a number; fails for 13, and later for 99.
 pub(crate) const DOUBLE: Job<u64, u64> = Job::new("double");
 
-/// How many commits in a row what runs in the background is given, to go on as far as it can.
-const ROUNDS: usize = 25;
+/// Nothing goes on any more when nobody has begun a transaction for so many rounds.
+const QUIET_ROUNDS: usize = 3;
+
+/// How many tasks may wake each other in a round without a transaction between them.
+const HOPS: usize = 20;
 
 /// What a step has left in the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
@@ -65,6 +68,8 @@ pub(crate) struct Yard {
     pub(crate) clock: ManualClock,
     pub(crate) pool: Workpool,
     pub(crate) bed: Bed,
+    /// Counts the transactions.
+    begun: Arc<Begun>,
 }
 
 impl Yard {
@@ -74,7 +79,8 @@ impl Yard {
 
     /// Opens a store over rows that may be there already.
     pub(crate) async fn open_over(bed: Bed, clock: ManualClock) -> Self {
-        let builder = Store::builder(bed.engine()).clock(clock.clock()).random(Random::seeded(1));
+        let (engine, begun) = Tallied::over(bed.engine());
+        let builder = Store::builder(engine).clock(clock.clock()).random(Random::seeded(1));
         let builder = builder.tables(loomwork_workpool::tables()).tables(loomwork_workflow::tables());
         let store = builder.tables([Mark::table()]).open().await.expect("the store opens");
         let pool = with_steps(Workpool::builder(&store)).on(DOUBLE, |_, number| async move {
@@ -85,12 +91,12 @@ impl Yard {
             }
         });
         let pool = pool.start().await.expect("the pool starts");
-        Self { store, clock, pool, bed }
+        Self { store, clock, pool, bed, begun }
     }
 
     /// Closes everything as a crash does, and opens it again.
     pub(crate) async fn crash(self) -> Self {
-        let Self { store, clock, pool, bed } = self;
+        let Self { store, clock, pool, bed, .. } = self;
         drop(pool);
         store.close().await;
         drop(store);
@@ -189,11 +195,19 @@ impl Yard {
         self.read(marks).await
     }
 
-    /// Gives what runs in the background every chance to go on.
+    /// Waits until what runs in the background has come to rest: until nobody begins a transaction or commits
+    /// anything any more, however often all are let go on.
     pub(crate) async fn rests(&self) {
-        for _ in 0..ROUNDS {
+        let mut quiet = 0;
+        while quiet < QUIET_ROUNDS {
+            let (reads, writes, log) = (self.begun.reads(), self.begun.writes(), self.store.committed());
             self.commit(|_| Ok(())).await;
-            tokio::task::yield_now().await;
+            self.read(|_| Ok(())).await;
+            for _ in 0..HOPS {
+                tokio::task::yield_now().await;
+            }
+            let only_these = self.begun.reads() <= reads + 1 && self.begun.writes() <= writes + 1;
+            quiet = if only_these && self.store.committed() == log { quiet + 1 } else { 0 };
         }
     }
 

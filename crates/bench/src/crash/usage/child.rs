@@ -58,7 +58,6 @@ pub(super) fn run(words: &[String]) -> Result<()> {
 async fn call(store: Store, first: u64, random: Random) -> Result<()> {
     for number in first.. {
         let event = event(number, store.clock().now());
-        let again = event.clone();
         if random.below(3) == 0 {
             let estimate = event.clone();
             let hold = store.mutate(move |tx| admit(tx, &estimate, TERM)).await?;
@@ -78,6 +77,8 @@ async fn call(store: Store, first: u64, random: Random) -> Result<()> {
         }
         say(Word::Recorded { number })?;
         if random.below(4) == 0 {
+            // Made anew, as a step does that is tried again: it does not remember when it was tried first.
+            let again = super::world::event(number, store.clock().now());
             let repeated = store.mutate(move |tx| record(tx, again)).await?;
             ensure!(matches!(repeated, Recorded::Repeated(_)), "a repeated event is new");
         }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use loomwork_core::{Clock, Tasks};
 use loomwork_store::{Page, Store, Table as _, Tx};
 use loomwork_usage::{
-    Amount, Currency, Dimension, EventRow, GenerateOptions, InvoiceRow, Money, UsageError, ever_total,
-    generate, is_intact, lines, periods, set_price, standing, waiting_for_totals,
+    Amount, Currency, Dimension, EventRow, FOLD_PAUSE, GenerateOptions, InvoiceRow, Money, UsageError,
+    ever_total, generate, is_intact, lines, periods, set_price, standing, waiting_for_totals,
 };
 
 use super::Promises;
@@ -39,11 +39,15 @@ pub(super) async fn at_the_end(place: &Path, promises: &Promises, tally: &mut Ta
     for upkeep in loomwork_usage::upkeep().into_iter().chain(loomwork_rate_limiter::upkeep()) {
         store.start_upkeep(&tasks, upkeep);
     }
-    let mut left = store.watch(|tx| {
+    let left = |tx: &Tx| {
         let held = standing(tx, BUDGET)?.held.to_string() != "0";
         Ok(tx.count(EventRow::unpriced.all())? + waiting_for_totals(tx)? + usize::from(held))
-    });
-    while left.next().await.context("the store is open")?? > 0 {}
+    };
+    // The upkeep rests between its steps, by the clock of the rounds.
+    while store.query(left).await? > 0 {
+        clock.advance(FOLD_PAUSE);
+        Clock::system().sleep(Duration::from_millis(1)).await;
+    }
     for _ in 0..2 {
         // What is carried or adjusted falls into the period of now, so time passes twice.
         clock.advance(LATER);
