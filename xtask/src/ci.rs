@@ -24,6 +24,7 @@ In this order:
   test      as `cargo xtask test`
   rustdoc   the documentation builds without warnings, with all features
   examples  every example runs to its end
+  simulate  thousands of seeds of the simulation of workflows
   crash     every crash group, a few rounds each
 
 Closes with the time of each step, and the counts of `test` as the last line.",
@@ -35,13 +36,14 @@ struct Step {
     run: fn(&mut Option<Counts>) -> Result<()>,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { name: "format", run: |_| fmt::check() },
     Step { name: "tidy", run: |_| tidy::check() },
     Step { name: "clippy", run: |_| clippy() },
     Step { name: "test", run: test },
     Step { name: "rustdoc", run: |_| rustdoc() },
     Step { name: "examples", run: |_| examples::run_all() },
+    Step { name: "simulate", run: |_| simulate() },
     Step { name: "crash", run: |_| crash_briefly() },
 ];
 
@@ -95,6 +97,14 @@ fn test(counts: &mut Option<Counts>) -> Result<()> {
 fn rustdoc() -> Result<()> {
     let arguments = ["doc", "--workspace", "--all-features", "--no-deps"];
     process::run(process::cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// How many seeds a shared change has to survive.
+const SEEDS: &str = "4000";
+
+fn simulate() -> Result<()> {
+    let arguments = ["nextest", "run", "--package", "loomwork-workflow", "simulation::whatever"];
+    process::run(process::cargo().args(arguments).env("LOOMWORK_SEEDS", SEEDS))
 }
 
 fn crash_briefly() -> Result<()> {

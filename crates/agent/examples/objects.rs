@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let person: Person = thread.generate_object("Ada Lovelace was 36 years old.").await?.object;
     println!("whole: {} is {}", person.name, person.age);
 
-    let mut growing = thread.stream_object::<Person>("Grace Hopper was 85 years old.");
+    let mut growing = thread.stream_object::<Person>("Grace Hopper was 85 years old.").await?;
     while let Some(partial) = growing.next().await {
         println!("so far: {partial}");
     }

@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let thread = support.create_thread(&runtime, NewThread::for_user("alice")).await?;
     println!("> Use track_parcel with number 7.");
-    let mut answer = thread.stream_text("Use track_parcel with number 7.");
+    let mut answer = thread.stream_text("Use track_parcel with number 7.").await?;
     while let Some(text) = answer.next_text().await {
         print!("{text}");
         std::io::stdout().flush()?;

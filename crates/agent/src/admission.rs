@@ -7,6 +7,8 @@ use loomwork_messages::{RunId, ThreadId};
 use loomwork_models::Usage;
 use loomwork_store::{Result, Tx};
 
+use crate::values::Values;
+
 /// A call of a model that is about to be made.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -23,6 +25,8 @@ pub struct PlannedCall {
     pub user: Option<String>,
     /// The agent.
     pub agent: String,
+    /// What the application attaches.
+    pub values: Values,
     /// The provider that is asked.
     pub provider: String,
     /// Its model.

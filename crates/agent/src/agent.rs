@@ -167,13 +167,16 @@ impl<S: Send + Sync + 'static> Agent<S> {
     }
 
     /// As [`answer`](Self::answer), as it comes.
-    pub fn stream_answer(
+    ///
+    /// # Errors
+    /// As [`AgentHandle::stream_text`].
+    pub async fn stream_answer(
         &self,
         runtime: &Runtime,
         user: Option<&str>,
         prompt: impl Into<Prompt>,
-    ) -> TextStream {
-        self.outside(runtime, user).stream_text(prompt)
+    ) -> std::result::Result<TextStream, AgentError> {
+        self.outside(runtime, user).stream_text(prompt).await
     }
 
     fn outside(&self, runtime: &Runtime, user: Option<&str>) -> AgentOutside<S> {

@@ -1,8 +1,10 @@
 //! Agents as tools of other agents.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use loomwork_messages::runs::Prompt;
 use loomwork_messages::threads::{NewThread, create};
@@ -13,14 +15,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::admission::Admission;
 use crate::agent::Agent;
+use crate::call_off::CallOff;
 use crate::generate::{Generation, Target};
 use crate::options::Options;
-use crate::stream::Answering;
+use crate::stream::Pending;
 use crate::tool::{BoxError, IntoTool, ParentRun, Tool, ToolContext, ToolError, ToolPolicy};
 
 /// How deep agents may call each other as tools: an agent that calls itself comes to an end.
 pub const MAX_AGENT_DEPTH: u32 = 8;
+
+/// How long an agent that is a tool may take, unless it [is given](AgentTool::with_timeout) another time.
+pub const AGENT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// The name under which a run's values, and the metadata of a thread that was made for it, keep its [`ParentRun`].
 pub const PARENT: &str = "parent";
@@ -78,6 +85,7 @@ pub struct AgentTool<S, A = Task> {
     name: String,
     description: String,
     home: Home,
+    timeout: Option<Duration>,
     prompt: Arc<dyn Fn(A) -> Prompt + Send + Sync>,
     takes: PhantomData<fn(A)>,
 }
@@ -85,13 +93,15 @@ pub struct AgentTool<S, A = Task> {
 impl<S: Send + Sync + 'static> Agent<S> {
     /// Returns the agent as a tool of others, that takes a [`Task`]. Their state and its own need not be the same.
     ///
-    /// It has no time limit of its own: its calls of the model have theirs, and whoever calls it off ends it.
+    /// Whoever calls it off ends it, and so does its [time](AgentTool::with_timeout). Who lets the caller begin is asked
+    /// about its run and its calls too, beside those whom it asks itself: no budget is gone around by a tool.
     pub fn as_tool(&self, name: impl Into<String>, description: impl Into<String>) -> AgentTool<S> {
         AgentTool {
             agent: self.clone(),
             name: name.into(),
             description: description.into(),
             home: Home::Nowhere,
+            timeout: Some(AGENT_TIMEOUT),
             prompt: Arc::new(|task: Task| task.task.into()),
             takes: PhantomData,
         }
@@ -105,9 +115,15 @@ impl<S: Send + Sync + 'static, A> AgentTool<S, A> {
         self,
         prompt: impl Fn(B) -> P + Send + Sync + 'static,
     ) -> AgentTool<S, B> {
-        let Self { agent, name, description, home, .. } = self;
+        let Self { agent, name, description, home, timeout, .. } = self;
         let prompt = Arc::new(move |args| prompt(args).into());
-        AgentTool { agent, name, description, home, prompt, takes: PhantomData }
+        AgentTool { agent, name, description, home, timeout, prompt, takes: PhantomData }
+    }
+
+    /// Says how long it may take; `None` is for ever. By default it is [`AGENT_TIMEOUT`].
+    #[must_use]
+    pub fn with_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        Self { timeout: timeout.into(), ..self }
     }
 
     /// Says where its runs are stored.
@@ -124,12 +140,12 @@ where
     A: DeserializeOwned + JsonSchema + Send + 'static,
 {
     fn into_tool(self) -> Tool<T> {
-        let Self { agent, name, description, home, prompt, .. } = self;
+        let Self { agent, name, description, home, timeout, prompt, .. } = self;
         let handler = move |context: ToolContext<T>, args: A| {
             let (agent, prompt) = (agent.clone(), prompt(args));
             async move { call(agent, home, prompt, context.without_state()).await }
         };
-        let policy = ToolPolicy { timeout: None, ..ToolPolicy::default() };
+        let policy = ToolPolicy { timeout, ..ToolPolicy::default() };
         Tool::new(name, description, handler).with_policy(policy)
     }
 }
@@ -163,18 +179,21 @@ async fn call<S: Send + Sync + 'static>(
     };
     let (caller, parent) = (Some(context.agent().to_owned()), Some(parent));
     let on_usage = agent.options.on_usage.clone().or_else(|| context.scope().on_usage.clone());
-    let options = Options { caller, parent, on_usage, ..Options::default() };
+    let own = agent.options.admissions.iter().flatten();
+    let own: HashSet<_> = own.map(Admission::name).collect();
+    let above = context.scope().admissions.iter().filter(|above| !own.contains(above.name()));
+    let admissions = Some(above.cloned().collect());
+    let values = context.values().clone();
+    let options = Options { caller, values, parent, on_usage, admissions, ..Options::default() };
     let mut generation = Generation {
         delegated: context.scope().delegated.below(),
-        cancel: context.cancelled().child_token(),
+        call_off: CallOff::below(context.cancelled()),
         ..Generation::new(&agent, runtime, Target { thread, user }, prompt, options)
     };
     // After a crash its caller calls it anew, so nobody would wait for a run that goes on.
     generation.options.durable = None;
-    // A task of its own has a stack of its own, however deep agents call each other; nobody reads its chunks.
-    let (tasks, cancel) = (runtime.tasks.clone(), generation.cancel.clone());
-    let _called_off = cancel.clone().drop_guard();
-    let reply = Answering::start(&tasks, cancel, false, |_| generation.run(None)).finish().await?;
+    // A task of its own has a stack of its own, however deep agents call each other.
+    let reply = Pending::spawn(generation, |generation| generation.run(None)).or_call_off().await?;
     if let Some(open) = reply.open_calls().next() {
         let text =
             format!("{:?} waits for somebody to answer its call of `{}`", agent.name(), open.call.name);

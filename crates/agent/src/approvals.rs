@@ -32,7 +32,7 @@ use serde_json::Value;
 
 pub use answer::{Answered, Approve, Deny, approve, deny};
 pub(crate) use answer::{auto_deny, deny_by_time};
-pub(crate) use ask::{NewApproval, Ruling, apply_changes, ask, cancel, consume, rulings};
+pub(crate) use ask::{NewApproval, Ruling, apply_changes, ask, cancel, consume, message_of, rulings};
 pub use digest::digest;
 pub use error::ApprovalError;
 pub use grants::{GrantId, GrantRow, grants, revoke};

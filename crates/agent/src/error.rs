@@ -126,6 +126,10 @@ impl AgentError {
     /// Returns what is stored of it with the message that it cut.
     pub(crate) fn failure(&self) -> Failure {
         match self {
+            Self::Ended(ended) => match &**ended {
+                RunError::Lost { error: Some(why), .. } => why.clone(),
+                other => Failure::new("ended", other.to_string()),
+            },
             Self::Refused { .. } => Failure::new("refused", self.to_string()),
             Self::Blocked { .. } => Failure::new("blocked", self.to_string()),
             Self::Model { source, .. } => {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::tool::BoxError;
+use crate::values::Values;
 
 /// The largest exchange that is kept whole until it is told, in bytes of JSON. Of a larger one the request is left
 /// out, and then the reply's parts.
@@ -39,6 +40,9 @@ pub struct Exchange {
     pub user: Option<String>,
     /// The agent.
     pub agent: String,
+    /// What the application attached.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub values: Values,
     /// The body of the request as it was sent; not of models that have none, and of calls that never answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Value>,

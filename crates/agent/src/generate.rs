@@ -1,7 +1,9 @@
 //! The loop over a model: one owner, and a commit behind each step.
 
+mod ask;
 mod asking;
 mod attempt;
+mod calls;
 mod cut;
 mod deny;
 mod ending;
@@ -14,32 +16,39 @@ mod step;
 mod told;
 mod waited;
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use loomwork_core::{Random, RawId};
-use loomwork_messages::runs::{Prompt, Then};
-use loomwork_messages::{NewMessage, RunId, ThreadId, UiChunk};
-use loomwork_models::{LanguageModel, Message, ModelName, Usage};
-use tokio::sync::mpsc;
+use loomwork_messages::runs::{Prompt, RunError, Then};
+use loomwork_messages::{Failure, NewMessage, RunId, RunStatus, ThreadId};
+use loomwork_models::{Estimator, LanguageModel, Message, ModelName, TokenCounter, Usage};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::agent::Agent;
 use crate::agent_tool::Delegated;
+use crate::call_off::CallOff;
 use crate::context::Denial;
 use crate::error::AgentError;
 use crate::options::Options;
 use crate::reply::{AgentReply, StepReply};
 use crate::runtime::Runtime;
 use crate::spans;
+use crate::stream::Outlet;
+use crate::tool::CANCEL_GRACE;
 pub(crate) use attempt::Plan;
+use calls::why_not_made;
+pub use calls::{MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, PROGRESS_CHUNK, PROGRESS_EVERY};
 pub(crate) use cut::upkeep as cut_upkeep;
 pub(crate) use files::inline;
 pub(crate) use record::Record;
 use report::Reporter;
 use resume::Known;
 use step::Made;
+pub(crate) use step::{Prepared, say};
 
 /// Where an answer goes.
 #[derive(Clone, Debug)]
@@ -58,7 +67,7 @@ pub(crate) struct Generation<S> {
     pub(crate) prompt: Prompt,
     pub(crate) options: Options<S>,
     /// Calls the answer off.
-    pub(crate) cancel: CancellationToken,
+    pub(crate) call_off: CallOff,
     /// The run that is gone on with; else what stands for the run of an answer that nothing stores: what its
     /// tools do is told apart by it.
     pub(crate) unstored: RunId,
@@ -69,7 +78,7 @@ pub(crate) struct Generation<S> {
 }
 
 /// Where the chunks of an answer go besides its stream.
-pub(crate) type Out = Option<mpsc::Sender<UiChunk>>;
+pub(crate) type Out = Option<Outlet>;
 
 impl<S: Send + Sync + 'static> Generation<S> {
     pub(crate) fn new(
@@ -90,34 +99,46 @@ impl<S: Send + Sync + 'static> Generation<S> {
             target,
             prompt,
             options,
-            cancel: CancellationToken::new(),
+            call_off: CallOff::default(),
             unstored,
             delegated: Delegated::default(),
             denials: Vec::new(),
         }
     }
 
+    /// Returns the same for an answer of one step: there is nothing that another process could go on with, so
+    /// whoever finds it cut asks again.
+    pub(crate) fn of_one_step(mut self) -> Self {
+        self.options.durable = None;
+        self
+    }
+
     /// Makes the answer.
     pub(crate) async fn run(mut self, out: Out) -> Result<AgentReply, AgentError> {
-        let span = spans::invoke_agent(&self);
+        let model = self.options.model.as_ref().map(|model| model.name());
+        let span = spans::invoke_agent(&self, model);
         let answered = async {
-            let (mut messages, embedded) = self.told().await?;
+            let call_off = self.call_off.clone();
+            let (mut messages, embedded) = unless_called_off(&call_off, self.unstored, self.told()).await?;
             let begun = async {
                 let first = self.prepare(&mut messages, 0, &[]).await?;
                 let record = Record::begin(&self, &first.plan, embedded.clone()).await?;
                 Ok((first, record))
             };
-            let (first, record) = match begun.await {
+            let (first, record) = match unless_called_off(&call_off, self.unstored, begun).await {
                 Ok(begun) => begun,
                 Err(error) => {
                     self.tell_embedded(embedded, &error).await;
                     return Err(error);
                 }
             };
+            if let Some(out) = &out {
+                out.begun(record.begun());
+            }
             self.go_on(record, messages, Known::default(), first, &out).await
         };
         let answered = answered.instrument(span.clone()).await;
-        spans::agent_ended(&span, &answered);
+        spans::agent_ended(&span, answered.as_ref().map(|reply| &reply.usage));
         answered
     }
 
@@ -127,7 +148,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         mut record: Record,
         mut messages: Vec<Message>,
         known: Known,
-        first: step::Prepared<S>,
+        first: Prepared<S>,
         out: &Out,
     ) -> Result<AgentReply, AgentError> {
         let Known { mut steps, mut begun, waited } = known;
@@ -141,7 +162,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             let settled = self.settle_waited(waited, &mut steps, &prepared, &record, out).await;
             let said = match settled {
                 Ok(said) => said,
-                Err(error) => return Err(record.fail(error).await),
+                Err(error) => return Err(self.fail(&mut record, error).await),
             };
             messages.extend(said.iter().map(|new| new.message.clone()));
             let goes_on = self.goes_on(&steps);
@@ -149,16 +170,17 @@ impl<S: Send + Sync + 'static> Generation<S> {
             if !goes_on {
                 return Ok(self.replied(record, steps, usage));
             }
-            prepared = match self.prepare(&mut messages, checked, &steps).await {
+            let next = self.prepare(&mut messages, checked, &steps);
+            prepared = match self.while_held(&record, &CancellationToken::new(), next).await {
                 Ok(next) => next,
-                Err(error) => return Err(record.fail(error).await),
+                Err(error) => return Err(self.fail(&mut record, error).await),
             };
         }
         loop {
             let checked = messages.len();
             let made = match self.step(prepared, &record, steps.len(), begun.take(), out).await {
                 Ok(made) => made,
-                Err(error) => return Err(record.fail(error).await),
+                Err(error) => return Err(self.fail(&mut record, error).await),
             };
             usage += &made.reply.usage;
             let Made { reply, assistant, tool } = made;
@@ -183,9 +205,9 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 record.admit(&next.plan).await?;
                 Ok(next)
             };
-            prepared = match next.await {
+            prepared = match self.while_held(&record, &CancellationToken::new(), next).await {
                 Ok(next) => next,
-                Err(error) => return Err(record.fail(error).await),
+                Err(error) => return Err(self.fail(&mut record, error).await),
             };
         }
     }
@@ -195,6 +217,44 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let text = steps.last().map(StepReply::text).unwrap_or_default();
         let (delegated, stored) = (self.delegated.usage(), record.stored());
         AgentReply { text, steps, usage, delegated, stored }
+    }
+
+    /// Does something for a run until that is lost or called off. What is done hears of it by the token, and has a
+    /// moment to end then; what comes of it does not count.
+    pub(crate) async fn while_held<T>(
+        &self,
+        record: &Record,
+        cancel: &CancellationToken,
+        doing: impl Future<Output = Result<T, AgentError>>,
+    ) -> Result<T, AgentError> {
+        let mut doing = pin!(doing);
+        let ended = tokio::select! {
+            biased;
+            why = self.call_off.requested() => called_off(record.reporter.run, why),
+            done = &mut doing => return done,
+            lost = record.lost() => AgentError::Ended(Box::new(lost)),
+        };
+        cancel.cancel();
+        // Tools that ignore it are dropped by then, and what the others did is stored.
+        tokio::select! {
+            _ = &mut doing => {}
+            () = self.runtime.store.clock().sleep(CANCEL_GRACE * 2) => {}
+        }
+        Err(ended)
+    }
+
+    /// Ends the run with an error, and returns what is told: whatever breaks off behind a call to stop was called
+    /// off.
+    pub(crate) async fn fail(&self, record: &mut Record, error: AgentError) -> AgentError {
+        match self.call_off.reason() {
+            Some(why) => record.abort(why).await,
+            None => record.fail(error).await,
+        }
+    }
+
+    /// Returns what counts tokens.
+    pub(crate) fn counter(&self) -> Arc<dyn TokenCounter> {
+        self.options.token_counter.clone().unwrap_or_else(|| Arc::new(Estimator))
     }
 
     pub(crate) fn model(&self) -> Result<Arc<dyn LanguageModel>, AgentError> {
@@ -217,6 +277,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             thread: self.target.thread,
             user: self.target.user.clone(),
             agent: self.agent.name.clone(),
+            values: self.options.values.clone(),
             on_usage: on_usage.clone(),
             on_exchange: on_exchange.clone(),
             delegated: self.delegated.clone(),
@@ -240,7 +301,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
     fn goes_on(&self, steps: &[StepReply]) -> bool {
         let Some(last) = steps.last() else { return false };
         let Some(stop_when) = &self.options.stop_when else { return false };
-        let has_called = !last.calls.is_empty();
+        let has_called = !last.calls.is_empty() && why_not_made(last.finish_reason).is_none();
         let have_answered = last.calls.iter().all(|call| call.result.is_some());
         has_called && have_answered && !stop_when.is_met(steps)
     }
@@ -261,6 +322,24 @@ impl<S: Send + Sync + 'static> Generation<S> {
              agent a stop condition, such as `step_count(5)`, so that it goes on"
         );
     }
+}
+
+/// Does something that is no run yet, unless the answer is called off.
+pub(crate) async fn unless_called_off<T>(
+    call_off: &CallOff,
+    run: RunId,
+    doing: impl Future<Output = Result<T, AgentError>>,
+) -> Result<T, AgentError> {
+    tokio::select! {
+        biased;
+        why = call_off.requested() => Err(called_off(run, why)),
+        done = doing => done,
+    }
+}
+
+/// Returns the error of an answer that was called off.
+pub(crate) fn called_off(run: RunId, why: Failure) -> AgentError {
+    AgentError::Ended(Box::new(RunError::Lost { run, status: RunStatus::Aborted, error: Some(why) }))
 }
 
 /// Returns the number of a step as it is stored.

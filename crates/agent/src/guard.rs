@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use loomwork_messages::ThreadId;
 use loomwork_models::Message;
 
 use crate::tool::BoxError;
+use crate::values::Values;
 
 pub(crate) use passage::Gatekeeper;
 
@@ -25,7 +27,21 @@ pub enum Verdict<T> {
     Block(String),
 }
 
-type Judge<T> = dyn Fn(T) -> BoxFuture<'static, Result<Verdict<T>, BoxError>> + Send + Sync;
+type Judge<T> = dyn Fn(Arc<Occasion>, T) -> BoxFuture<'static, Result<Verdict<T>, BoxError>> + Send + Sync;
+
+/// Whose answer a guard looks at.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Occasion {
+    /// The agent.
+    pub agent: String,
+    /// Who asks, where that was said.
+    pub user: Option<String>,
+    /// The thread.
+    pub thread: Option<ThreadId>,
+    /// What the application attaches.
+    pub values: Values,
+}
 
 /// Looks at messages before a model is sent them: all of the context before the first step, and before each
 /// further one what has come since, such as results of tools.
@@ -55,12 +71,29 @@ impl InputGuard {
         F: Fn(Vec<Message>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Verdict<Vec<Message>>, BoxError>> + Send + 'static,
     {
-        Self { name, judge: Arc::new(move |messages| judge(messages).boxed()) }
+        Self::knowing(name, move |_, messages| judge(messages))
+    }
+
+    /// Returns a guard that is told whose answer it is too.
+    pub fn knowing<F, Fut>(name: &'static str, judge: F) -> Self
+    where
+        F: Fn(Arc<Occasion>, Vec<Message>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Verdict<Vec<Message>>, BoxError>> + Send + 'static,
+    {
+        Self { name, judge: Arc::new(move |occasion, messages| judge(occasion, messages).boxed()) }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Returns the messages that may be sent.
-    pub(crate) async fn check(&self, messages: Vec<Message>) -> Result<Vec<Message>, Blocked> {
-        match (self.judge)(messages.clone()).await {
+    pub(crate) async fn check(
+        &self,
+        occasion: &Arc<Occasion>,
+        messages: Vec<Message>,
+    ) -> Result<Vec<Message>, Blocked> {
+        match (self.judge)(occasion.clone(), messages.clone()).await {
             Ok(Verdict::Pass) => Ok(messages),
             Ok(Verdict::Replace(others)) => Ok(others),
             Ok(Verdict::Block(reason)) => Err(Blocked { guard: self.name, reason }),
@@ -105,7 +138,17 @@ impl OutputGuard {
         F: Fn(String) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Verdict<String>, BoxError>> + Send + 'static,
     {
-        Self { name, passage: Passage::default(), judge: Arc::new(move |text| judge(text).boxed()) }
+        Self::knowing(name, move |_, text| judge(text))
+    }
+
+    /// Returns a guard that is told whose answer it is too, and is shown whole texts.
+    pub fn knowing<F, Fut>(name: &'static str, judge: F) -> Self
+    where
+        F: Fn(Arc<Occasion>, String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Verdict<String>, BoxError>> + Send + 'static,
+    {
+        let judge = Arc::new(move |occasion, text| judge(occasion, text).boxed());
+        Self { name, passage: Passage::default(), judge }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -119,8 +162,8 @@ impl OutputGuard {
     }
 
     /// Returns the text that may be seen.
-    pub(crate) async fn check(&self, text: String) -> Result<String, Blocked> {
-        match (self.judge)(text.clone()).await {
+    pub(crate) async fn check(&self, occasion: &Arc<Occasion>, text: String) -> Result<String, Blocked> {
+        match (self.judge)(occasion.clone(), text.clone()).await {
             Ok(Verdict::Pass) => Ok(text),
             Ok(Verdict::Replace(other)) => Ok(other),
             Ok(Verdict::Block(reason)) => Err(Blocked { guard: self.name, reason }),

@@ -1,16 +1,22 @@
 //! Images as answers.
 
 use loomwork_files::{About, FileId, Files};
-use loomwork_messages::runs::{Prompt, Then};
-use loomwork_messages::{NewMessage, UiChunk, file_url};
+use loomwork_messages::runs::{Prompt, RunError, Then};
+use loomwork_messages::{MessageId, MessageStatus, NewMessage, ThreadId, UiChunk, file_url};
 use loomwork_models::{
     Data, Extras, File, Finish, GeneratedImage, ImageModel, ImageRequest, Images, Message, Part, Reply,
     ReplyInfo, Role, Usage, Warning, guess_media_type,
 };
+use loomwork_store::Tx;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
+use crate::context::ContextError;
 use crate::error::AgentError;
-use crate::generate::{Generation, Plan, Record, inline};
+use crate::generate::{Generation, Plan, Record, inline, unless_called_off};
 use crate::reply::Stored;
+use crate::spans;
+use crate::stream::Pending;
 
 /// How the images of an answer shall be. What they show is the prompt.
 ///
@@ -44,13 +50,30 @@ pub struct ImageReply {
     pub stored: Option<Stored>,
 }
 
-/// Asks for images, and stores them as files of an answer.
-pub(crate) async fn make<S: Send + Sync + 'static>(
-    mut generation: Generation<S>,
+/// Asks for images, and waits for them.
+pub(crate) async fn generate<S: Send + Sync + 'static>(
+    generation: Generation<S>,
     options: ImageOptions,
 ) -> Result<ImageReply, AgentError> {
-    // There is one step: whoever finds it cut asks again.
-    generation.options.durable = None;
+    Pending::spawn(generation.of_one_step(), |generation| make(generation, options)).or_call_off().await
+}
+
+/// Asks for images, and stores them as files of an answer.
+async fn make<S: Send + Sync + 'static>(
+    generation: Generation<S>,
+    options: ImageOptions,
+) -> Result<ImageReply, AgentError> {
+    let model = generation.options.image_model.as_ref().map(|model| model.name());
+    let span = spans::invoke_agent(&generation, model);
+    let made = answer(generation, options).instrument(span.clone()).await;
+    spans::agent_ended(&span, made.as_ref().map(|reply| &reply.usage));
+    made
+}
+
+async fn answer<S: Send + Sync + 'static>(
+    generation: Generation<S>,
+    options: ImageOptions,
+) -> Result<ImageReply, AgentError> {
     let agent = || generation.agent.name().to_owned();
     let lacks = |lacks| AgentError::Lacks { agent: agent(), what: "make an image", lacks };
     let model = generation.options.image_model.clone();
@@ -58,20 +81,20 @@ pub(crate) async fn make<S: Send + Sync + 'static>(
         model.ok_or_else(|| lacks("it has no image model; give it one, or give one with the call"))?;
     let files = generation.runtime.files.clone();
     let files = files.ok_or_else(|| lacks("there is no file store; give the runtime one by `with_files`"))?;
-    let asked = request(&generation, &files, options).await?;
+    let (call_off, run) = (generation.call_off.clone(), generation.unstored);
+    let asked = unless_called_off(&call_off, run, request(&generation, &files, options)).await?;
     if asked.prompt.trim().is_empty() {
         return Err(lacks("the prompt has no words; say what the image shall show"));
     }
-    let plan = Plan::of_image(model.name(), &asked.prompt);
-    let mut record = Record::begin(&generation, &plan, Vec::new()).await?;
+    let plan = Plan::of_image(generation.counter(), model.name(), &asked.prompt);
+    let begun = Record::begin(&generation, &plan, Vec::new());
+    let mut record = unless_called_off(&call_off, run, begun).await?;
     record.asking(plan);
-    let made = tokio::select! {
-        made = write(&generation, &*model, asked, &files, &record) => made,
-        lost = record.lost() => Err(AgentError::Ended(Box::new(lost))),
-    };
-    let (images, mut reply) = match made {
+    let cancel = call_off.token().child_token();
+    let making = write(&generation, &*model, asked, &files, &record, &cancel);
+    let (images, mut reply) = match generation.while_held(&record, &cancel, making).await {
         Ok(made) => made,
-        Err(error) => return Err(record.fail(error).await),
+        Err(error) => return Err(generation.fail(&mut record, error).await),
     };
     let name = model.name();
     let said = NewMessage {
@@ -95,9 +118,13 @@ async fn request<S: Send + Sync + 'static>(
 ) -> Result<ImageRequest, AgentError> {
     let mut messages: Vec<Message> = match &generation.prompt {
         Prompt::New(messages) => messages.iter().map(|new| new.message.clone()).collect(),
-        Prompt::Message(id) => {
-            let id = *id;
-            vec![generation.runtime.store.query(move |tx| Ok(tx.require(id)?.record.message)).await?]
+        Prompt::Message(prompt) => {
+            let (prompt, thread) = (*prompt, generation.target.thread);
+            let read = generation.runtime.store.query(move |tx| prompt_of(tx, thread, prompt));
+            vec![read.await.map_err(|error| match error.downcast::<ContextError>() {
+                Ok(error) => generation.no_context(error),
+                Err(error) => error.into(),
+            })?]
         }
     };
     inline(files, &mut messages).await?;
@@ -122,6 +149,19 @@ async fn request<S: Send + Sync + 'static>(
     })
 }
 
+/// Returns what a stored prompt says: one of the thread, and whole.
+fn prompt_of(tx: &Tx, thread: Option<ThreadId>, prompt: MessageId) -> loomwork_store::Result<Message> {
+    let thread = thread.ok_or(ContextError::PromptWithoutThread { prompt })?;
+    let row = tx.get(prompt)?.filter(|row| row.thread == thread);
+    let row = row.ok_or(ContextError::NoPrompt { prompt, thread })?;
+    if row.status != MessageStatus::Success {
+        let why = row.record.error.map(|why| why.message);
+        let failure = why.unwrap_or_else(|| "it is not complete".to_owned());
+        return Err(RunError::PromptFailed { message: prompt, failure }.into());
+    }
+    Ok(row.record.message)
+}
+
 /// Makes the images, and stores their bytes.
 async fn write<S: Send + Sync + 'static>(
     generation: &Generation<S>,
@@ -129,6 +169,7 @@ async fn write<S: Send + Sync + 'static>(
     asked: ImageRequest,
     files: &Files,
     record: &Record,
+    cancel: &CancellationToken,
 ) -> Result<(Vec<File>, ImageReply), AgentError> {
     record.push(UiChunk::StartStep).await?;
     let failed = |error| generation.model_failed(error);
@@ -136,9 +177,13 @@ async fn write<S: Send + Sync + 'static>(
         let (name, text) = (model.name(), "the images were called off");
         loomwork_models::Error::new(loomwork_models::ErrorKind::Cancelled, &name.provider, &name.model, text)
     };
+    let span = spans::generate_content(model.name());
     let made = tokio::select! {
-        made = model.generate(asked) => made.map_err(failed)?,
-        () = generation.cancel.cancelled() => return Err(failed(called_off())),
+        made = model.generate(asked).instrument(span.clone()) => {
+            spans::content_ended(&span, made.as_ref().map(|made| &made.usage));
+            made.map_err(failed)?
+        }
+        () = cancel.cancelled() => return Err(failed(called_off())),
     };
     let Images { images, usage, warnings, .. } = made;
     let (name, came) = (model.name(), Finish { usage: usage.clone(), ..Finish::default() });

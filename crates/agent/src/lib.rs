@@ -33,7 +33,7 @@
 //! let reply = thread.generate_text("Hello! Who are you?").await?;
 //! assert!(reply.text.contains("offline"));
 //!
-//! let mut stream = thread.stream_text("And what can you do?");
+//! let mut stream = thread.stream_text("And what can you do?").await?;
 //! while let Some(text) = stream.next_text().await {
 //!     print!("{text}");
 //! }
@@ -53,7 +53,7 @@
 //! - [`context`] builds what the model is told, in pieces that say where they come from.
 //! - [`OnUsage`] and [`OnExchange`] hear what models used and said, from the commit of the step or the [`outbox`].
 //!   An [`Admission`] lets runs and calls begin. [`PrepareStep`] changes steps; an [`InputGuard`] stands before the
-//!   model, an [`OutputGuard`] before the user.
+//!   model, an [`OutputGuard`] before the user. [`Values`] that an application attaches reach all of these.
 //! - The [`journal`] says what each step and each call of a run did, and when.
 //! - A [`Runtime`] is a store, this process's part in its runs and streams, and search and files where there
 //!   are some.
@@ -76,6 +76,7 @@ mod admission;
 mod agent;
 mod agent_tool;
 pub mod approvals;
+mod call_off;
 pub mod context;
 mod dry_run;
 mod edit_tools;
@@ -103,17 +104,19 @@ mod tables;
 mod thread;
 mod tool;
 mod usage;
+mod values;
 mod waiting;
 
 pub use admission::{Admission, Hold, PlannedCall};
 pub use agent::Agent;
-pub use agent_tool::{AgentTool, Delegated, Home, MAX_AGENT_DEPTH, PARENT, Task};
+pub use agent_tool::{AGENT_TIMEOUT, AgentTool, Delegated, Home, MAX_AGENT_DEPTH, PARENT, Task};
 pub use dry_run::DryRun;
 pub use edit_tools::{RECALLED, recall_edits, record_edit};
 pub use error::AgentError;
 pub use estimate::estimate;
 pub use exchange::{Exchange, MAX_EXCHANGE_BYTES, OnExchange};
-pub use guard::{InputGuard, OutputGuard, Passage, Verdict};
+pub use generate::{MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, PROGRESS_CHUNK, PROGRESS_EVERY};
+pub use guard::{InputGuard, Occasion, OutputGuard, Passage, Verdict};
 pub use image::{ImageOptions, ImageReply};
 pub use loomwork_macros::tool;
 pub use object::{ObjectReply, ObjectSpec, ObjectStream};
@@ -134,6 +137,7 @@ pub use tool::{
     ToolsError, UNREAD_EVENTS, run_calls,
 };
 pub use usage::{OnUsage, UsageEvent, UsageKind};
+pub use values::Values;
 pub use waiting::CallSite;
 
 /// What the expansion of [`#[tool]`](macro@tool) stands on.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::reply::Stored;
 
-pub(crate) use make::make;
+pub(crate) use make::{generate, make};
 pub use stream::ObjectStream;
 
 /// What a value has to be, and how it is asked for.

@@ -15,13 +15,15 @@ use crate::prepare::PrepareStep;
 use crate::stop::StopWhen;
 use crate::tool::{ParentRun, ToolChanges, ToolMount, Tools};
 use crate::usage::OnUsage;
+use crate::values::Values;
 
 pub use unset::Field;
 
 /// What is said of a generation at one level. What is not said is left to the level above: the call goes
 /// before the thread's handle, and that before the agent.
 ///
-/// Context options, settings, headers and provider options merge field by field. Tools replace those of the level
+/// Context options, settings, headers, values and provider options merge field by field. Admissions and guards come to those
+/// of the levels above: a call does not get rid of a limit by having one of its own. Tools replace those of the level
 /// above; [`add_tools`](Self::add_tools), [`tool_source`](Self::tool_source) and
 /// [`without_tool`](Self::without_tool) change them instead. What [`unset`](Self::unset) names is taken back.
 ///
@@ -69,20 +71,23 @@ pub struct Options<S = ()> {
     pub provider_options: ProviderData,
     /// Who or what calls the agent, for its tools.
     pub caller: Option<String>,
+    /// What the application attaches, for all that it hangs on the agent.
+    pub values: Values,
     /// The run whose tool calls the agent: what is used belongs to that one in the end.
     pub parent: Option<ParentRun>,
     /// Whether another process may go on with the run where a dead one stopped, by
     /// [`resume`](crate::AgentHandle::resume). By default it ends with its process.
     pub durable: Option<bool>,
-    /// Who lets runs and calls of the model begin.
+    /// Who lets runs and calls of the model begin, beside those of the levels above.
     pub admissions: Option<Vec<Admission>>,
     /// Whether the prompt of a run that was refused is saved, to be answered later. By default it is not.
     pub keep_refused_prompt: Option<bool>,
     /// What changes steps before they are made.
     pub prepare_step: Option<PrepareStep<S>>,
-    /// What looks at messages before a model is sent them, one behind the other.
+    /// What looks at messages before a model is sent them, one behind the other, behind those of the levels above.
     pub input_guards: Option<Vec<InputGuard>>,
-    /// What looks at what a model says before anybody sees it, one behind the other.
+    /// What looks at what a model says before anybody sees it, one behind the other, behind those of the levels
+    /// above.
     pub output_guards: Option<Vec<OutputGuard>>,
     /// Who is told what calls of models used.
     pub on_usage: Option<OnUsage>,
@@ -123,6 +128,7 @@ impl<S> Clone for Options<S> {
             settings: self.settings.clone(),
             provider_options: self.provider_options.clone(),
             caller: self.caller.clone(),
+            values: self.values.clone(),
             parent: self.parent,
             durable: self.durable,
             admissions: self.admissions.clone(),
@@ -155,6 +161,7 @@ impl<S> Default for Options<S> {
             settings: Settings::default(),
             provider_options: ProviderData::new(),
             caller: None,
+            values: Values::default(),
             parent: None,
             durable: None,
             admissions: None,
@@ -216,17 +223,29 @@ impl<S> Options<S> {
             settings: merged_settings(self.settings, nearer.settings),
             provider_options: merged_providers(self.provider_options, nearer.provider_options),
             caller: nearer.caller.or(self.caller),
+            values: self.values.merged(nearer.values),
             parent: nearer.parent.or(self.parent),
             durable: nearer.durable.or(self.durable),
-            admissions: nearer.admissions.or(self.admissions),
+            admissions: joined(self.admissions, nearer.admissions),
             keep_refused_prompt: nearer.keep_refused_prompt.or(self.keep_refused_prompt),
             prepare_step: nearer.prepare_step.or(self.prepare_step),
-            input_guards: nearer.input_guards.or(self.input_guards),
-            output_guards: nearer.output_guards.or(self.output_guards),
+            input_guards: joined(self.input_guards, nearer.input_guards),
+            output_guards: joined(self.output_guards, nearer.output_guards),
             on_usage: nearer.on_usage.or(self.on_usage),
             on_exchange: nearer.on_exchange.or(self.on_exchange),
             unset,
         }
+    }
+}
+
+/// Returns what is said above, and behind it what is said nearer.
+fn joined<T>(above: Option<Vec<T>>, nearer: Option<Vec<T>>) -> Option<Vec<T>> {
+    match (above, nearer) {
+        (Some(mut all), Some(nearer)) => {
+            all.extend(nearer);
+            Some(all)
+        }
+        (above, nearer) => above.or(nearer),
     }
 }
 

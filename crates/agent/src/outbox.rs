@@ -12,7 +12,7 @@ use loomwork_store::{Id, Page, Paged, Result, Row, Table, Tx};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use deliver::Outbox;
-pub use deliver::{HANDLER_TIMEOUT, Handler, OUTBOX_STEP};
+pub use deliver::{HANDLER_TIMEOUT, Handler, TOLD_AT_A_TIME};
 
 use crate::exchange::Exchange;
 use crate::usage::UsageEvent;

@@ -10,12 +10,17 @@ use loomwork_models::{LanguageModel, Message, ProviderData, Settings, ToolChoice
 
 use crate::reply::StepReply;
 use crate::tool::{BoxError, Tools};
+use crate::values::Values;
 
 /// A step that is about to be made, as it will be made unless somebody changes it. What is changed holds for this
 /// step alone.
 pub struct NextStep<S = ()> {
     /// Its number, from 0.
     pub number: usize,
+    /// The application's state.
+    pub state: Arc<S>,
+    /// What the application attaches to the generation.
+    pub values: Values,
     /// The steps before.
     pub steps: Arc<[StepReply]>,
     /// The model that is asked.

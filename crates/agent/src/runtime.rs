@@ -109,7 +109,8 @@ impl Runtime {
         &self.live
     }
 
-    /// Ends what runs in the background: answers that are being made are given back first.
+    /// Ends what runs in the background: answers that are [durable](crate::Options::durable) are given back, so that
+    /// others go on with them, and any other one is called off with what it had said.
     ///
     /// # Errors
     /// When a task does not end in time.

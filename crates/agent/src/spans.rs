@@ -2,20 +2,25 @@
 //!
 //! No content is in them: neither prompts nor answers, arguments nor results.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use futures_util::Stream;
 use loomwork_core::{Clock, Time};
-use loomwork_models::{Error, ErrorKind, FinishReason, ModelName, Reply, Settings, ToolCall, Usage};
-use tracing::{Span, field};
+use loomwork_models::{
+    Chunk, Error, ErrorKind, FinishReason, LanguageModel, ModelName, ReplyStream, Request, SchemaSupport,
+    Settings, ToolCall, Usage,
+};
+use tracing::{Instrument as _, Span, field};
 
 use crate::error::AgentError;
 use crate::generate::Generation;
-use crate::reply::AgentReply;
 use crate::tool::{Outcome, ToolInfo};
 
-/// Returns the span of an answer.
-pub(crate) fn invoke_agent<S>(generation: &Generation<S>) -> Span {
-    let model = generation.options.model.as_ref().map(|model| model.name());
+/// Returns the span of an answer of a model.
+pub(crate) fn invoke_agent<S>(generation: &Generation<S>, model: Option<&ModelName>) -> Span {
     tracing::info_span!(
         "invoke_agent",
         "otel.name" = format!("invoke_agent {}", generation.agent.name),
@@ -33,22 +38,51 @@ pub(crate) fn invoke_agent<S>(generation: &Generation<S>) -> Span {
 }
 
 /// Notes how an answer ended: one that was called off is no error.
-pub(crate) fn agent_ended(span: &Span, answered: &Result<AgentReply, AgentError>) {
+pub(crate) fn agent_ended(span: &Span, answered: Result<&Usage, &AgentError>) {
     match answered {
-        Ok(reply) => used(span, &reply.usage),
+        Ok(usage) => used(span, usage),
         Err(AgentError::Ended(_)) => {}
         Err(AgentError::Model { source, .. }) if source.kind() == &ErrorKind::Cancelled => {}
         Err(error) => failed(span, &error.failure().code),
     }
 }
 
+/// Returns the kind of the span of a model's call: one in this process has no server.
+fn kind(model: &ModelName) -> &'static str {
+    if matches!(model.provider.as_str(), "offline" | "mock") { "internal" } else { "client" }
+}
+
+/// Returns the span of a call of an image model.
+pub(crate) fn generate_content(model: &ModelName) -> Span {
+    tracing::info_span!(
+        "generate_content",
+        "otel.name" = format!("generate_content {}", model.model),
+        "otel.kind" = kind(model),
+        "otel.status_code" = field::Empty,
+        "gen_ai.operation.name" = "generate_content",
+        "gen_ai.provider.name" = model.provider,
+        "gen_ai.request.model" = model.model,
+        "gen_ai.output.type" = "image",
+        "gen_ai.usage.input_tokens" = field::Empty,
+        "gen_ai.usage.output_tokens" = field::Empty,
+        "error.type" = field::Empty,
+    )
+}
+
+/// Notes how a call of an image model ended.
+pub(crate) fn content_ended(span: &Span, made: Result<&Usage, &Error>) {
+    match made {
+        Ok(usage) => used(span, usage),
+        Err(error) => model_failed(span, error),
+    }
+}
+
 /// Returns the span of a call of a language model.
-pub(crate) fn chat(model: &ModelName, settings: &Settings) -> Span {
-    let is_here = matches!(model.provider.as_str(), "offline" | "mock");
+fn chat(model: &ModelName, settings: &Settings) -> Span {
     tracing::info_span!(
         "chat",
         "otel.name" = format!("chat {}", model.model),
-        "otel.kind" = if is_here { "internal" } else { "client" },
+        "otel.kind" = kind(model),
         "otel.status_code" = field::Empty,
         "gen_ai.operation.name" = "chat",
         "gen_ai.provider.name" = model.provider,
@@ -76,40 +110,83 @@ pub(crate) fn chat(model: &ModelName, settings: &Settings) -> Span {
     )
 }
 
-/// Notes when a model says its first word.
-pub(crate) struct FirstChunk<'a> {
+/// A language model whose calls have spans: one for each call, from its beginning to the last chunk.
+#[derive(Debug)]
+pub(crate) struct Traced<'a> {
+    model: &'a dyn LanguageModel,
     clock: &'a Clock,
+}
+
+impl<'a> Traced<'a> {
+    pub(crate) fn new(model: &'a dyn LanguageModel, clock: &'a Clock) -> Self {
+        Self { model, clock }
+    }
+}
+
+#[async_trait]
+impl LanguageModel for Traced<'_> {
+    fn name(&self) -> &ModelName {
+        self.model.name()
+    }
+
+    fn schema_support(&self) -> SchemaSupport {
+        self.model.schema_support()
+    }
+
+    async fn stream(&self, request: Request) -> loomwork_models::Result<ReplyStream> {
+        let span = chat(self.model.name(), &request.settings);
+        let asked = Some(self.clock.now());
+        let opened = self.model.stream(request).instrument(span.clone()).await;
+        let chunks = opened.inspect_err(|error| model_failed(&span, error))?;
+        Ok(Box::pin(TracedReply { chunks, span, clock: self.clock.clone(), asked }))
+    }
+}
+
+/// An answer whose span hears what is not content.
+struct TracedReply {
+    chunks: ReplyStream,
+    span: Span,
+    clock: Clock,
+    /// When the model was asked, until it says its first word.
     asked: Option<Time>,
 }
 
-impl<'a> FirstChunk<'a> {
-    pub(crate) fn awaited(clock: &'a Clock) -> Self {
-        Self { clock, asked: Some(clock.now()) }
-    }
-
-    pub(crate) fn came(&mut self, span: &Span) {
-        if let Some(asked) = self.asked.take() {
+impl TracedReply {
+    fn heard(&mut self, chunk: &loomwork_models::Result<Chunk>) {
+        if let (Ok(_), Some(asked)) = (chunk, self.asked.take()) {
             let waited: Duration = self.clock.now().since(asked);
-            span.record("gen_ai.response.time_to_first_chunk", waited.as_secs_f64());
+            self.span.record("gen_ai.response.time_to_first_chunk", waited.as_secs_f64());
+        }
+        match chunk {
+            Ok(Chunk::Start(info)) => {
+                if !info.model.is_empty() {
+                    self.span.record("gen_ai.response.model", info.model.as_str());
+                }
+                if let Some(id) = &info.id {
+                    self.span.record("gen_ai.response.id", id.as_str());
+                }
+            }
+            Ok(Chunk::Finish(finish)) => {
+                let reasons = [finish_reason(finish.reason)];
+                self.span.record("gen_ai.response.finish_reasons", field::debug(reasons));
+                used(&self.span, &finish.usage);
+            }
+            Ok(_) => {}
+            Err(error) => model_failed(&self.span, error),
         }
     }
 }
 
-/// Notes how a call of a model ended: one that was called off is no error.
-pub(crate) fn chat_ended(span: &Span, answered: &Result<Reply, AgentError>) {
-    match answered {
-        Ok(reply) => {
-            span.record("gen_ai.response.model", reply.info.model.as_str());
-            if let Some(id) = &reply.info.id {
-                span.record("gen_ai.response.id", id.as_str());
-            }
-            let reasons = [finish_reason(reply.finish.reason)];
-            span.record("gen_ai.response.finish_reasons", field::debug(reasons));
-            used(span, &reply.finish.usage);
+impl Stream for TracedReply {
+    type Item = loomwork_models::Result<Chunk>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let polled = this.span.in_scope(|| this.chunks.as_mut().poll_next(context));
+        if let Poll::Ready(Some(chunk)) = &polled {
+            this.heard(chunk);
         }
-        Err(AgentError::Model { source, .. }) => model_failed(span, source),
-        Err(AgentError::Ended(_)) => {}
-        Err(error) => failed(span, &error.failure().code),
+        polled
     }
 }
 

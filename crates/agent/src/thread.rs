@@ -15,7 +15,7 @@ use crate::object::{self, ObjectReply, ObjectSpec, ObjectStream};
 use crate::options::Options;
 use crate::reply::AgentReply;
 use crate::runtime::Runtime;
-use crate::stream::TextStream;
+use crate::stream::{Pending, TextStream};
 
 /// An agent, and where it is asked: in a thread ([`AgentThread`]), which stores what is asked and answered, or
 /// [outside](AgentOutside) of threads, where nothing is stored. A clone is cheap.
@@ -87,8 +87,9 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
     /// As [`resume`](Self::resume).
     pub async fn resume_with(&self, run: RunId, options: Options<S>) -> Result<AgentReply, AgentError> {
         // The prompt is the run's own.
+        let options = Options { durable: Some(true), ..options };
         let generation = self.generation(Prompt::New(Vec::new()), options);
-        Box::pin(generation.resume(run, None)).await
+        Pending::spawn(generation, |generation| generation.resume(run, None)).or_call_off().await
     }
 }
 
@@ -137,18 +138,34 @@ impl<S: Send + Sync + 'static, At: Copy + Into<Option<ThreadId>>> AgentHandle<S,
         prompt: impl Into<Prompt>,
         options: Options<S>,
     ) -> Result<AgentReply, AgentError> {
-        Box::pin(self.generation(prompt.into(), options).run(None)).await
+        let generation = self.generation(prompt.into(), options);
+        Pending::spawn(generation, |generation| generation.run(None)).or_call_off().await
     }
 
-    /// Asks, and returns the answer as it comes. It is made and stored whether somebody reads or not; others
-    /// follow it by [`Live::follow`](loomwork_messages::streams::Live::follow).
-    pub fn stream_text(&self, prompt: impl Into<Prompt>) -> TextStream {
-        self.stream_text_with(prompt, Options::default())
+    /// Asks, and returns the answer as it comes, as soon as it has begun: its prompt and its pending message are
+    /// stored then, and [`TextStream::stored`] says where. It is made and stored whether somebody reads or not;
+    /// others follow it by [`Live::follow`](loomwork_messages::streams::Live::follow).
+    ///
+    /// # Errors
+    /// What does not let it begin: the context, the tools, a guard, an admission, the store. What goes wrong later is
+    /// told by [`TextStream::finish`].
+    ///
+    /// # Cancel safety
+    /// An answer is called off whose beginning nobody waits for.
+    pub async fn stream_text(&self, prompt: impl Into<Prompt>) -> Result<TextStream, AgentError> {
+        self.stream_text_with(prompt, Options::default()).await
     }
 
     /// As [`stream_text`](Self::stream_text), with options for this call.
-    pub fn stream_text_with(&self, prompt: impl Into<Prompt>, options: Options<S>) -> TextStream {
-        TextStream::start(self.generation(prompt.into(), options))
+    ///
+    /// # Errors
+    /// As [`stream_text`](Self::stream_text).
+    pub async fn stream_text_with(
+        &self,
+        prompt: impl Into<Prompt>,
+        options: Options<S>,
+    ) -> Result<TextStream, AgentError> {
+        TextStream::start(self.generation(prompt.into(), options)).await
     }
 
     /// Asks for a value of a type, whose JSON is stored as the answer. The model may be told its mistakes a few
@@ -156,7 +173,7 @@ impl<S: Send + Sync + 'static, At: Copy + Into<Option<ThreadId>>> AgentHandle<S,
     ///
     /// # Errors
     /// As [`generate_text`](Self::generate_text), and when no answer fits.
-    pub async fn generate_object<T: JsonSchema + DeserializeOwned + Send>(
+    pub async fn generate_object<T: JsonSchema + DeserializeOwned + Send + 'static>(
         &self,
         prompt: impl Into<Prompt>,
     ) -> Result<ObjectReply<T>, AgentError> {
@@ -168,32 +185,42 @@ impl<S: Send + Sync + 'static, At: Copy + Into<Option<ThreadId>>> AgentHandle<S,
     ///
     /// # Errors
     /// As [`generate_object`](Self::generate_object).
-    pub async fn generate_object_with<T: DeserializeOwned + Send>(
+    pub async fn generate_object_with<T: DeserializeOwned + Send + 'static>(
         &self,
         prompt: impl Into<Prompt>,
         spec: ObjectSpec<T>,
         options: Options<S>,
     ) -> Result<ObjectReply<T>, AgentError> {
-        Box::pin(object::make(self.generation(prompt.into(), options), spec, None)).await
+        object::generate(self.generation(prompt.into(), options), spec).await
     }
 
-    /// Asks for a value of a type, and shows it while it grows. It is made and stored whether somebody reads or
-    /// not; others follow its text by [`Live::follow`](loomwork_messages::streams::Live::follow).
-    pub fn stream_object<T: JsonSchema + DeserializeOwned + Send + 'static>(
+    /// Asks for a value of a type, and shows it while it grows, as soon as it has begun. It is made and stored
+    /// whether somebody reads or not; others follow its text by
+    /// [`Live::follow`](loomwork_messages::streams::Live::follow).
+    ///
+    /// # Errors
+    /// As [`stream_text`](Self::stream_text).
+    ///
+    /// # Cancel safety
+    /// As [`stream_text`](Self::stream_text).
+    pub async fn stream_object<T: JsonSchema + DeserializeOwned + Send + 'static>(
         &self,
         prompt: impl Into<Prompt>,
-    ) -> ObjectStream<T> {
-        self.stream_object_with(prompt, ObjectSpec::of(), Options::default())
+    ) -> Result<ObjectStream<T>, AgentError> {
+        self.stream_object_with(prompt, ObjectSpec::of(), Options::default()).await
     }
 
     /// As [`stream_object`](Self::stream_object), for any kind of value, with options for this call.
-    pub fn stream_object_with<T: DeserializeOwned + Send + 'static>(
+    ///
+    /// # Errors
+    /// As [`stream_text`](Self::stream_text).
+    pub async fn stream_object_with<T: DeserializeOwned + Send + 'static>(
         &self,
         prompt: impl Into<Prompt>,
         spec: ObjectSpec<T>,
         options: Options<S>,
-    ) -> ObjectStream<T> {
-        ObjectStream::start(self.generation(prompt.into(), options), spec)
+    ) -> Result<ObjectStream<T>, AgentError> {
+        ObjectStream::start(self.generation(prompt.into(), options), spec).await
     }
 
     /// Asks for an image of what the prompt says, by the agent's image model; images in the prompt are what it
@@ -220,7 +247,7 @@ impl<S: Send + Sync + 'static, At: Copy + Into<Option<ThreadId>>> AgentHandle<S,
         images: ImageOptions,
         options: Options<S>,
     ) -> Result<ImageReply, AgentError> {
-        Box::pin(image::make(self.generation(prompt.into(), options), images)).await
+        image::generate(self.generation(prompt.into(), options), images).await
     }
 
     /// Returns what [`generate_text_with`](Self::generate_text_with) would send first. Nothing is stored and the

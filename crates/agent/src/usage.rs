@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tables::StepEnd;
 use crate::tool::BoxError;
+use crate::values::Values;
 
 /// What a call was for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,6 +58,9 @@ pub struct UsageEvent {
     pub user: Option<String>,
     /// The agent.
     pub agent: String,
+    /// What the application attached.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub values: Values,
     /// Who answered, or was asked if nobody did.
     pub provider: String,
     /// Its model.

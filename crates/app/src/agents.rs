@@ -23,19 +23,27 @@ pub(crate) struct Asking {
 
 /// An agent, whatever its state is.
 pub(crate) trait AnyAgent: Send + Sync {
-    fn stream_text(&self, runtime: &Runtime, asking: Asking) -> TextStream;
+    fn stream_text(
+        &self,
+        runtime: &Runtime,
+        asking: Asking,
+    ) -> BoxFuture<'static, Result<TextStream, AgentError>>;
 
     fn dry_run(&self, runtime: &Runtime, asking: Asking) -> BoxFuture<'static, Result<DryRun, AgentError>>;
 }
 
 impl<S: Send + Sync + 'static> AnyAgent for Agent<S> {
-    fn stream_text(&self, runtime: &Runtime, asking: Asking) -> TextStream {
+    fn stream_text(
+        &self,
+        runtime: &Runtime,
+        asking: Asking,
+    ) -> BoxFuture<'static, Result<TextStream, AgentError>> {
         let thread = self.in_thread(runtime, asking.thread);
         let thread = match asking.user {
             Some(user) => thread.by_user(user),
             None => thread,
         };
-        thread.stream_text(asking.prompt)
+        Box::pin(async move { thread.stream_text(asking.prompt).await })
     }
 
     fn dry_run(&self, runtime: &Runtime, asking: Asking) -> BoxFuture<'static, Result<DryRun, AgentError>> {

@@ -88,14 +88,15 @@
 //!
 //! An input takes [`MAX_INPUT_BYTES`] as JSON, a result [`MAX_RESULT_BYTES`], an event [`MAX_EVENT_BYTES`]; a
 //! journal has [`MAX_STEPS`] steps and [`MAX_JOURNAL_BYTES`]; [`MAX_MAIL`] events wait for a run, and workflows are
-//! nested [`MAX_DEPTH`] deep.
+//! nested [`MAX_DEPTH`] deep. A journal that is full fails the step that has no room; [`SPARE_STEPS`] are left then
+//! to put things in order.
 //!
 //! # Where this differs from the first plan
 //!
 //! - A race needs no record of its own: the order of all outcomes is the record, so `tokio::join!` and biased
 //!   selects work too.
 //! - A step that the code drops is called off, as a dropped future is in Rust: the loser of a race, and what is left
-//!   of a join that failed.
+//!   of a join that failed. An event that it has got goes back to its place among those that nobody has taken.
 //! - What an action fails with is text and a kind when it comes back; an error with a type of its own is a value:
 //!   let the action return it inside `Ok`.
 //! - There are no versions that are pinned to a run: [`patched`](Flow::patched) is how code changes.

@@ -92,6 +92,9 @@ impl Flow {
     /// }
     /// ```
     ///
+    /// Nothing is undone when the workflow is cancelled or its code panics, and when the saga itself is dropped: as a
+    /// branch of a join whose other side failed, or as the loser of a race.
+    ///
     /// # Errors
     /// That of `work`; a [`SagaError`] around it when not all could be undone.
     pub async fn saga<T, F, W>(&self, work: F) -> Result<T>

@@ -14,7 +14,8 @@ use crate::tables::{StepId, StoredFailure, StoredOutcome};
 pub(crate) const STEP_ENDED: &str = "loomwork workflow step";
 
 /// Has a workpool tell workflows when the jobs that they wait for have ended. Each process that runs jobs of
-/// workflows needs it.
+/// workflows needs it: any other pool runs them and tells nobody, and their steps stay
+/// [`Untold`](crate::StepState::Untold).
 ///
 /// ```
 /// # use loomwork_store::Store;

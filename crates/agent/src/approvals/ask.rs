@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use loomwork_messages::RunId;
+use loomwork_messages::{MessageId, RunId};
 use loomwork_models::ToolCall;
 use loomwork_store::{Result, Row, Tx};
 use serde_json::Value;
@@ -47,6 +47,11 @@ pub(crate) fn ask(tx: &mut Tx, new: NewApproval) -> Result<ApprovalId> {
 
 fn of_call(tx: &Tx, run: RunId, step: u32, call: &str) -> Result<Option<Row<ApprovalRow>>> {
     tx.first(ApprovalRow::by_call.eq(run).eq(step).eq(call))
+}
+
+/// Returns the message that has the calls of a step somebody was asked about.
+pub(crate) fn message_of(tx: &Tx, run: RunId, step: u32) -> Result<Option<MessageId>> {
+    Ok(tx.first(ApprovalRow::by_call.eq(run).eq(step))?.map(|row| row.site.message))
 }
 
 /// Uses an approval up, in the commit that stores the result of its call. A call that nobody was asked about has none.

@@ -16,7 +16,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         end: &mut CallEnd,
         tools: &Tools<S>,
         record: &Record,
-        number: usize,
+        step: u32,
     ) -> Result<(), AgentError> {
         let (Some(kept), Some(tool)) = (record.kept(), tools.get(&end.call.name)) else { return Ok(()) };
         let waits = match end.outcome {
@@ -27,7 +27,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let Some(message) = kept.run.pending.filter(|_| waits) else { return Ok(()) };
         let site = CallSite {
             run: kept.run.id,
-            step: super::step_number(number),
+            step,
             call: end.call.id.clone(),
             tool: end.call.name.clone(),
             thread: kept.run.thread,

@@ -1,9 +1,11 @@
 //! One attempt at a step while it is made: what is needed to end it, whoever has to.
 
+use std::sync::Arc;
+
 use loomwork_core::Time;
 use loomwork_messages::{HostRow, NewMessage};
 use loomwork_models::{
-    Assembly, Chunk, Error, Estimator, Message, ModelName, Part, Reply, Request, TokenCounter, Usage,
+    Assembly, Chunk, Error, Message, ModelName, Part, PartKind, Reply, Request, TokenCounter, Usage,
 };
 use loomwork_store::Id;
 
@@ -21,25 +23,44 @@ pub(crate) struct Plan {
     /// How many tokens are sent, as they are estimated.
     pub(crate) sent: u64,
     pub(crate) max_output: Option<u64>,
+    /// What counts tokens.
+    pub(crate) counter: Arc<dyn TokenCounter>,
 }
 
 impl Plan {
-    pub(crate) fn of(model: &ModelName, request: &Request) -> Self {
-        let sent = Estimator.count_request(request);
+    pub(crate) fn of(counter: Arc<dyn TokenCounter>, model: &ModelName, request: &Request) -> Self {
+        let sent = counter.count_request(request);
         let max_output = request.settings.max_output_tokens;
-        Self { kind: UsageKind::Chat, model: model.clone(), sent, max_output }
+        Self { kind: UsageKind::Chat, model: model.clone(), sent, max_output, counter }
     }
 
     /// Returns the plan of images.
-    pub(crate) fn of_image(model: &ModelName, prompt: &str) -> Self {
-        let sent = Estimator.count_message(&Message::user(prompt));
-        Self { kind: UsageKind::Image, model: model.clone(), sent, max_output: None }
+    pub(crate) fn of_image(counter: Arc<dyn TokenCounter>, model: &ModelName, prompt: &str) -> Self {
+        let sent = counter.count_message(&Message::user(prompt));
+        Self { kind: UsageKind::Image, model: model.clone(), sent, max_output: None, counter }
     }
 
     /// Returns the plan of the next step, which sends what this one has said too.
     pub(crate) fn with(&self, said: &[NewMessage]) -> Self {
-        let more: u64 = said.iter().map(|new| Estimator.count_message(&new.message)).sum();
+        let more: u64 = said.iter().map(|new| self.counter.count_message(&new.message)).sum();
         Self { sent: self.sent.saturating_add(more), ..self.clone() }
+    }
+}
+
+/// What a model has said, as far as it counts.
+#[derive(Debug, Default)]
+struct Counted {
+    /// What grew: texts, thoughts, and the arguments of calls.
+    text: String,
+    /// The tokens of what came whole.
+    whole: u64,
+    /// What the provider says that was used.
+    usage: Option<Usage>,
+}
+
+impl Counted {
+    fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.whole == 0
     }
 }
 
@@ -59,6 +80,7 @@ pub(crate) struct Attempt {
     is_asked: bool,
     /// What has come.
     came: Assembly,
+    counted: Counted,
     /// The texts that have come where no chunks do: one for each time that the text has begun.
     heard: Vec<String>,
     /// The whole answer.
@@ -74,12 +96,40 @@ impl Attempt {
         holds: Holds,
     ) -> Self {
         let (first, answered, has_ended, is_asked) = (None, None, false, false);
-        let (came, heard, answer) = (Assembly::default(), Vec::new(), None);
-        Self { step, attempt, row, holds, first, answered, has_ended, plan, is_asked, came, heard, answer }
+        let (came, counted) = (Assembly::default(), Counted::default());
+        let (heard, answer) = (Vec::new(), None);
+        Self {
+            step,
+            attempt,
+            row,
+            holds,
+            first,
+            answered,
+            has_ended,
+            plan,
+            is_asked,
+            came,
+            counted,
+            heard,
+            answer,
+        }
     }
 
     pub(crate) fn asking(&mut self, plan: Plan) {
         (self.plan, self.is_asked) = (plan, true);
+    }
+
+    /// Counts what the model says, whatever guards make of it.
+    pub(crate) fn said(&mut self, chunk: &Chunk) {
+        match chunk {
+            Chunk::PartStart { kind: PartKind::ToolCall { tool_name, .. }, .. } => {
+                self.counted.text.push_str(tool_name);
+            }
+            Chunk::PartDelta { delta, .. } => self.counted.text.push_str(delta),
+            Chunk::Part { part } => self.counted.whole += self.plan.counter.count_part(part),
+            Chunk::Finish(finish) => self.counted.usage = Some(finish.usage.clone()),
+            _ => {}
+        }
     }
 
     /// Adds a chunk of the answer.
@@ -155,7 +205,10 @@ impl Attempt {
         let usage = match (&self.answer, said) {
             (Some(answer), _) => answer.finish.usage.clone(),
             (None, Some(said)) => said,
-            (None, None) => self.estimate(&came.parts, end == StepEnd::Failed),
+            (None, None) => match &self.counted.usage {
+                Some(usage) => usage.clone(),
+                None => self.estimate(end == StepEnd::Failed),
+            },
         };
         let or =
             |name: &str, planned: &str| if name.is_empty() { planned.to_owned() } else { name.to_owned() };
@@ -174,13 +227,14 @@ impl Attempt {
 
     /// Returns what the call may have used, where nobody says so. A model that refused before its first word has
     /// used nothing.
-    fn estimate(&self, came: &[Part], has_failed: bool) -> Usage {
-        if !self.is_asked || (has_failed && self.first.is_none()) {
+    fn estimate(&self, has_failed: bool) -> Usage {
+        let has_spoken = self.first.is_some() || !self.counted.is_empty();
+        if !self.is_asked || (has_failed && !has_spoken) {
             return Usage::default();
         }
-        let before = self.heard.iter().rev().skip(1);
-        let before: u64 = before.map(|text| Estimator.count_part(&Part::text(text))).sum();
-        let output_text = before + came.iter().map(|part| Estimator.count_part(part)).sum::<u64>();
+        let counter = &self.plan.counter;
+        let texts = self.heard.iter().chain([&self.counted.text]);
+        let output_text = self.counted.whole + texts.map(|text| counter.count(text)).sum::<u64>();
         Usage { input_fresh: self.plan.sent, output_text, estimated: true, ..Usage::default() }
     }
 }

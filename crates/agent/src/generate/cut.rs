@@ -9,6 +9,7 @@ use crate::journal;
 use crate::outbox::{self, Told};
 use crate::tables::{StepEnd, StepRow};
 use crate::usage::UsageEvent;
+use crate::values::Values;
 
 /// How many steps one transaction ends.
 const CUT_STEP: usize = 64;
@@ -62,6 +63,7 @@ pub(super) fn end(tx: &mut Tx, row: Row<StepRow>, run_is_over: bool) -> Result<(
     };
     journal::cut(tx, &row, &usage, run_is_over)?;
     let Some(handler) = row.record.on_usage.clone() else { return Ok(()) };
+    let values = tx.get(row.run)?.map(|run| Values::of_run(&run)).unwrap_or_default();
     let event = UsageEvent {
         key: key(row.run, row.step, row.attempt),
         kind: row.kind,
@@ -72,6 +74,7 @@ pub(super) fn end(tx: &mut Tx, row: Row<StepRow>, run_is_over: bool) -> Result<(
         thread: Some(row.thread),
         user: row.record.user,
         agent: row.record.agent,
+        values,
         provider: row.record.provider,
         model: row.record.model,
         usage,

@@ -141,6 +141,7 @@ pub(crate) fn planned(reporter: &Reporter, plan: &Plan, step: u32) -> PlannedCal
         thread: reporter.thread,
         user: reporter.user.clone(),
         agent: reporter.agent.to_string(),
+        values: reporter.values.clone(),
         provider: plan.model.provider.clone(),
         model: plan.model.model.clone(),
         input_tokens: plan.sent,

@@ -11,13 +11,14 @@ use loomwork_store::{Error, Id, Problem, Row, Store, Tx};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::Generation;
 use super::attempt::{Attempt, Plan};
 use super::ending::{Ending, Fails};
 use super::opening::{Opened, OpenedRun, Opening, OpeningPlace, Turned, planned, step_row};
 use super::report::Reporter;
+use super::{Generation, called_off};
 use crate::admission::{Admission, Holds, Refused};
 use crate::approvals;
+use crate::call_off::dropped;
 use crate::error::AgentError;
 use crate::humans;
 use crate::journal;
@@ -77,8 +78,7 @@ impl Drop for Record {
         }
         let ending = self.ending(StepEnd::Aborted, None);
         self.attempt().has_ended = true;
-        let failure = Failure::new("dropped", "whoever waited for the answer has gone");
-        let status = MessageStatus::Aborted;
+        let (status, failure) = (MessageStatus::Aborted, dropped());
         let fails = self.kept.as_ref().map(|kept| Fails { hold: kept.hold, status, failure });
         let store = self.store.clone();
         self.tasks.spawn("dropped answer", |shutdown| ending.write_at_last(store, fails, None, shutdown));
@@ -101,7 +101,10 @@ impl Record {
                 agent: Some(generation.agent.name().to_owned()),
                 user: generation.target.user.clone(),
                 durable: generation.options.durable.unwrap_or(false),
-                values: generation.options.parent.map(ParentRun::values).unwrap_or_default(),
+                values: generation
+                    .options
+                    .values
+                    .kept_with(generation.options.parent.map(ParentRun::values).unwrap_or_default()),
                 ..NewRun::answering(generation.stored_prompt())
             },
             denials: generation.denials.clone(),
@@ -175,6 +178,11 @@ impl Record {
     /// Notes that the model is asked now.
     pub(crate) fn asking(&self, plan: Plan) {
         self.attempt().asking(plan);
+    }
+
+    /// Notes what the model says before any guard has seen it: it is used whatever becomes of it.
+    pub(crate) fn said(&self, chunk: &Chunk) {
+        self.attempt().said(chunk);
     }
 
     /// Notes a chunk of the model's answer.
@@ -414,11 +422,32 @@ impl Record {
 
     /// Ends the run with an error, and returns the error. What was streamed is kept.
     pub(crate) async fn fail(&mut self, error: AgentError) -> AgentError {
-        let end = match &error {
-            AgentError::Ended(_) => StepEnd::Aborted,
-            AgentError::Model { source, .. } if source.kind() == &ErrorKind::Cancelled => StepEnd::Aborted,
-            _ => StepEnd::Failed,
-        };
+        match &error {
+            // It has ended already; its message gets the rest of what was streamed.
+            AgentError::Ended(_) => self.end(error, StepEnd::Aborted, None).await,
+            AgentError::Model { source, .. } if source.kind() == &ErrorKind::Cancelled => {
+                let fails = (MessageStatus::Aborted, error.failure());
+                self.end(error, StepEnd::Aborted, Some(fails)).await
+            }
+            _ => {
+                let fails = (MessageStatus::Failed, error.failure());
+                self.end(error, StepEnd::Failed, Some(fails)).await
+            }
+        }
+    }
+
+    /// Ends the run since it was called off, and returns the error that says so. What was streamed is kept.
+    pub(crate) async fn abort(&mut self, why: Failure) -> AgentError {
+        let error = called_off(self.reporter.run, why.clone());
+        self.end(error, StepEnd::Aborted, Some((MessageStatus::Aborted, why))).await
+    }
+
+    async fn end(
+        &mut self,
+        error: AgentError,
+        end: StepEnd,
+        fails: Option<(MessageStatus, Failure)>,
+    ) -> AgentError {
         let ending = self.ending(end, Some(&error));
         let Some(kept) = &self.kept else {
             if let Err(second) = self.written(ending, None).await {
@@ -428,13 +457,7 @@ impl Record {
             return error;
         };
         let flushed = kept.writer.flush().await;
-        let (hold, failure) = (kept.hold, error.failure());
-        let fails = match (&error, end) {
-            // It has ended already; its message gets the rest of what was streamed.
-            (AgentError::Ended(_), _) => None,
-            (_, StepEnd::Aborted) => Some(Fails { hold, status: MessageStatus::Aborted, failure }),
-            _ => Some(Fails { hold, status: MessageStatus::Failed, failure }),
-        };
+        let fails = fails.map(|(status, failure)| Fails { hold: kept.hold, status, failure });
         let (run, fails_here) = (kept.run.id, fails.is_some());
         // Until here, whoever drops it has it ended.
         let written = self.written(ending, fails).await;
@@ -466,6 +489,14 @@ impl Record {
             // The process ends, and takes no task any more.
             Err(_) => last.0.write(&self.store, last.1).await,
         }
+    }
+
+    /// Returns where an answer is stored that has begun.
+    pub(crate) fn begun(&self) -> Option<Stored> {
+        let kept = self.kept.as_ref()?;
+        let messages = kept.messages.iter().copied().chain(kept.run.pending).collect();
+        let run = &kept.run;
+        Some(Stored { thread: run.thread, run: run.id, prompt: run.prompt, order: run.order, messages })
     }
 
     pub(crate) fn stored(mut self) -> Option<Stored> {

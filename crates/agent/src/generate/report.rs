@@ -14,6 +14,7 @@ use crate::journal::Closing;
 use crate::outbox::{self, Handler, Told};
 use crate::tables::{StepEnd, StepRow};
 use crate::usage::{OnUsage, UsageEvent, UsageHandler, UsageKind};
+use crate::values::Values;
 
 /// Whose calls are told of, and who is told.
 #[derive(Clone, Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct Reporter {
     pub(crate) thread: Option<ThreadId>,
     pub(crate) user: Option<String>,
     pub(crate) agent: Arc<str>,
+    pub(crate) values: Values,
     pub(crate) on_usage: Option<OnUsage>,
     pub(crate) on_exchange: Option<OnExchange>,
     /// The runs above, which are told too.
@@ -75,8 +77,22 @@ impl Reporter {
         let request = reply.info.request_body.take();
         let (run, thread, user, agent) = (self.run, self.thread, self.user.clone(), self.agent.to_string());
         let (key, is_cut, at) = (key(run, step, attempt), false, tx.now());
-        let exchange =
-            Exchange { key, run, step, attempt, thread, user, agent, request, reply, failure, is_cut, at };
+        let values = self.values.clone();
+        let exchange = Exchange {
+            key,
+            run,
+            step,
+            attempt,
+            thread,
+            user,
+            agent,
+            values,
+            request,
+            reply,
+            failure,
+            is_cut,
+            at,
+        };
         let (handler, told) =
             (Handler::from(on_exchange.clone()).name(), Told::Exchange(Box::new(exchange.fitting())));
         let put = tx.nested(|tx| outbox::put(tx, handler, told, None));
@@ -94,6 +110,7 @@ impl Reporter {
             thread: self.thread,
             user: self.user.clone(),
             agent: self.agent.to_string(),
+            values: self.values.clone(),
             provider: model.provider.clone(),
             model: model.model.clone(),
             usage: Usage::default(),

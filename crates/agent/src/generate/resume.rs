@@ -15,7 +15,7 @@ use super::record::{Begins, Kept, Record, detached, own};
 use super::report::Reporter;
 use super::step::Prepared;
 use super::waited::{Waited, waited};
-use super::{Generation, Out, cut, deny, step_number as number};
+use super::{Generation, Out, cut, deny, step_number as number, unless_called_off};
 use crate::admission::{Admission, Holds, Refused};
 use crate::context::Denial;
 use crate::error::AgentError;
@@ -25,6 +25,7 @@ use crate::runtime::Runtime;
 use crate::spans;
 use crate::tables::{CallRow, StepId};
 use crate::tool::{CallEnd, Outcome, ParentRun};
+use crate::values::Values;
 use crate::waiting;
 
 /// What is known of a run before it goes on.
@@ -77,7 +78,9 @@ impl<S: Send + Sync + 'static> Generation<S> {
         run: RunId,
         out: Out,
     ) -> std::result::Result<AgentReply, AgentError> {
-        waiting::answered(&self.runtime.store, run).await?;
+        let (call_off, store) = (self.call_off.clone(), self.runtime.store.clone());
+        let answered = async { Ok(waiting::answered(&store, run).await?) };
+        unless_called_off(&call_off, run, answered).await?;
         let row = self.runtime.store.query(move |tx| tx.get(run)).await?;
         let thread = self.target.thread;
         let row = row.filter(|row| Some(row.thread) == thread).ok_or(RunError::NoRun { run });
@@ -90,14 +93,18 @@ impl<S: Send + Sync + 'static> Generation<S> {
         self.unstored = run;
         self.target.user.clone_from(&row.user);
         self.options.parent = self.options.parent.or_else(|| ParentRun::of(&row));
-        let span = spans::invoke_agent(&self);
+        self.options.values = std::mem::take(&mut self.options.values).merged(Values::of_run(&row));
+        let model = self.options.model.as_ref().map(|model| model.name());
+        let span = spans::invoke_agent(&self, model);
         let answered = self.go_on_with(&row, &out).instrument(span.clone()).await;
-        spans::agent_ended(&span, &answered);
+        spans::agent_ended(&span, answered.as_ref().map(|reply| &reply.usage));
         answered
     }
 
     async fn go_on_with(&mut self, run: &Row<Run>, out: &Out) -> std::result::Result<AgentReply, AgentError> {
-        let (record, known, messages, first) = match self.take_up(run).await {
+        let call_off = self.call_off.clone();
+        let taken = unless_called_off(&call_off, run.id, self.take_up(run)).await;
+        let (record, known, messages, first) = match taken {
             Ok(taken) => taken,
             Err(error) => {
                 self.not_taken_up(run, &error).await;

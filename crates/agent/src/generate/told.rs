@@ -15,9 +15,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
     /// Settles the tools, and returns what the model is told, with what was used to find it. A failure here has
     /// stored nothing.
     pub(crate) async fn told(&mut self) -> Result<(Vec<Message>, Vec<(ModelName, Usage)>), AgentError> {
-        let tools = self.tools().await?;
-        self.options.tools = Some(tools);
-        self.options.tool_changes = ToolChanges::default();
+        self.settle_tools().await?;
         let mut context = self.context(self.values()?).await?;
         self.denials = std::mem::take(&mut context.denials);
         let embedded = std::mem::take(&mut context.embedded);
@@ -44,8 +42,15 @@ impl<S: Send + Sync + 'static> Generation<S> {
         }
     }
 
+    /// Asks sources for their tools, and takes those in the place of all that was said of tools.
+    pub(crate) async fn settle_tools(&mut self) -> Result<(), AgentError> {
+        self.options.tools = Some(self.tools().await?);
+        self.options.tool_changes = ToolChanges::default();
+        Ok(())
+    }
+
     /// Returns the tools, those of sources too.
-    pub(crate) async fn tools(&self) -> Result<Tools<S>, AgentError> {
+    async fn tools(&self) -> Result<Tools<S>, AgentError> {
         let base = self.options.tools.clone().unwrap_or_default();
         let applied = self.options.tool_changes.apply(base, self.runtime.store.clock()).await;
         applied.map_err(|error| AgentError::Tools {
@@ -82,7 +87,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         built.map_err(|error| self.no_context(error))
     }
 
-    fn no_context(&self, error: ContextError) -> AgentError {
+    pub(crate) fn no_context(&self, error: ContextError) -> AgentError {
         AgentError::Context { agent: self.agent.name().to_owned(), source: Box::new(error) }
     }
 }

@@ -1,6 +1,6 @@
 //! Calls that waited for somebody: they are made, or not, before the model is asked again.
 
-use loomwork_messages::{HUMAN, NewMessage, Run, Translator, UiChunk};
+use loomwork_messages::{HUMAN, MessageId, NewMessage, Run, Translator, UiChunk};
 use loomwork_models::{Chunk, Message, Part, ToolCall, ToolOutput, ToolResult};
 use loomwork_store::{Result, Row, Tx};
 use serde_json::json;
@@ -13,13 +13,15 @@ use crate::error::AgentError;
 use crate::humans;
 use crate::journal;
 use crate::reply::StepReply;
-use crate::tool::{CallEnd, Outcome, RequestedCall};
+use crate::tool::{CallEnd, Outcome, RequestedCall, ToolScope};
 
 /// The calls of a step that were open when its run began to wait, and what is known of them now.
 #[derive(Debug)]
 pub(super) struct Waited {
     /// The number of the step.
     pub(super) step: u32,
+    /// The message that has the calls.
+    message: Option<MessageId>,
     /// Those that may run.
     approved: Vec<ToolCall>,
     /// Those that do not, and what the model is given instead.
@@ -43,7 +45,8 @@ pub(super) fn waited(tx: &Tx, run: &Row<Run>, steps: &[StepReply]) -> Result<Opt
     }
     let known = journal::calls_of(tx, run.id, step)?;
     let row_of = |call: &ToolCall| known.iter().find(|row| row.call == call.id && row.result().is_some());
-    let mut waited = Waited { step, approved: Vec::new(), settled: Vec::new(), ended: Vec::new() };
+    let message = approvals::message_of(tx, run.id, step)?;
+    let mut waited = Waited { step, message, approved: Vec::new(), settled: Vec::new(), ended: Vec::new() };
     waited.ended.extend(open.iter().filter_map(|call| Some(call_end(call, row_of(call)?))));
     let open: Vec<&ToolCall> = open.into_iter().filter(|call| row_of(call).is_none()).collect();
     for (call, ruling) in approvals::rulings(tx, run.id, step, open.iter().copied())? {
@@ -78,7 +81,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         out: &Out,
     ) -> std::result::Result<Option<NewMessage>, AgentError> {
         self.say_before(steps, record).await?;
-        let Waited { step, approved, settled, mut ended } = waited;
+        let Waited { step, message, approved, settled, mut ended } = waited;
         let now = self.runtime.store.clock().now();
         for (call, outcome, result) in settled {
             let end = CallEnd {
@@ -96,12 +99,12 @@ impl<S: Send + Sync + 'static> Generation<S> {
         for result in ended.iter().filter_map(|end| end.result.as_ref()) {
             self.say(UiChunk::tool_result(result), record, out).await?;
         }
-        let calls = approved.into_iter().map(|call| RequestedCall { call, approved: true });
-        let made = self.make_calls(calls.collect(), prepared, record, step as usize, out);
-        ended.extend(tokio::select! {
-            made = made => made?,
-            lost = record.lost() => return Err(AgentError::Ended(Box::new(lost))),
-        });
+        let calls = approved.into_iter().map(|call| RequestedCall { call, approved: true }).collect();
+        let cancel = self.call_off.token().child_token();
+        let scope = self.scope(prepared.sent.clone(), record, steps.len() - 1, cancel.child_token());
+        let scope = ToolScope { message: message.or(scope.message), ..scope };
+        let made = self.make_calls(calls, &prepared.tools, scope, record, ended, out);
+        let ended = self.while_held(record, &cancel, made).await?;
         let Some(last) = steps.last_mut() else { return Ok(None) };
         // In the order of the calls, whichever was quicker.
         let calls = last.parts.iter().filter_map(|part| match part {

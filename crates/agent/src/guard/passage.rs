@@ -1,14 +1,18 @@
 //! The chunks of a model behind its guards.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use loomwork_models::{Chunk, Part, PartKind, PartNumber, ProviderData};
 
-use super::{Blocked, OutputGuard, Passage};
+use super::{Blocked, Occasion, OutputGuard, Passage};
 
 /// Hands a model's chunks on once the guards have seen what they say.
 pub(crate) struct Gatekeeper<'a> {
     guards: &'a [OutputGuard],
+    occasion: Arc<Occasion>,
+    /// All guards are shown sentences; a single one that wants whole texts has all wait for those.
+    is_by_sentence: bool,
     held: HashMap<PartNumber, Held>,
 }
 
@@ -16,13 +20,17 @@ pub(crate) struct Gatekeeper<'a> {
 #[derive(Default)]
 struct Held {
     text: String,
+    /// Up to where ends of sentences were looked for, and the last one that was found.
+    looked: usize,
+    sentences: usize,
     /// A guard has put something else in place of some of it.
     is_changed: bool,
 }
 
 impl<'a> Gatekeeper<'a> {
-    pub(crate) fn new(guards: &'a [OutputGuard]) -> Self {
-        Self { guards, held: HashMap::new() }
+    pub(crate) fn new(guards: &'a [OutputGuard], occasion: Arc<Occasion>) -> Self {
+        let is_by_sentence = guards.iter().all(|guard| guard.passage == Passage::Sentence);
+        Self { guards, occasion, is_by_sentence, held: HashMap::new() }
     }
 
     /// Returns what may be seen now.
@@ -38,7 +46,7 @@ impl<'a> Gatekeeper<'a> {
             Chunk::PartDelta { part, delta } => match self.held.get_mut(&part) {
                 Some(held) => {
                     held.text.push_str(&delta);
-                    let ready = self.ready(part);
+                    let ready = if self.is_by_sentence { held.sentences() } else { 0 };
                     self.release(part, ready).await
                 }
                 None => Ok(vec![Chunk::PartDelta { part, delta }]),
@@ -68,21 +76,13 @@ impl<'a> Gatekeeper<'a> {
         }
     }
 
-    /// Returns how many bytes of what is held are whole passages.
-    fn ready(&self, part: PartNumber) -> usize {
-        let by_sentence = self.guards.iter().all(|guard| guard.passage == Passage::Sentence);
-        match self.held.get(&part) {
-            Some(held) if by_sentence => end_of_sentences(&held.text),
-            _ => 0,
-        }
-    }
-
     /// Shows the guards the first bytes of what is held.
     async fn release(&mut self, part: PartNumber, bytes: usize) -> Result<Vec<Chunk>, Blocked> {
         let Some(held) = self.held.get_mut(&part).filter(|_| bytes > 0) else { return Ok(Vec::new()) };
         let rest = held.text.split_off(bytes);
         let said = std::mem::replace(&mut held.text, rest);
-        let seen = checked(self.guards, said.clone()).await?;
+        (held.looked, held.sentences) = (held.looked.saturating_sub(bytes), 0);
+        let seen = checked(self.guards, &self.occasion, said.clone()).await?;
         held.is_changed |= seen != said;
         Ok(if seen.is_empty() { Vec::new() } else { vec![Chunk::PartDelta { part, delta: seen }] })
     }
@@ -93,7 +93,7 @@ impl<'a> Gatekeeper<'a> {
             Part::Reasoning(thought) => &mut thought.text,
             _ => return Ok(Chunk::Part { part }),
         };
-        let seen = checked(self.guards, text.clone()).await?;
+        let seen = checked(self.guards, &self.occasion, text.clone()).await?;
         let is_changed = seen != *text;
         *text = seen;
         if is_changed && let Some(extras) = part.extras_mut() {
@@ -103,27 +103,37 @@ impl<'a> Gatekeeper<'a> {
     }
 }
 
-async fn checked(guards: &[OutputGuard], mut text: String) -> Result<String, Blocked> {
+async fn checked(
+    guards: &[OutputGuard],
+    occasion: &Arc<Occasion>,
+    mut text: String,
+) -> Result<String, Blocked> {
     for guard in guards {
-        text = guard.check(text).await?;
+        text = guard.check(occasion, text).await?;
     }
     Ok(text)
 }
 
-/// Returns the number of bytes up to the last end of a sentence or line that something follows.
-fn end_of_sentences(text: &str) -> usize {
-    let mut end = 0;
-    let mut letters = text.char_indices().peekable();
-    while let Some((at, letter)) = letters.next() {
-        let next = letters.peek().map(|(_, next)| *next);
-        let is_end = match letter {
-            '\n' | '。' | '！' | '？' => true,
-            '.' | '!' | '?' | '…' => next.is_some_and(char::is_whitespace),
-            _ => false,
-        };
-        if is_end {
-            end = at + letter.len_utf8();
+impl Held {
+    /// Returns the number of bytes up to the last end of a sentence or line that something follows. Each letter is
+    /// looked at once, however often the text grows.
+    fn sentences(&mut self) -> usize {
+        let from = self.looked;
+        let mut letters = self.text[from..].char_indices().peekable();
+        while let Some((at, letter)) = letters.next() {
+            let behind = from + at + letter.len_utf8();
+            let is_end = match (letter, letters.peek()) {
+                ('\n' | '。' | '！' | '？', _) => true,
+                ('.' | '!' | '?' | '…', Some((_, next))) => next.is_whitespace(),
+                // What comes next says it.
+                ('.' | '!' | '?' | '…', None) => break,
+                _ => false,
+            };
+            self.looked = behind;
+            if is_end {
+                self.sentences = behind;
+            }
         }
+        self.sentences
     }
-    end
 }

@@ -5,17 +5,39 @@ use loomwork_messages::{NewMessage, UiChunk};
 use loomwork_models::{LanguageModel, Message, Object, ObjectOptions, Request, stream_value};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::Instrument as _;
 
 use super::{ObjectReply, ObjectSpec};
 use crate::error::AgentError;
-use crate::generate::{Generation, Out, Plan, Record};
+use crate::generate::{Generation, Out, Plan, Record, say, unless_called_off};
 use crate::guard::{Blocked, OutputGuard};
+use crate::spans::{self, Traced};
+use crate::stream::Pending;
 
 /// The number of the text part that holds the value.
 const PART: &str = "0";
 
+/// Asks for a value, and waits for it.
+pub(crate) async fn generate<S: Send + Sync + 'static, T: DeserializeOwned + Send + 'static>(
+    generation: Generation<S>,
+    spec: ObjectSpec<T>,
+) -> Result<ObjectReply<T>, AgentError> {
+    Pending::spawn(generation.of_one_step(), |generation| make(generation, spec, None)).or_call_off().await
+}
+
 /// Asks for a value, hands on its text as it grows, and stores its JSON as the answer.
 pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
+    generation: Generation<S>,
+    spec: ObjectSpec<T>,
+    out: Out,
+) -> Result<ObjectReply<T>, AgentError> {
+    let span = spans::invoke_agent(&generation, generation.options.model.as_ref().map(|model| model.name()));
+    let made = answer(generation, spec, out).instrument(span.clone()).await;
+    spans::agent_ended(&span, made.as_ref().map(|reply| &reply.usage));
+    made
+}
+
+async fn answer<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
     mut generation: Generation<S>,
     spec: ObjectSpec<T>,
     out: Out,
@@ -29,10 +51,9 @@ pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
             lacks: "there is no text to choose; give one at least",
         });
     }
-    // There is one step: whoever finds it cut asks again.
-    generation.options.durable = None;
-    let (mut messages, embedded) = generation.told().await?;
-    let cancel = generation.cancel.child_token();
+    let (call_off, run) = (generation.call_off.clone(), generation.unstored);
+    let (mut messages, embedded) = unless_called_off(&call_off, run, generation.told()).await?;
+    let cancel = call_off.token().child_token();
     let begun = async {
         generation.guard_input(&mut messages, 0).await?;
         let mut settings = generation.options.settings.clone();
@@ -40,32 +61,31 @@ pub(crate) async fn make<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
         let provider_options = generation.options.provider_options.clone();
         let request =
             Request { settings, provider_options, cancel: cancel.clone(), ..Request::new(messages) };
-        let plan = Plan::of(model.name(), &request);
+        let plan = Plan::of(generation.counter(), model.name(), &request);
         let record = Record::begin(&generation, &plan, embedded.clone()).await?;
         Ok((request, plan, record))
     };
-    let (request, plan, mut record) = match begun.await {
+    let (request, plan, mut record) = match unless_called_off(&call_off, run, begun).await {
         Ok(begun) => begun,
         Err(error) => {
             generation.tell_embedded(embedded, &error).await;
             return Err(error);
         }
     };
+    if let Some(out) = &out {
+        out.begun(record.begun());
+    }
     record.asking(plan);
     let clock = generation.runtime.store.clock().clone();
-    let spec = ObjectSpec { options: ObjectOptions { clock, ..spec.options.clone() }, ..spec };
+    let options = ObjectOptions { clock: clock.clone(), ..spec.options.clone() };
+    let spec = ObjectSpec { options, ..spec };
     let guards = generation.options.output_guards.as_deref().unwrap_or_default();
     let writing = Writing { generation: &generation, guards, record: &record, out: &out };
-    let made = tokio::select! {
-        made = writing.write(&*model, request, spec) => made,
-        lost = record.lost() => {
-            cancel.cancel();
-            Err(AgentError::Ended(Box::new(lost)))
-        }
-    };
-    let object = match made {
+    let traced = Traced::new(&*model, &clock);
+    let made = generation.while_held(&record, &cancel, writing.write(&traced, request, spec));
+    let object = match made.await {
         Ok(object) => object,
-        Err(error) => return Err(record.fail(error).await),
+        Err(error) => return Err(generation.fail(&mut record, error).await),
     };
     let Object { value, json, reply, usage, calls } = object;
     let said = NewMessage {
@@ -150,9 +170,10 @@ impl<S: Send + Sync + 'static> Writing<'_, S> {
     /// Lets the guards see a value.
     async fn guarded<T: DeserializeOwned>(&self, mut object: Object<T>) -> Result<Object<T>, AgentError> {
         let blocked = |blocked| self.generation.blocked(blocked, "the answer");
+        let occasion = self.generation.occasion();
         for guard in self.guards {
             let text = object.json.to_string();
-            let seen = guard.check(text.clone()).await.map_err(blocked)?;
+            let seen = guard.check(&occasion, text.clone()).await.map_err(blocked)?;
             if seen == text {
                 continue;
             }
@@ -190,10 +211,6 @@ impl<S: Send + Sync + 'static> Writing<'_, S> {
     }
 
     async fn say(&self, chunk: UiChunk) -> Result<(), AgentError> {
-        if let Some(out) = self.out {
-            // A reader who has gone is no reason to stop.
-            let _ = out.send(chunk.clone()).await;
-        }
-        self.record.push(chunk).await
+        say(chunk, self.record, self.out).await
     }
 }

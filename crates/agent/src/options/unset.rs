@@ -2,6 +2,7 @@
 
 use super::Options;
 use crate::tool::ToolChanges;
+use crate::values::Values;
 
 /// An option that a level takes back by [`Options::unset`]. Those of the context are taken back by
 /// [`Setting::Unset`](crate::context::Setting::Unset).
@@ -32,6 +33,8 @@ pub enum Field {
     ProviderOptions,
     /// Who calls.
     Caller,
+    /// What the application attaches.
+    Values,
     /// The run that calls.
     Parent,
     /// Whether another process may go on.
@@ -93,6 +96,7 @@ impl Field {
         Self::Storage,
         Self::ProviderOptions,
         Self::Caller,
+        Self::Values,
         Self::Parent,
         Self::Durable,
         Self::Admissions,
@@ -134,6 +138,7 @@ impl<S> Options<S> {
             Field::Storage => self.storage.is_some(),
             Field::ProviderOptions => !self.provider_options.is_empty(),
             Field::Caller => self.caller.is_some(),
+            Field::Values => !self.values.is_empty(),
             Field::Parent => self.parent.is_some(),
             Field::Durable => self.durable.is_some(),
             Field::Admissions => self.admissions.is_some(),
@@ -174,6 +179,7 @@ impl<S> Options<S> {
             Field::Storage => self.storage = None,
             Field::ProviderOptions => self.provider_options.clear(),
             Field::Caller => self.caller = None,
+            Field::Values => self.values = Values::default(),
             Field::Parent => self.parent = None,
             Field::Durable => self.durable = None,
             Field::Admissions => self.admissions = None,

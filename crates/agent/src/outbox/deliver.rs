@@ -1,13 +1,14 @@
 //! Telling handlers what the outbox has for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use loomwork_core::{RetryPolicy, Shutdown, Tasks, Time};
-use loomwork_store::{Result, Row, Store, Tx};
+use loomwork_store::{Result, Row, Store, Tx, Watch};
 use tokio::sync::watch;
 
 use super::{ATTEMPTS, OutboxId, OutboxRow, Told};
@@ -15,17 +16,14 @@ use crate::exchange::OnExchange;
 use crate::tool::BoxError;
 use crate::usage::{OnUsage, UsageHandler};
 
-/// How many rows of a handler are told in one go.
-pub const OUTBOX_STEP: usize = 64;
+/// How many rows of a handler are told at a time. Each is claimed when it is told, so that none waits behind its claim.
+pub const TOLD_AT_A_TIME: usize = 8;
 
 /// How long an async handler may take; one that takes longer has failed.
 pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long what a process has taken to tell is its own: longer than a handler may take.
 const TAKEN: Duration = Duration::from_secs(150);
-
-/// How many async handlers run at a time.
-const AT_A_TIME: usize = 8;
 
 /// The pauses between attempts: from a second to an hour, so that all of them take a working day.
 const PAUSES: RetryPolicy = RetryPolicy {
@@ -89,7 +87,7 @@ impl Outbox {
         Self { known: Arc::new(known) }
     }
 
-    /// Makes a handler known. A later one of the same name takes its place.
+    /// Makes a handler known. A later one of the same name takes its place for all that is told from then on.
     pub(crate) fn know(&self, handler: impl Into<Handler>) {
         let handler = handler.into();
         self.known.send_if_modified(|known| known.insert(handler.name(), handler).is_none());
@@ -98,24 +96,12 @@ impl Outbox {
 
 /// Tells what is due until the process or its runtime ends.
 async fn tell_until(store: &Store, mut hears: watch::Receiver<Known>, shutdown: Shutdown) {
-    loop {
-        let known = hears.borrow_and_update().clone();
-        let told = tokio::select! {
-            () = shutdown.requested() => return,
-            changed = hears.changed() => changed.is_ok(),
-            () = tell_known(store, &known) => false,
-        };
-        if !told {
-            return;
-        }
-    }
-}
-
-/// Tells these handlers what is due, until the store is closed.
-async fn tell_known(store: &Store, known: &Known) {
-    let names: Vec<String> = known.keys().cloned().collect();
-    let mut dues = store.watch(move |tx| next_due(tx, &names));
+    let mut names: Vec<String> = hears.borrow_and_update().keys().cloned().collect();
+    let mut dues = due_of(store, &names);
     let mut due: Option<Time> = None;
+    let mut telling = FuturesUnordered::new();
+    // The rows that are told now, and whose handlers are.
+    let mut under_way: HashMap<OutboxId, String> = HashMap::new();
     loop {
         let is_due = async {
             match due {
@@ -124,14 +110,59 @@ async fn tell_known(store: &Store, known: &Known) {
             }
         };
         tokio::select! {
+            () = shutdown.requested() => return,
+            changed = hears.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                names = hears.borrow_and_update().keys().cloned().collect();
+                dues = due_of(store, &names);
+            }
             seen = dues.next() => match seen {
                 Some(Ok(next)) => due = next,
                 Some(Err(error)) => tracing::warn!(%error, "the outbox cannot be read"),
                 None => return,
             },
-            () = is_due => due = tell_due(store, known).await,
+            Some(told) = telling.next() => {
+                under_way.remove(&told);
+                // It may have kept others waiting.
+                due = Some(store.clock().now());
+            }
+            () = is_due => {
+                let room = names.iter().map(|name| {
+                    let busy = under_way.values().filter(|busy| *busy == name).count();
+                    (name.clone(), TOLD_AT_A_TIME.saturating_sub(busy))
+                });
+                let room: Vec<_> = room.filter(|(_, room)| *room > 0).collect();
+                let told_now: HashSet<OutboxId> = under_way.keys().copied().collect();
+                due = match store.mutate(move |tx| claim(tx, &room, &told_now)).relaxed().await {
+                    Ok((claimed, next)) => {
+                        for row in claimed {
+                            under_way.insert(row.id, row.handler.clone());
+                            // One that was put in the place of another since is the one that is told.
+                            let handler = hears.borrow().get(&row.handler).cloned();
+                            telling.push(async move {
+                                let id = row.id;
+                                tell(store, handler, row).await;
+                                id
+                            });
+                        }
+                        next
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the outbox cannot be told from; it is tried again");
+                        Some(store.clock().now() + PAUSES.initial)
+                    }
+                };
+            }
         }
     }
+}
+
+/// Watches when something is due.
+fn due_of(store: &Store, names: &[String]) -> Watch<Option<Time>> {
+    let names = names.to_vec();
+    store.watch(move |tx| next_due(tx, &names))
 }
 
 fn next_due<'a>(tx: &Tx, names: impl IntoIterator<Item = &'a String>) -> Result<Option<Time>> {
@@ -144,46 +175,40 @@ fn next_due<'a>(tx: &Tx, names: impl IntoIterator<Item = &'a String>) -> Result<
     Ok(next)
 }
 
-/// Tells what is due, and returns when something is due next.
-async fn tell_due(store: &Store, known: &Known) -> Option<Time> {
-    let names: Vec<String> = known.keys().cloned().collect();
-    let taken = store.mutate(move |tx| {
-        let mut taken = Vec::new();
-        for name in &names {
-            let due = OutboxRow::due.eq(name.as_str()).le(tx.now()).readable().take(OUTBOX_STEP);
-            for row in tx.scan(due)? {
-                let ours = tx.now() + TAKEN;
-                taken.push(tx.update(row.id, |row| {
-                    row.due = ours;
-                    row.tries += 1;
-                })?);
+/// Takes what is due, of each handler as many rows as it has room for, and says when something is due next. A row that
+/// is told now is left alone, though a clock that leapt may say that its claim is over.
+fn claim(
+    tx: &mut Tx,
+    room: &[(String, usize)],
+    told_now: &HashSet<OutboxId>,
+) -> Result<(Vec<Row<OutboxRow>>, Option<Time>)> {
+    let now = tx.now();
+    let (mut claimed, mut next) = (Vec::new(), None::<Time>);
+    for (name, room) in room {
+        let first = OutboxRow::due.eq(name.as_str()).readable().take(room + told_now.len() + 1);
+        let waiting = tx.scan(first)?.into_iter().filter(|row| !told_now.contains(&row.id));
+        for (number, row) in waiting.enumerate() {
+            if row.due > now {
+                next = Some(next.map_or(row.due, |next| next.min(row.due)));
+                break;
             }
+            // What is due of a handler that has no room waits until one of its rows is told.
+            if number == *room {
+                break;
+            }
+            claimed.push(tx.update(row.id, |row| {
+                row.due = now + TAKEN;
+                row.tries += 1;
+            })?);
         }
-        Ok(taken)
-    });
-    let failed = match taken.relaxed().await {
-        Ok(taken) => {
-            let telling = taken.into_iter().map(|row| tell(store, known, row));
-            futures_util::stream::iter(telling).for_each_concurrent(AT_A_TIME, |telling| telling).await;
-            None
-        }
-        Err(error) => Some(error),
-    };
-    let names: Vec<String> = known.keys().cloned().collect();
-    let next = match failed {
-        Some(error) => Err(error),
-        None => store.query(move |tx| next_due(tx, &names)).await,
-    };
-    next.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the outbox cannot be told from; it is tried again");
-        Some(store.clock().now() + PAUSES.initial)
-    })
+    }
+    Ok((claimed, next))
 }
 
 /// Tells one row, and writes what became of it.
-async fn tell(store: &Store, known: &Known, row: Row<OutboxRow>) {
+async fn tell(store: &Store, handler: Option<Handler>, row: Row<OutboxRow>) {
     let Row { id, record: OutboxRow { handler: name, told, tries, .. } } = row;
-    let told = match (known.get(&name), told) {
+    let told = match (&handler, told) {
         (Some(Handler::Usage(on_usage)), Told::Usage(event)) => match on_usage.handler() {
             UsageHandler::InCommit(handler) => {
                 let handler = handler.clone();
@@ -223,6 +248,7 @@ where
     // Called inside, since a handler may panic before there is a future.
     let telling = AssertUnwindSafe(async { tell().await }).catch_unwind();
     tokio::select! {
+        biased;
         told = telling => told.unwrap_or_else(|_| Err("the handler panicked".into()))?,
         () = store.clock().sleep(HANDLER_TIMEOUT) => {
             return Err(format!("the handler took longer than {HANDLER_TIMEOUT:?}").into());

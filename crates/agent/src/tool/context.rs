@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::run::{Report, Reports};
+use crate::admission::Admission;
 use crate::agent_tool::Delegated;
 use crate::runtime::Runtime;
 use crate::usage::OnUsage;
+use crate::values::Values;
 
 /// What all calls of a step share: whose they are, and what they may use.
 ///
@@ -40,6 +42,8 @@ pub struct ToolScope {
     pub step: u32,
     /// The number of the run's attempt, from 1.
     pub attempt: u32,
+    /// What the application attaches.
+    pub values: Values,
     /// The run that called this one's agent as a tool.
     pub parent: Option<ParentRun>,
     /// What the model was sent before it called.
@@ -52,6 +56,8 @@ pub struct ToolScope {
     pub delegated: Delegated,
     /// Who is told what agents use that are called as tools, unless they tell somebody else.
     pub on_usage: Option<OnUsage>,
+    /// Who lets the run begin and ask: agents that are called as tools ask them too.
+    pub admissions: Arc<[Admission]>,
     /// The files, where there are some.
     pub files: Option<Files>,
     /// The search, where there is one.
@@ -96,6 +102,7 @@ impl ToolScope {
             run,
             step: 0,
             attempt: 1,
+            values: Values::default(),
             parent: None,
             messages: Arc::new([]),
             clock: store.clock().clone(),
@@ -103,6 +110,7 @@ impl ToolScope {
             runtime: None,
             delegated: Delegated::default(),
             on_usage: None,
+            admissions: Arc::new([]),
             files: None,
             search: None,
             random: Random::system(),
@@ -211,6 +219,11 @@ impl<S> ToolContext<S> {
         self.scope.attempt
     }
 
+    /// Returns what the application attaches to the generation.
+    pub fn values(&self) -> &Values {
+        &self.scope.values
+    }
+
     /// Returns the run that called this one's agent as a tool.
     pub fn parent(&self) -> Option<ParentRun> {
         self.scope.parent
@@ -270,9 +283,9 @@ impl<S> ToolContext<S> {
     }
 
     /// Returns a key that is the same whenever this call is tried, also after a crash, and that no other call
-    /// has: run and call.
+    /// has: run, step and call. Some servers give calls of different steps one id.
     pub fn idempotency_key(&self) -> String {
-        format!("{}:{}", self.scope.run, self.call.id)
+        format!("{}:{}:{}", self.scope.run, self.scope.step, self.call.id)
     }
 
     /// Returns the token that says when nobody waits for the call any longer: the run was called off, or this

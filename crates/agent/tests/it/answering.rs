@@ -198,7 +198,7 @@ async fn a_stream_hands_on_what_comes_and_others_follow_it() {
     let desk = Desk::with([text("one two three")]).await;
     let agent = desk.agent();
     let thread = desk.thread(&agent).await;
-    let mut stream = thread.stream_text("Count.");
+    let mut stream = thread.stream_text("Count.").await.expect("it begins");
     let mut text = String::new();
     while let Some(delta) = soon(stream.next_text()).await {
         text.push_str(&delta);
@@ -215,7 +215,7 @@ async fn an_answer_that_nobody_reads_is_made_and_stored() {
     let desk = Desk::with([text(&long)]).await;
     let agent = desk.agent();
     let thread = desk.thread(&agent).await;
-    drop(thread.stream_text("Go."));
+    drop(thread.stream_text("Go.").await.expect("it begins"));
     let mut runs = desk.runtime.store().watch(|tx| Ok(tx.scan(Run::all())?.first().map(|run| run.status)));
     while soon(runs.next()).await.expect("open").expect("read") != Some(RunStatus::Success) {}
     assert_eq!(desk.rows(&thread).await[1].message.text(), long);
@@ -237,7 +237,7 @@ async fn an_abort_from_elsewhere_reaches_a_tool_that_runs() {
     });
     let agent = desk.agent().tool(wait).expect("a tool").stop_when(step_count(5));
     let thread = desk.thread(&agent).await;
-    let stream = thread.stream_text("Wait.");
+    let stream = thread.stream_text("Wait.").await.expect("it begins");
     soon(has_started.recv()).await.expect("it runs");
     let id = thread.id();
     let stopped = Failure::new("stopped", "the user pressed stop");
@@ -255,7 +255,7 @@ async fn an_abort_while_the_model_speaks_is_told_as_what_it_is() {
     let desk = Desk::with([text(&"word ".repeat(5_000))]).await;
     let agent = desk.agent();
     let thread = desk.thread(&agent).await;
-    let mut stream = thread.stream_text("Go.");
+    let mut stream = thread.stream_text("Go.").await.expect("it begins");
     soon(stream.next_text()).await.expect("it speaks");
     let id = thread.id();
     let stopped = Failure::new("stopped", "the user pressed stop");
@@ -392,7 +392,7 @@ async fn a_chunk_names_each_step_and_each_result() {
     let look = Tool::new("look", "Looks.", |_: ToolContext, (): ()| async { "seen" });
     let agent = desk.agent().tool(look).expect("a tool").stop_when(step_count(2));
     let thread = desk.thread(&agent).await;
-    let mut stream = thread.stream_text("Look.");
+    let mut stream = thread.stream_text("Look.").await.expect("it begins");
     let mut kinds = Vec::new();
     while let Some(chunk) = soon(stream.next()).await {
         if !matches!(chunk, UiChunk::TextDelta { .. } | UiChunk::ToolInputDelta { .. }) {
@@ -414,4 +414,45 @@ async fn a_chunk_names_each_step_and_each_result() {
         ]
     );
     soon(stream.finish()).await.expect("an answer");
+}
+
+#[tokio::test]
+async fn calls_of_one_id_are_told_apart_in_a_step_and_between_steps() {
+    let twice = || call("1", "key").tool_call("1", "key", json!({}));
+    let desk = Desk::with([twice(), twice(), text("Done.")]).await;
+    let key = Tool::new("key", "Tells its key.", |context: ToolContext, (): ()| async move {
+        context.idempotency_key()
+    });
+    let thread = desk.thread(&desk.agent().tool(key).expect("a tool").stop_when(step_count(3))).await;
+    let reply = thread.generate_text("Go.").await.expect("an answer");
+    let calls: Vec<_> = reply.steps.iter().flat_map(|step| &step.calls).collect();
+    let ids: Vec<_> = calls.iter().map(|end| end.call.id.as_str()).collect();
+    assert_eq!(ids, ["1", "1-2", "1", "1-2"]);
+    let keys: std::collections::BTreeSet<_> =
+        calls.iter().map(|end| end.result.as_ref().expect("a result").output.to_text()).collect();
+    assert_eq!(keys.len(), 4, "each call has its own key: {keys:?}");
+    for row in desk.rows(&thread).await.iter().filter(|row| row.role() == Role::Tool) {
+        let results: Vec<_> = row.message.tool_results().map(|result| result.call.as_str()).collect();
+        assert_eq!(results, ["1", "1-2"]);
+    }
+}
+
+#[tokio::test]
+async fn calls_of_an_answer_that_was_cut_off_are_not_made_and_end_it() {
+    use loomwork_models::FinishReason;
+    for reason in [FinishReason::Length, FinishReason::ContentFilter] {
+        let cut = call("1", "pay").raw_tool_call("2", "pay", "{\"much\": ").with_finish(reason);
+        let desk = Desk::with([cut, text("never")]).await;
+        let pay = Tool::new("pay", "Pays.", |_: ToolContext, (): ()| async { "paid" });
+        let thread = desk.thread(&desk.agent().tool(pay).expect("a tool").stop_when(step_count(3))).await;
+        let reply = thread.generate_text("Pay.").await.expect("what came is the answer");
+        assert_eq!((reply.finish_reason(), reply.steps.len()), (reason, 1));
+        for end in &reply.steps[0].calls {
+            assert_eq!((end.outcome, end.tries), (Outcome::Failed, 0));
+            let told = end.result.as_ref().expect("a result").output.to_text();
+            assert!(told.starts_with("the call was not made: "), "{told}");
+        }
+        assert_eq!(reply.open_calls().count(), 0, "nobody waits for them");
+        assert_eq!(desk.model.requests().len(), 1);
+    }
 }

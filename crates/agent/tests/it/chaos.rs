@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use loomwork_agent::{
     Admission, Agent, AgentThread, BoxError, Hold, OnUsage, StepEnd, StepRow, Tool, ToolContext, ToolPolicy,
     step_count,
@@ -12,8 +13,11 @@ use loomwork_agent::{
 use loomwork_core::{Clock, Kind};
 use loomwork_messages::runs::abort_all;
 use loomwork_messages::{Failure as Stopped, MessageRow, MessageStatus, Run};
-use loomwork_models::{HttpOptions, LanguageModel, OpenAi, OpenAiOptions, Proxy, Settings};
-use loomwork_store::{Error, Id, Table};
+use loomwork_models::{
+    Chunk, Error, ErrorKind, FinishReason, HttpOptions, LanguageModel, MockModel, MockReply, ModelName,
+    OpenAi, OpenAiOptions, Proxy, ReplyStream, Request, Settings, Usage,
+};
+use loomwork_store::{Id, Table};
 use loomwork_testkit::provider::{Deltas, Failure, FakeProvider, Finish, Reply, Split};
 use loomwork_testkit::soon;
 use serde::{Deserialize, Serialize};
@@ -22,9 +26,12 @@ use tokio::task::JoinSet;
 
 use super::ledger::{Bill, Office};
 
-/// How many answers are made at once. Each has a connection with two ends in this process, and a process has
-/// often no more than 1,024 of them.
-const ANSWERS: usize = 200;
+/// How many answers are made at once over connections. Each has two ends in this process, and a process has often no
+/// more than 1,024 of them.
+const OVER_WIRES: usize = 200;
+
+/// How many are made at once with a model in this process.
+const IN_PROCESS: usize = 1_000;
 
 /// How many of them share a thread.
 const PER_THREAD: usize = 4;
@@ -69,6 +76,57 @@ fn answer(number: usize) -> Reply {
     }
 }
 
+/// A model that fails in every way that can be scripted without a wire.
+#[derive(Debug)]
+struct Moods {
+    name: ModelName,
+    calls: AtomicUsize,
+}
+
+#[async_trait]
+impl LanguageModel for Moods {
+    fn name(&self) -> &ModelName {
+        &self.name
+    }
+
+    async fn stream(&self, request: Request) -> loomwork_models::Result<ReplyStream> {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        MockModel::new([mood(number)]).stream(request).await
+    }
+}
+
+/// Returns what the model does with its n-th call.
+fn mood(number: usize) -> MockReply {
+    let fails = |kind| Error::new(kind, "mock", "mock", "not today");
+    let reply = MockReply::default;
+    let half = || reply().text("one two three four");
+    match number % 24 {
+        0 => reply().fail(fails(ErrorKind::RateLimited { retry_after: None, scope: None })),
+        1 => reply().fail(fails(ErrorKind::Overloaded)),
+        2 => reply().fail(fails(ErrorKind::Network)),
+        3 => reply().fail(fails(ErrorKind::Auth)),
+        4 => reply().fail(fails(ErrorKind::ContextTooLong)),
+        5 => reply().hang(),
+        6 => half().fail(fails(ErrorKind::Interrupted)),
+        7 => half().fail_in(0, 2, fails(ErrorKind::Overloaded)),
+        8 => half().hang(),
+        9 => half().chunk(Chunk::PartDelta { part: 7, delta: "of nothing".to_owned() }),
+        10 => half().tool_call("1", "look", json!({})).fail(fails(ErrorKind::Overloaded)),
+        11 => reply(),
+        12 => reply().reasoning("Hm.").text(""),
+        13 => reply().raw_tool_call("1", "look", "{\"half\": "),
+        14 => reply().tool_call("1", "nothing_like_it", json!({})),
+        15 => reply().text("I would rather not.").with_finish(FinishReason::Refusal),
+        16 => half().with_usage(Usage::default()),
+        17 => half().with_finish(FinishReason::Length),
+        18 => half().tool_call("1", "look", json!({})).with_finish(FinishReason::Length),
+        19 => reply().tool_call("1", "fail", json!({})).tool_call("2", "panic", json!({})),
+        20 => reply().tool_call("1", "hang", json!({})).tool_call("2", "look", json!({})),
+        21 => reply().tool_call("1", "look", json!({})).tool_call("1", "look", json!({})),
+        _ => reply().text("Let me see.").tool_call("1", "look", json!({})),
+    }
+}
+
 fn tools(agent: Agent) -> Agent {
     let look = Tool::new("look", "Looks.", |_: ToolContext, (): ()| async { "seen" });
     let fail = Tool::new("fail", "Fails.", |_: ToolContext, (): ()| async {
@@ -94,7 +152,7 @@ fn unreliable() -> OnUsage {
         let tokens = event.usage.total();
         tx.insert(Bill { key: event.key.clone(), user: event.user.clone(), tokens })?;
         match told.fetch_add(1, Ordering::Relaxed) % 3 {
-            0 => Err(Error::message(Kind::Unavailable, "the ledger is closed")),
+            0 => Err(loomwork_store::Error::message(Kind::Unavailable, "the ledger is closed")),
             _ => Ok(()),
         }
     })
@@ -112,9 +170,9 @@ async fn ask(thread: AgentThread, number: usize, store: loomwork_store::Store) {
     let clock = Clock::system();
     match number % 5 {
         0 => drop(thread.generate_text("Go.").await),
-        1 => drop(thread.stream_text("Go.").finish().await),
+        1 => drop(thread.stream_text("Go.").await.expect("it begins").finish().await),
         2 => {
-            let mut stream = thread.stream_text("Go.");
+            let mut stream = thread.stream_text("Go.").await.expect("it begins");
             stream.next().await;
             stream.abort();
             drop(stream.finish().await);
@@ -127,7 +185,7 @@ async fn ask(thread: AgentThread, number: usize, store: loomwork_store::Store) {
             }
         }
         _ => {
-            let stream = thread.stream_text("Go.");
+            let stream = thread.stream_text("Go.").await.expect("it begins");
             clock.sleep(PATIENCE / 4).await;
             let (id, stopped) = (thread.id(), Stopped::new("stopped", "the user pressed stop"));
             store.mutate(move |tx| abort_all(tx, id, None, &stopped)).await.expect("aborted");
@@ -138,18 +196,29 @@ async fn ask(thread: AgentThread, number: usize, store: loomwork_store::Store) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_goes_wrong_at_once_nothing_hangs_and_every_thread_is_whole() {
-    let office = Office::with([]).await;
     let provider = FakeProvider::start().await;
     let calls = AtomicUsize::new(0);
     provider.lenient().otherwise(move |_| answer(calls.fetch_add(1, Ordering::Relaxed)));
     let http = HttpOptions { proxy: Proxy::None, ..HttpOptions::default() };
     let openai = OpenAi::with(OpenAiOptions { http, ..OpenAiOptions::compatible(provider.url(), "sk-test") });
+    goes_wrong(openai.chat("loom-1") as Arc<dyn LanguageModel>, OVER_WIRES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_answers_go_wrong_at_once_and_every_thread_is_whole() {
+    let moods = Moods { name: ModelName::new("mock", "moods"), calls: AtomicUsize::new(0) };
+    goes_wrong(Arc::new(moods), IN_PROCESS).await;
+}
+
+/// Makes answers with a model on which there is no relying, all at once, and looks at what is left behind.
+async fn goes_wrong(model: Arc<dyn LanguageModel>, answers: usize) {
+    let office = Office::with([]).await;
     let settings = Settings { timeout: Some(PATIENCE), max_retries: Some(0), ..Settings::default() };
-    let agent = Agent::new("clerk", openai.chat("loom-1") as Arc<dyn LanguageModel>).settings(settings);
+    let agent = Agent::new("clerk", model).settings(settings);
     let agent = tools(agent).stop_when(step_count(4)).on_usage(unreliable()).admission(holding());
 
     let mut asking = JoinSet::new();
-    for _ in 0..ANSWERS / PER_THREAD {
+    for _ in 0..answers / PER_THREAD {
         let thread = office.thread(&agent).await;
         for _ in 0..PER_THREAD {
             asking.spawn(ask(thread.clone(), asking.len(), office.runtime.store().clone()));
@@ -158,7 +227,7 @@ async fn whatever_goes_wrong_at_once_nothing_hangs_and_every_thread_is_whole() {
     // A tool that hangs waits until somebody calls it off.
     let store = office.runtime.store().clone();
     let ended = async {
-        let mut left = ANSWERS;
+        let mut left = answers;
         while left > 0 {
             tokio::select! {
                 ended = asking.join_next() => {
@@ -205,7 +274,7 @@ async fn whatever_goes_wrong_at_once_nothing_hangs_and_every_thread_is_whole() {
     let all = [StepEnd::Aborted, StepEnd::Failed, StepEnd::Success].map(|end| format!("{end:?}"));
     assert_eq!(ends, all.into(), "some fail, some are called off, some succeed");
     let runs = office.runtime.store().query(|tx| tx.scan(Run::all())).await.expect("read");
-    assert!(runs.len() >= ANSWERS - ANSWERS / 5, "only those that lost patience may not have begun");
+    assert!(runs.len() >= answers - answers / 5, "only those that lost patience may not have begun");
     for run in runs {
         assert!(run.pending.is_none() || run.status != loomwork_messages::RunStatus::Success, "{run:?}");
     }

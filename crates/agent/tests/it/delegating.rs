@@ -1,9 +1,11 @@
 //! Agents as tools of other agents.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use loomwork_agent::{
-    Agent, AgentThread, Home, MAX_AGENT_DEPTH, Outcome, ParentRun, Tool, ToolContext, ToolPolicy, step_count,
+    Admission, Agent, AgentThread, Hold, Home, MAX_AGENT_DEPTH, Outcome, ParentRun, Tool, ToolContext,
+    ToolPolicy, step_count,
 };
 use loomwork_messages::runs::{self};
 use loomwork_messages::threads::NewThread;
@@ -141,7 +143,7 @@ async fn an_abort_of_the_root_ends_the_runs_below() {
     let slow = model([text("half of it").hang()]);
     let tool = agent("slow", &slow).as_tool("slow", "Waits.").stored(Home::NewThread);
     let thread = desk.thread(&desk.agent().tool(tool).expect("a tool").stop_when(step_count(3))).await;
-    let stream = thread.stream_text("Go.");
+    let stream = thread.stream_text("Go.").await.expect("it begins");
     let mut below = desk
         .runtime
         .store()
@@ -231,4 +233,46 @@ async fn state_of_the_one_need_not_be_that_of_the_other() {
     let told = books.requests()[1].messages.last().map(|told| told.tool_results().next().cloned());
     let told = told.flatten().expect("a result").output.to_text();
     assert_eq!(told, "Loom for Some(\"alice\") by Some(\"support\")");
+}
+
+#[tokio::test]
+async fn an_agent_as_a_tool_has_its_time() {
+    let desk = Desk::with([ask("slow", json!({ "task": "Wait." })), text("It takes too long.")]).await;
+    let slow = model([text("half of it").hang()]);
+    let tool = agent("slow", &slow).as_tool("slow", "Waits.").stored(Home::NewThread);
+    let tool = tool.with_timeout(Duration::from_millis(20));
+    let thread = desk.thread(&desk.agent().tool(tool).expect("a tool").stop_when(step_count(3))).await;
+    let reply = soon(thread.generate_text("Go.")).await.expect("the answer goes on");
+    let told = reply.steps[0].calls[0].result.as_ref().expect("a result").output.to_text();
+    assert!(told.contains("`slow` took longer than 20ms"), "{told}");
+    let mut runs = desk.runtime.store().watch(|tx| tx.scan(Run::all()));
+    let is_aborted = |runs: Vec<Row<Run>>| {
+        runs.iter().any(|run| run.agent.as_deref() == Some("slow") && run.status == RunStatus::Aborted)
+    };
+    while !is_aborted(soon(runs.next()).await.expect("open").expect("read")) {}
+}
+
+#[tokio::test]
+async fn who_lets_the_caller_begin_is_asked_about_agents_below_too() {
+    let desk = Desk::with([ask("middle", json!({ "task": "a" })), text("Done.")]).await;
+    let (middle, low) =
+        (model([ask("low", json!({ "task": "b" })), text("From below.")]), model([text("Deep.")]));
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let admission = |name: &'static str| {
+        let asked = asked.clone();
+        Admission::before_call(name, move |_, call| {
+            asked.lock().expect("nothing panics").push((name, call.agent.clone()));
+            Ok(Hold::none())
+        })
+    };
+    let low = agent("low", &low).admission(admission("budget")).as_tool("low", "");
+    let middle = agent("middle", &middle).tool(low).expect("a tool").admission(admission("own"));
+    let above = desk.agent().admission(admission("budget")).stop_when(step_count(3));
+    let thread = desk.thread(&above.tool(middle.as_tool("middle", "")).expect("a tool")).await;
+    thread.generate_text("Go.").await.expect("an answer");
+    let asked = asked.lock().expect("nothing panics").clone();
+    let count = |name: &str, agent: &str| asked.iter().filter(|(by, of)| *by == name && of == agent).count();
+    assert_eq!((count("budget", "support"), count("budget", "middle")), (2, 2), "{asked:?}");
+    assert_eq!((count("own", "middle"), count("own", "low")), (2, 1), "{asked:?}");
+    assert_eq!(count("budget", "low"), 1, "it asks that one itself, and once: {asked:?}");
 }

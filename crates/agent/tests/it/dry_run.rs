@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use loomwork_agent::context::{ContextOptions, Origin};
-use loomwork_agent::{Agent, AgentError, Field, Options, Tool, ToolContext, step_count};
-use loomwork_models::{LanguageModel, MockModel, Settings, ToolChoice};
+use loomwork_agent::{
+    Admission, Agent, AgentError, Field, Hold, InputGuard, NextStep, OnUsage, Options, OutputGuard,
+    PrepareStep, Tool, ToolContext, Verdict, step_count,
+};
+use loomwork_models::{LanguageModel, Message, MockModel, Role, Settings, ToolChoice};
 use loomwork_store::Id;
 
 use super::desk::{Desk, text};
@@ -82,4 +85,55 @@ async fn what_would_fail_before_anything_is_stored_fails_in_a_dry_run() {
     let model = Arc::new(MockModel::always(text("never"))) as Arc<dyn LanguageModel>;
     assert_eq!(Agent::new("other", model).name(), "other");
     assert!(desk.rows(&thread).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_dry_run_goes_by_guards_and_by_whoever_prepares_the_step_and_lists_all_hooks() {
+    let desk = Desk::with([text("Seen.")]).await;
+    let other = Arc::new(MockModel::new([text("Seen by another.")]).with_name("mock", "other"));
+    let asked = other.clone();
+    let guard = InputGuard::new("words", |messages: Vec<Message>| async move {
+        let redacted = messages.into_iter().map(|message| match message.role {
+            Role::User => Message::user(message.text().replace("tulip", "...")),
+            _ => message,
+        });
+        Ok(Verdict::Replace(redacted.collect()))
+    });
+    let prepare = PrepareStep::new(move |mut next: NextStep| {
+        let other = other.clone();
+        async move {
+            next.model = other as Arc<dyn LanguageModel>;
+            next.settings.seed = Some(3);
+            Ok(next)
+        }
+    });
+    let silent = OutputGuard::new("silence", |_: String| async { Ok(Verdict::Pass) });
+    let agent = desk.agent().input_guard(guard).prepare_step(prepare).output_guard(silent);
+    let agent = agent.admission(Admission::before_call("tokens", |_, _| Ok(Hold::none())));
+    let agent = agent.on_usage(OnUsage::new("bill", |_, _| Ok(())));
+    let thread = desk.thread(&agent).await;
+    let dry = thread.dry_run("Where is the tulip?", Options::default()).await.expect("a dry run");
+    assert_eq!(dry.model.model, "other");
+    assert_eq!(dry.messages.last().map(Message::text).as_deref(), Some("Where is the ...?"));
+    let context = dry.context.messages();
+    assert_eq!(context.last().map(Message::text).as_deref(), Some("Where is the tulip?"));
+    assert_eq!(
+        dry.hooks,
+        [
+            "input guard words",
+            "prepare step",
+            "admission tokens",
+            "output guard silence",
+            "usage handler bill"
+        ]
+    );
+    assert!(dry.to_string().contains("hooks: input guard words, prepare step"), "{dry}");
+    thread.generate_text("Where is the tulip?").await.expect("an answer");
+    let sent = asked.requests().pop().expect("it was asked");
+    assert_eq!((sent.messages, sent.settings), (dry.messages, dry.settings));
+
+    let blocks = InputGuard::new("no", |_| async { Ok(Verdict::Block("not this".into())) });
+    let options = Options { input_guards: Some(vec![blocks]), ..Options::default() };
+    let error = thread.dry_run("Go.", options).await.expect_err("it is blocked");
+    assert!(matches!(error, AgentError::Blocked { guard: "no", .. }), "{error}");
 }

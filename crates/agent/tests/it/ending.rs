@@ -80,7 +80,7 @@ async fn an_end_that_the_store_does_not_take_is_written_when_it_does() {
     let agent = agent.admission(Admission::before_call("call", |_, _| Ok(settled_as("call"))));
     let agent = agent.admission(Admission::before_run("run", |_, _| Ok(settled_as("run"))));
     let thread = agent.create_thread(&runtime, NewThread::for_user("alice")).await.expect("a thread");
-    let stream = thread.stream_text("Go.");
+    let stream = thread.stream_text("Go.").await.expect("it begins");
     soon(hangs.reached()).await;
     mood.refuse(true);
     hangs.open();
@@ -140,7 +140,7 @@ async fn what_was_kept_back_is_settled_though_others_have_ended_the_step() {
     let agent = Agent::new("clerk", model as Arc<dyn LanguageModel>).on_usage(heard.handler());
     let agent = agent.admission(till.before_call());
     let thread = office.thread(&agent).await;
-    let stream = thread.stream_text("Go.");
+    let stream = thread.stream_text("Go.").await.expect("it begins");
     soon(hangs.reached()).await;
     // Somebody takes the process for dead, ends its run, and tells what its step may have used.
     let id = thread.id();
@@ -210,7 +210,7 @@ async fn a_cut_run_that_is_aborted_later_is_settled_at_once() {
     // Another process, which goes away while its tool runs.
     let other = Runtime::start(office.runtime.store()).await.expect("it starts");
     let thread = agent.create_thread(&other, NewThread::for_user("alice")).await.expect("a thread");
-    let _stream = thread.stream_text("Go.");
+    let _stream = thread.stream_text("Go.").await.expect("it begins");
     let store = office.runtime.store().clone();
     let mut answered = store.watch(|tx| {
         let Some(run) = tx.first(Run::all())? else { return Ok(false) };
@@ -263,7 +263,7 @@ async fn what_values_used_that_were_blocked_or_broke_off_is_counted() {
     thread.generate_object_with("Count.", words(), blocking).await.expect_err("it is blocked");
     let exchange = soon(exchanges.recv()).await.expect("it is told");
     assert_eq!(exchange.reply.text(), r#"{"a": "1"}"#);
-    let growing = thread.stream_object_with("Count.", words(), Options::default());
+    let growing = thread.stream_object_with("Count.", words(), Options::default()).await.expect("it begins");
     soon(hangs.reached()).await;
     let id = thread.id();
     let abort = move |tx: &mut _| abort_all(tx, id, None, &Failure::new("aborted", "enough"));

@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loomwork_agent::{
-    Admission, AgentError, Hold, InputGuard, NextStep, Options, OutputGuard, Passage, PlannedCall,
-    PrepareStep, Tool, ToolContext, Verdict, estimate, journal, step_count,
+    Admission, Agent, AgentError, Hold, InputGuard, NextStep, ObjectSpec, Options, OutputGuard, Passage,
+    PlannedCall, PrepareStep, Tool, ToolContext, Verdict, estimate, journal, step_count,
 };
 use loomwork_core::{Fault as _, Kind};
 use loomwork_messages::runs::Prompt;
 use loomwork_messages::{MessageStatus, Run, RunStatus, UiChunk};
 use loomwork_models::{
-    Error, ErrorKind, LanguageModel, Message, MockModel, MockReply, Role, ToolChoice, Usage,
+    Chunk, Error, ErrorKind, Gate, LanguageModel, Message, MockModel, MockReply, ObjectOptions, PartKind,
+    Role, TokenCounter, ToolChoice, Usage,
 };
 use loomwork_rate_limiter::{self as limiter, Limit, MINUTE, RateLimited, estimated_tokens};
 use loomwork_store::{Result, Table as _, Tx};
@@ -19,7 +20,7 @@ use loomwork_testkit::soon;
 use serde_json::json;
 
 use super::desk::text;
-use super::ledger::Office;
+use super::ledger::{Heard, Office};
 
 const SEND: Limit = Limit::token_bucket("send-message", 1, MINUTE).capacity(2);
 const TOKENS: Limit = Limit::token_bucket("tokens", 1, MINUTE).capacity(1_000);
@@ -235,7 +236,7 @@ fn without(word: &'static str) -> OutputGuard {
 async fn streamed(
     thread: &loomwork_agent::AgentThread,
 ) -> (Vec<String>, std::result::Result<loomwork_agent::AgentReply, AgentError>) {
-    let mut stream = thread.stream_text("Go.");
+    let mut stream = thread.stream_text("Go.").await.expect("it begins");
     let mut deltas = Vec::new();
     while let Some(chunk) = soon(stream.next()).await {
         if let UiChunk::TextDelta { delta, .. } = chunk {
@@ -336,4 +337,127 @@ async fn an_input_guard_sees_what_is_new_before_each_step_results_of_tools_too()
     }
     let rows = office.runtime.store().query(|tx| tx.scan(loomwork_messages::MessageRow::all())).await;
     assert_eq!(rows.expect("read")[0].message.text(), "Where is the tulip?", "what was said stays");
+}
+
+#[tokio::test]
+async fn what_a_guard_holds_back_or_blocks_is_counted_too() {
+    let long = "The code is 1234. ".repeat(50);
+    let hangs = Gate::new();
+    let (kind, provider_metadata) = (PartKind::Text, loomwork_models::ProviderData::new());
+    let starts = Chunk::PartStart { part: 0, kind, provider_metadata };
+    let grows = Chunk::PartDelta { part: 0, delta: long.clone() };
+    let half = MockReply::default().chunk(starts).chunk(grows).gate(&hangs);
+    let office = Office::with([text(&long), half]).await;
+    let guard = OutputGuard::new("codes", |said: String| async move {
+        Ok(if said.contains("code") { Verdict::Block("it tells a code".into()) } else { Verdict::Pass })
+    });
+    let heard = Heard::default();
+    let whole = office.agent().on_usage(heard.handler()).output_guard(guard.clone());
+    let thread = office.thread(&whole).await;
+    thread.generate_text("Go.").await.expect_err("it is blocked");
+    let stream = thread.stream_text("Go.").await.expect("it begins");
+    soon(hangs.reached()).await;
+    stream.abort();
+    soon(stream.finish()).await.expect_err("it was called off");
+    let events = heard.events();
+    for event in &events {
+        assert!(
+            event.usage.estimated && event.usage.output() > 100,
+            "nobody saw it, and it is paid: {event:?}"
+        );
+    }
+    assert_eq!(events.len(), 2);
+}
+
+#[tokio::test]
+async fn an_error_of_a_guarded_model_says_nothing_that_no_guard_has_seen() {
+    let broken = Error::new(ErrorKind::Overloaded, "mock", "mock", "no room");
+    let office = Office::with([text("The tulip is blue.").fail(broken)]).await;
+    let thread = office.thread(&office.agent().output_guard(without("tulip"))).await;
+    let error = thread.generate_text("Go.").await.expect_err("it breaks off");
+    let AgentError::Model { source, .. } = &error else { panic!("{error}") };
+    assert!(source.partial().is_none(), "{error:?}");
+
+    let model = Arc::new(MockModel::new([text("\"tulip\"").with_usage(used(8))]));
+    let agent = Agent::new("clerk", model as Arc<dyn LanguageModel>).output_guard(without("tulip"));
+    let thread = office.thread(&agent).await;
+    let spec = ObjectSpec::choice(["rose"]);
+    let spec = spec.with(ObjectOptions { max_repairs: 0, ..Default::default() });
+    let error = thread.generate_object_with("Which?", spec, Options::default()).await;
+    let error = error.expect_err("it is none of them");
+    assert!(!format!("{error:?}").contains("tulip"), "{error:?}");
+    let AgentError::Model { source, .. } = &error else { panic!("{error}") };
+    assert_eq!(source.usage().map(Usage::total), Some(8));
+}
+
+#[tokio::test]
+async fn what_is_planned_is_counted_by_the_agents_own_counter() {
+    #[derive(Debug)]
+    struct Letters;
+    impl TokenCounter for Letters {
+        fn count(&self, text: &str) -> u64 {
+            1_000 * text.len() as u64
+        }
+    }
+    let office = Office::with([text("Done.")]).await;
+    let planned = Arc::new(Mutex::new(Vec::new()));
+    let plans = planned.clone();
+    let admission = Admission::before_call("plan", move |_, call| {
+        plans.lock().expect("nothing panics").push(call.input_tokens);
+        Ok(Hold::none())
+    });
+    let counter: Arc<dyn TokenCounter> = Arc::new(Letters);
+    let options = Options { token_counter: Some(counter), ..Default::default() };
+    let thread = office.thread(&office.agent().admission(admission).with(options)).await;
+    thread.generate_text("Hello").await.expect("an answer");
+    assert!(planned.lock().expect("nothing panics")[0] > 5_000);
+}
+
+#[tokio::test]
+async fn guards_and_admissions_of_a_call_come_to_those_of_the_agent() {
+    let office = Office::with([text("A tulip and a rose."), text("A tulip and a rose.")]).await;
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let admission = |name: &'static str| {
+        let asked = asked.clone();
+        Admission::before_call(name, move |_, _| {
+            asked.lock().expect("nothing panics").push(name);
+            Ok(Hold::none())
+        })
+    };
+    let agent = office.agent().output_guard(without("tulip")).admission(admission("agent"));
+    let thread = office.thread(&agent).await;
+    let own = || Options {
+        output_guards: Some(vec![without("rose")]),
+        admissions: Some(vec![admission("call")]),
+        ..Options::default()
+    };
+    let reply = thread.generate_text_with("Go.", own()).await.expect("an answer");
+    assert_eq!(reply.text, "A ... and a ....");
+    assert_eq!(*asked.lock().expect("nothing panics"), ["agent", "call"]);
+    let unset = vec![loomwork_agent::Field::OutputGuards, loomwork_agent::Field::Admissions];
+    let reply = thread.generate_text_with("Go.", Options { unset, ..own() }).await.expect("an answer");
+    assert_eq!(reply.text, "A tulip and a ....");
+    assert_eq!(*asked.lock().expect("nothing panics"), ["agent", "call", "call"]);
+}
+
+#[tokio::test]
+async fn an_end_of_a_sentence_is_seen_wherever_the_model_pauses() {
+    let (kind, provider_metadata) = (PartKind::Text, loomwork_models::ProviderData::new());
+    let starts = Chunk::PartStart { part: 0, kind, provider_metadata: provider_metadata.clone() };
+    let grows = |delta: &str| Chunk::PartDelta { part: 0, delta: delta.to_owned() };
+    let pieces = ["One", ".", " Tw", "o costs 1.", "5!", "\n", "Drei。Vier", "? ", "…"];
+    let reply =
+        pieces.iter().fold(MockReply::default().chunk(starts), |reply, piece| reply.chunk(grows(piece)));
+    let office = Office::with([reply.chunk(Chunk::PartEnd { part: 0, provider_metadata })]).await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sees = seen.clone();
+    let guard = OutputGuard::new("sentences", move |said: String| {
+        sees.lock().expect("nothing panics").push(said);
+        async { Ok(Verdict::Pass) }
+    });
+    let thread = office.thread(&office.agent().output_guard(guard.by(Passage::Sentence))).await;
+    let reply = thread.generate_text("Count.").await.expect("an answer");
+    assert_eq!(reply.text, pieces.concat());
+    let seen = seen.lock().expect("nothing panics").clone();
+    assert_eq!(seen, ["One.", " Two costs 1.5!\n", "Drei。", "Vier?", " …"]);
 }

@@ -138,3 +138,25 @@ async fn outside_of_threads_the_image_is_a_file_alone() {
     let reply = agent.for_nobody(&studio.desk.runtime).generate_image("a cat").await.expect("an image");
     assert_eq!((reply.stored, reply.files.len()), (None, 1));
 }
+
+#[tokio::test]
+async fn a_stored_prompt_is_one_of_the_thread_and_whole() {
+    let studio = Studio::open().await;
+    let (thread, other) = (studio.thread().await, studio.thread().await);
+    let id = other.id();
+    let failed = loomwork_messages::NewMessage { status: MessageStatus::Failed, .."a secret".into() };
+    let store = studio.desk.runtime.store();
+    let saved = store.mutate(move |tx| {
+        let whole = loomwork_messages::save(tx, id, "a dog")?[0].id;
+        Ok((whole, loomwork_messages::save(tx, id, failed)?[0].id))
+    });
+    let (whole, failed) = saved.await.expect("saved");
+    let error = thread.generate_image(Prompt::Message(whole)).await.expect_err("it is another thread's");
+    assert!(matches!(error, AgentError::Context { .. }), "{error}");
+    let agent = studio.desk.agent().images(studio.images.clone() as Arc<dyn ImageModel>);
+    let outside = agent.for_user(&studio.desk.runtime, "alice");
+    let error = outside.generate_image(Prompt::Message(whole)).await.expect_err("it is in no thread");
+    assert!(matches!(error, AgentError::Context { .. }), "{error}");
+    other.generate_image(Prompt::Message(failed)).await.expect_err("it has failed");
+    assert!(studio.images.requests().is_empty(), "no model was told of them");
+}

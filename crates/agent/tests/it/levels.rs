@@ -9,7 +9,7 @@ use loomwork_agent::context::{ContextHandler, ContextOptions, ContextValues, Edi
 use loomwork_agent::{
     Admission, Agent, AgentError, BoxError, Field, Hold, InputGuard, LIST_TIMEOUT, OnExchange, OnUsage,
     Options, OutputGuard, ParentRun, PrepareStep, Runtime, Storage, Tool, ToolContext, ToolInfo, ToolMount,
-    ToolSource, Tools, Verdict, step_count, tables,
+    ToolSource, Tools, Values, Verdict, step_count, tables,
 };
 use loomwork_core::{Clock, Fault, Kind, RawId, Time};
 use loomwork_messages::RunId;
@@ -21,6 +21,7 @@ use loomwork_models::{
 use loomwork_store::Store;
 use loomwork_testkit::soon;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, text};
 use super::logs::Warnings;
@@ -194,8 +195,9 @@ async fn a_source_that_fails_is_an_error_or_is_left_out() {
     assert!(warnings.of("left out")[0].contains("it is down"));
 }
 
-/// A server that never answers.
-struct Silent;
+/// A server that never answers, and says when it is asked.
+#[derive(Default)]
+struct Silent(CancellationToken);
 
 #[async_trait]
 impl ToolSource for Silent {
@@ -204,6 +206,7 @@ impl ToolSource for Silent {
     }
 
     async fn list(&self) -> Result<Vec<ToolInfo>, BoxError> {
+        self.0.cancel();
         std::future::pending().await
     }
 
@@ -218,19 +221,15 @@ async fn a_source_has_its_time_to_list_its_tools() {
     let store = Store::memory().clock(hand.clock()).tables(tables()).open().await.expect("a store");
     let runtime = Runtime::start(&store).await.expect("a runtime");
     let model = Arc::new(MockModel::always(text("never")));
-    let agent = Agent::new("support", model as Arc<dyn LanguageModel>).tool_source(Arc::new(Silent));
+    let silent = Arc::new(Silent::default());
+    let agent = Agent::new("support", model as Arc<dyn LanguageModel>).tool_source(silent.clone());
     let asked = agent.for_nobody(&runtime);
-    let asking = asked.generate_text("Go.");
-    tokio::pin!(asking);
     let waits = async {
+        silent.0.cancelled().await;
         hand.advance(LIST_TIMEOUT + Duration::from_millis(1));
-        std::future::pending::<()>().await;
     };
-    let error = tokio::select! {
-        biased;
-        answered = soon(&mut asking) => answered.expect_err("it never lists"),
-        () = waits => unreachable!("it waits for ever"),
-    };
+    let (answered, ()) = soon(async { tokio::join!(asked.generate_text("Go."), waits) }).await;
+    let error = answered.expect_err("it never lists");
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(error.to_string().contains("`silent`"), "{error}");
 }
@@ -273,6 +272,7 @@ fn everything() -> Options {
         settings,
         provider_options: ProviderData::from_iter([("openai".to_owned(), json!({ "user": "alice" }))]),
         caller: Some("mail".into()),
+        values: Values::of(&json!({ "tenant": "loom" })).expect("JSON with names"),
         parent: Some(parent()),
         durable: Some(true),
         admissions: Some(vec![Admission::before_run("all", |_, _| Ok(Hold::none()))]),

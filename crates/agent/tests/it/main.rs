@@ -16,6 +16,7 @@ macro_rules! behaviour {
 }
 
 mod answering;
+mod attaching;
 mod chaos;
 mod context;
 mod delegating;
@@ -35,7 +36,10 @@ mod objects;
 mod outside;
 mod reporting;
 mod resuming;
+mod sizes;
 mod spans;
 mod sqlite;
+mod stopping;
+mod streams;
 mod telling;
 mod tools;

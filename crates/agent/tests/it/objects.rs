@@ -6,7 +6,8 @@ use loomwork_agent::{Agent, AgentError, AgentThread, ObjectSpec, Options};
 use loomwork_core::{Fault, Kind};
 use loomwork_messages::MessageStatus;
 use loomwork_models::{
-    Error, ErrorKind, Gate, LanguageModel, Mend, MockModel, MockReply, ObjectOptions, Role, SchemaSupport,
+    Chunk, Error, ErrorKind, Gate, LanguageModel, Mend, MockModel, MockReply, ObjectOptions, PartKind,
+    ProviderData, Role, SchemaSupport,
 };
 use loomwork_testkit::soon;
 use schemars::JsonSchema;
@@ -39,7 +40,7 @@ async fn planner(replies: impl IntoIterator<Item = MockReply>) -> (Desk, Arc<Moc
 #[tokio::test]
 async fn a_value_is_shown_while_it_grows_and_stored_when_it_is_complete() {
     let (desk, _, thread) = planner([text(PLAN)]).await;
-    let mut stream = thread.stream_object::<Plan>("Plan my day.");
+    let mut stream = thread.stream_object::<Plan>("Plan my day.").await.expect("it begins");
     let mut shown = Vec::new();
     while let Some(partial) = soon(stream.next()).await {
         shown.push(partial.clone());
@@ -62,7 +63,7 @@ async fn a_value_that_nobody_reads_is_made_and_stored() {
         let id = thread.id();
         move |tx| loomwork_messages::last(tx, id)
     });
-    drop(thread.stream_object::<Plan>("Plan my day."));
+    drop(thread.stream_object::<Plan>("Plan my day.").await.expect("it begins"));
     while soon(messages.next()).await.expect("open").expect("read").map(|row| row.message.text())
         != Some(r#"{"steps":["weave well","sell"]}"#.to_owned())
     {}
@@ -99,7 +100,7 @@ async fn a_list_is_written_without_the_object_that_providers_want_around_it() {
     let whole = text(r#"{"value": ["weave well", "sell"]}"#);
     let cut = text(r#"{"value": ["weave well", "#).fail(broken);
     let (desk, _, thread) = planner([whole, cut]).await;
-    let mut stream = thread.stream_object::<Vec<String>>("What first?");
+    let mut stream = thread.stream_object::<Vec<String>>("What first?").await.expect("it begins");
     assert_eq!(soon(stream.next()).await, Some(&json!(["weave "])));
     assert_eq!(soon(stream.finish()).await.expect("a list").object, plan().steps);
     thread.generate_object::<Vec<String>>("What then?").await.expect_err("it breaks off");
@@ -111,7 +112,7 @@ async fn a_list_is_written_without_the_object_that_providers_want_around_it() {
 #[tokio::test]
 async fn a_value_that_does_not_fit_goes_back_and_what_was_shown_is_taken_back() {
     let (desk, model, thread) = planner([text(r#"{"steps": "all of them"}"#), text(PLAN)]).await;
-    let mut stream = thread.stream_object::<Plan>("Plan my day.");
+    let mut stream = thread.stream_object::<Plan>("Plan my day.").await.expect("it begins");
     let mut shown: Vec<Value> = Vec::new();
     while let Some(partial) = soon(stream.next()).await {
         shown.push(partial.clone());
@@ -177,7 +178,7 @@ async fn a_choice_from_nothing_is_refused_before_anything_is_stored() {
 async fn an_aborted_value_keeps_what_was_shown() {
     let gate = Gate::default();
     let (desk, _, thread) = planner([text(r#"{"steps": ["weave"#).gate(&gate).text("never")]).await;
-    let mut stream = thread.stream_object::<Plan>("Plan my day.");
+    let mut stream = thread.stream_object::<Plan>("Plan my day.").await.expect("it begins");
     while soon(stream.next()).await != Some(&json!({ "steps": ["weave"] })) {}
     stream.abort();
     soon(stream.finish()).await.expect_err("it was called off");
@@ -195,4 +196,25 @@ async fn the_value_of_one_turn_is_context_of_the_next() {
         (told[1].role, told[1].text()),
         (Role::Assistant, r#"{"steps":["weave well","sell"]}"#.into())
     );
+}
+
+#[tokio::test]
+async fn elements_of_a_list_are_handed_on_one_by_one() {
+    let gate = Gate::new();
+    let starts = Chunk::PartStart { part: 0, kind: PartKind::Text, provider_metadata: ProviderData::new() };
+    let grows = |delta: &str| Chunk::PartDelta { part: 0, delta: delta.to_owned() };
+    let half = MockReply::default().chunk(starts).chunk(grows("[\"weave\", \"se")).gate(&gate);
+    let ends = Chunk::PartEnd { part: 0, provider_metadata: ProviderData::new() };
+    let model =
+        MockModel::new([half.chunk(grows("ll\"]")).chunk(ends)]).with_schema_support(SchemaSupport::Prompt);
+    let desk = Desk::with([]).await;
+    let thread = desk.thread(&Agent::new("planner", Arc::new(model) as Arc<dyn LanguageModel>)).await;
+    let mut stream = thread.stream_object::<Vec<String>>("Plan my day.").await.expect("it begins");
+    let first = soon(stream.next_element()).await.expect("it is complete").expect("a text");
+    assert_eq!(first, "weave");
+    gate.open();
+    let second = soon(stream.next_element()).await.expect("it is complete").expect("a text");
+    assert_eq!(second, "sell");
+    assert!(soon(stream.next_element()).await.is_none());
+    assert_eq!(soon(stream.finish()).await.expect("a list").object, ["weave", "sell"]);
 }

@@ -68,13 +68,13 @@ async fn all_that_is_asked_in_a_thread_can_be_asked_outside_of_one() {
     let desk = Desk::with([text("Hello."), text("Hello."), colour.clone(), colour]).await;
     let alice = desk.agent().for_user(&desk.runtime, "alice");
     assert_eq!(alice.generate_text("Hi.").await.expect("an answer").text, "Hello.");
-    let mut stream = alice.stream_text("Hi.");
+    let mut stream = alice.stream_text("Hi.").await.expect("it begins");
     assert_eq!(soon(stream.next_text()).await.as_deref(), Some("Hello."));
     assert_eq!(soon(stream.finish()).await.expect("an answer").stored, None);
     let colour = alice.generate_object::<Colour>("Which?").await.expect("a colour");
     assert_eq!((colour.object.name.as_str(), colour.stored), ("blue", None));
     assert!(colour.usage != Usage::default());
-    let mut stream = alice.stream_object::<Colour>("Which?");
+    let mut stream = alice.stream_object::<Colour>("Which?").await.expect("it begins");
     while soon(stream.next()).await.is_some() {}
     assert_eq!(soon(stream.finish()).await.expect("a colour").object.name, "blue");
     let dry = alice.dry_run("Hi.", Options::default()).await.expect("a dry run");

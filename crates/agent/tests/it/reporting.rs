@@ -5,15 +5,20 @@ use std::sync::{Arc, Mutex};
 
 use loomwork_agent::context::{ContextOptions, SearchOptions};
 use loomwork_agent::{
-    AgentError, Exchange, OnExchange, OnUsage, Options, StepEnd, Tool, ToolContext, UsageEvent, UsageKind,
-    journal, outbox, step_count,
+    Agent, AgentError, Exchange, OnExchange, OnUsage, Options, StepEnd, Tool, ToolContext, UsageEvent,
+    UsageKind, journal, outbox, step_count,
 };
 use loomwork_messages::runs::abort_all;
 use loomwork_messages::{Failure, find};
-use loomwork_models::{Error, ErrorKind, Gate, MockModel, MockReply, OfflineEmbedder, Usage};
+use loomwork_models::{
+    Error, ErrorKind, Gate, HttpOptions, LanguageModel, MockModel, MockReply, OfflineEmbedder, OpenAi,
+    OpenAiOptions, Proxy, Usage,
+};
 use loomwork_search::Search;
+use loomwork_testkit::provider::{FakeProvider, Reply};
 use loomwork_testkit::soon;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::desk::text;
 use super::ledger::{Heard, Office, billing, failing};
@@ -151,7 +156,7 @@ async fn failed_and_aborted_attempts_are_told_too() {
     let thread = office.thread(&agent).await;
     thread.generate_text("1").await.expect_err("it fails half way");
     thread.generate_text("2").await.expect_err("it is refused");
-    let stream = thread.stream_text("3");
+    let stream = thread.stream_text("3").await.expect("it begins");
     soon(hangs.reached()).await;
     let (id, stopped) = (thread.id(), Failure::new("stopped", "the user pressed stop"));
     office.runtime.store().mutate(move |tx| abort_all(tx, id, None, &stopped)).await.expect("aborted");
@@ -224,7 +229,7 @@ async fn what_a_sub_agent_uses_belongs_to_the_first_run() {
     let office =
         Office::with([MockReply::default().tool_call("1", "ask", json!({})), text("So it is.")]).await;
     let heard = Heard::default();
-    let inner = loomwork_agent::Agent::new("expert", Arc::new(MockModel::new([text("It is so.")])) as _);
+    let inner = Agent::new("expert", Arc::new(MockModel::new([text("It is so.")])) as _);
     let inner = inner.on_usage(heard.handler());
     let runtime = office.runtime.clone();
     let ask = Tool::new("ask", "Asks an expert.", move |context: ToolContext, (): ()| {
@@ -313,4 +318,114 @@ async fn a_step_has_its_times() {
     assert_eq!(step.ended.expect("it ended").since(answered).as_secs(), 1, "the tool took a second");
     assert_eq!((calls.len(), calls[0].tool.as_str()), (1, "look"));
     assert_eq!(calls[0].ended.since(calls[0].started).as_secs(), 1);
+}
+
+/// A handler that waits until it may go on, and counts who waits.
+fn waiting(name: &'static str, begun: &Arc<AtomicU32>, may_go_on: &CancellationToken) -> OnUsage {
+    let (begun, may_go_on) = (begun.clone(), may_go_on.clone());
+    OnUsage::later(name, move |_| {
+        begun.fetch_add(1, Ordering::Relaxed);
+        let may_go_on = may_go_on.clone();
+        async move {
+            may_go_on.cancelled().await;
+            Ok::<_, std::io::Error>(())
+        }
+    })
+}
+
+async fn reach(begun: &AtomicU32, count: u32) {
+    let reached = async {
+        while begun.load(Ordering::Relaxed) < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(reached).await;
+}
+
+/// Waits until nothing waits in the outbox, while the clock stands.
+async fn emptied(office: &Office) {
+    let mut waiting = office.runtime.store().watch(|tx| Ok(outbox::waiting(tx, 1)?.len()));
+    while soon(waiting.next()).await.expect("open").expect("read") > 0 {}
+}
+
+#[tokio::test]
+async fn a_row_is_claimed_when_it_is_told_and_not_before() {
+    let at_a_time = u32::try_from(outbox::TOLD_AT_A_TIME).expect("a small number");
+    let answers = outbox::TOLD_AT_A_TIME + 3;
+    let office = Office::with((0..answers).map(|_| text("Done."))).await;
+    let (begun, may_go_on) = (Arc::new(AtomicU32::new(0)), CancellationToken::new());
+    let agent = office.agent().on_usage(waiting("slow", &begun, &may_go_on));
+    let thread = office.thread(&agent).await;
+    for _ in 0..answers {
+        thread.generate_text("Go.").await.expect("an answer");
+    }
+    reach(&begun, at_a_time).await;
+    let unclaimed = office.waiting().await.iter().filter(|row| row.tries == 0).count();
+    assert_eq!((begun.load(Ordering::Relaxed), unclaimed), (at_a_time, 3));
+    may_go_on.cancel();
+    emptied(&office).await;
+    assert_eq!(begun.load(Ordering::Relaxed) as usize, answers, "each is told once");
+}
+
+#[tokio::test]
+async fn a_new_handler_cuts_none_that_is_telling_and_is_not_kept_waiting_by_it() {
+    let office = Office::with([text("one"), text("two")]).await;
+    let (begun, may_go_on) = (Arc::new(AtomicU32::new(0)), CancellationToken::new());
+    let thread = office.thread(&office.agent().on_usage(waiting("slow", &begun, &may_go_on))).await;
+    thread.generate_text("Go.").await.expect("an answer");
+    reach(&begun, 1).await;
+    let (quick, free) = (Arc::new(AtomicU32::new(0)), CancellationToken::new());
+    free.cancel();
+    let options = Options { on_usage: Some(waiting("quick", &quick, &free)), ..Options::default() };
+    thread.generate_text_with("Go.", options).await.expect("an answer");
+    reach(&quick, 1).await;
+    may_go_on.cancel();
+    emptied(&office).await;
+    assert_eq!(begun.load(Ordering::Relaxed), 1, "it was told once, and to its end");
+}
+
+#[tokio::test]
+async fn a_handler_in_the_place_of_another_is_told_what_that_one_has_left() {
+    let office = Office::with([text("one"), text("two")]).await;
+    let broken = OnUsage::later("remote", |_| async { Err::<(), _>("nobody is there") });
+    let thread = office.thread(&office.agent().on_usage(broken)).await;
+    thread.generate_text("Go.").await.expect("an answer");
+    let mut failed = office
+        .runtime
+        .store()
+        .watch(|tx| Ok(outbox::waiting(tx, 1)?.first().is_some_and(|row| row.last_error.is_some())));
+    while !soon(failed.next()).await.expect("open").expect("read") {}
+    let told = Arc::new(AtomicU32::new(0));
+    let counts = told.clone();
+    let mended = OnUsage::later("remote", move |_| {
+        counts.fetch_add(1, Ordering::Relaxed);
+        async { Ok::<_, std::io::Error>(()) }
+    });
+    let options = Options { on_usage: Some(mended), ..Options::default() };
+    thread.generate_text_with("Go.", options).await.expect("an answer");
+    office.told().await;
+    assert_eq!(told.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn an_exchange_has_the_body_that_was_sent_and_what_came() {
+    let provider = FakeProvider::start().await;
+    provider.lenient().otherwise(|_| Reply::new().text("On its way."));
+    let http = HttpOptions { proxy: Proxy::None, ..HttpOptions::default() };
+    let openai = OpenAi::with(OpenAiOptions { http, ..OpenAiOptions::compatible(provider.url(), "sk-test") });
+    let office = Office::with([]).await;
+    let seen = Arc::new(Mutex::new(Vec::<Exchange>::new()));
+    let keeps = seen.clone();
+    let log = OnExchange::new("log", move |exchange| {
+        keeps.lock().expect("nothing panics").push(exchange);
+        async { Ok::<_, std::io::Error>(()) }
+    });
+    let agent = Agent::new("clerk", openai.chat("loom-1") as Arc<dyn LanguageModel>).on_exchange(log);
+    let thread = office.thread(&agent).await;
+    thread.generate_text("Where is my parcel?").await.expect("an answer");
+    office.told().await;
+    let seen = seen.lock().expect("nothing panics").clone();
+    let request = seen[0].request.as_ref().expect("the body").to_string();
+    assert!(request.contains("Where is my parcel?") && request.contains("loom-1"), "{request}");
+    assert_eq!(seen[0].reply.text(), "On its way.");
 }

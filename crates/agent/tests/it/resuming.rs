@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loomwork_agent::{
-    Admission, Agent, AgentError, AgentReply, AgentThread, Hold, NextStep, Options, Outcome, PlannedCall,
-    PrepareStep, Runtime, StepEnd, Tool, ToolContext, journal, outbox, step_count,
+    Admission, Agent, AgentError, AgentReply, AgentThread, Hold, Home, NextStep, Options, Outcome,
+    PlannedCall, PrepareStep, Runtime, StepEnd, Tool, ToolContext, journal, outbox, step_count,
 };
 use loomwork_core::Kind;
 use loomwork_messages::runs;
@@ -293,10 +293,28 @@ async fn a_durable_answer_outlives_the_end_of_its_process() {
     let model = Arc::new(MockModel::new([text("half of").gate(&hangs), text("All of it.")]));
     let agent = Agent::new("clerk", model as Arc<dyn LanguageModel>).durable();
     let thread = agent.create_thread(&house.runtime, NewThread::for_user("alice")).await.expect("a thread");
-    let stream = thread.stream_text("Go.");
+    let stream = thread.stream_text("Go.").await.expect("it begins");
     soon(hangs.reached()).await;
     house.runtime.shutdown(Duration::from_secs(20)).await.expect("it ends in order");
     soon(stream.finish()).await.expect_err("it ended with its process");
+    let house = house.reopen().await;
+    let run = house.queued().await;
+    let reply = soon(agent.in_thread(&house.runtime, thread.id()).resume(run)).await.expect("an answer");
+    assert_eq!(reply.text, "All of it.");
+}
+
+#[tokio::test]
+async fn a_durable_answer_that_somebody_awaits_is_given_back_when_its_process_ends() {
+    let house = House::open().await;
+    let hangs = Gate::new();
+    let model = Arc::new(MockModel::new([text("half of").gate(&hangs), text("All of it.")]));
+    let agent = Agent::new("clerk", model as Arc<dyn LanguageModel>).durable();
+    let thread = agent.create_thread(&house.runtime, NewThread::for_user("alice")).await.expect("a thread");
+    let asking = asking(&thread, "Go.");
+    soon(hangs.reached()).await;
+    house.runtime.shutdown(Duration::from_secs(20)).await.expect("it ends in order");
+    let error = asked(asking).await.expect_err("it ended with its process");
+    assert!(error.to_string().contains("waits to be resumed"), "{error}");
     let house = house.reopen().await;
     let run = house.queued().await;
     let reply = soon(agent.in_thread(&house.runtime, thread.id()).resume(run)).await.expect("an answer");
@@ -395,4 +413,29 @@ async fn a_run_whose_new_owner_is_dropped_is_held_by_nobody() {
     }
     let mut seen = house.runtime.store().watch(move |tx| Ok(tx.require(run)?.status));
     while soon(seen.next()).await.expect("open").expect("read") != RunStatus::Aborted {}
+}
+
+#[tokio::test]
+async fn an_agent_as_a_tool_is_never_durable() {
+    let house = House::open().await;
+    let hangs = Gate::new();
+    let below = Arc::new(MockModel::new([text("half of").gate(&hangs)]));
+    let below = Agent::new("below", below as Arc<dyn LanguageModel>).durable();
+    let tool = below.as_tool("ask", "Asks.").stored(Home::NewThread);
+    let call = MockReply::default().tool_call("1", "ask", json!({ "task": "Go." }));
+    let above = Arc::new(MockModel::new([call, text("never")]));
+    let above = Agent::new("above", above as Arc<dyn LanguageModel>).tool(tool).expect("a tool");
+    let thread = above.create_thread(&house.runtime, NewThread::for_user("alice")).await.expect("a thread");
+    let asking = asking(&thread, "Go.");
+    soon(hangs.reached()).await;
+    let house = house.reopen().await;
+    asked(asking).await.expect_err("its process is gone");
+    let mut runs = house.runtime.store().watch(|tx| tx.scan(Run::all()));
+    loop {
+        let runs = soon(runs.next()).await.expect("open").expect("read");
+        assert!(runs.iter().all(|run| !run.durable && run.status != RunStatus::Queued), "{runs:?}");
+        if runs.len() == 2 && runs.iter().all(|run| run.status == RunStatus::Aborted) {
+            break;
+        }
+    }
 }

@@ -5,11 +5,14 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use loomwork_agent::context::{ContextOptions, SearchOptions};
-use loomwork_agent::{Tool, ToolContext, step_count};
+use loomwork_agent::{ObjectSpec, Options, Tool, ToolContext, step_count};
+use loomwork_files::{Blobs, Files};
 use loomwork_messages::Failure;
 use loomwork_messages::find;
 use loomwork_messages::runs::abort_all;
-use loomwork_models::{Error, ErrorKind, Gate, MockReply, OfflineEmbedder, Settings, Usage};
+use loomwork_models::{
+    Data, Error, ErrorKind, Gate, ImageModel, MockImages, MockReply, OfflineEmbedder, Settings, Usage,
+};
 use loomwork_search::Search;
 use loomwork_testkit::soon;
 use serde_json::json;
@@ -19,7 +22,7 @@ use tracing::{Event, Metadata, Subscriber, span};
 use super::desk::text;
 use super::ledger::Office;
 
-const NAMES: [&str; 4] = ["invoke_agent", "chat", "execute_tool", "embeddings"];
+const NAMES: [&str; 5] = ["invoke_agent", "chat", "generate_content", "execute_tool", "embeddings"];
 
 #[derive(Clone, Debug, Default)]
 struct Noted {
@@ -153,7 +156,7 @@ async fn failures_are_errors_and_what_was_called_off_is_none() {
     let agent = office.agent();
     let thread = office.thread(&agent).await;
     thread.generate_text("1").await.expect_err("it fails");
-    let stream = thread.stream_text("2");
+    let stream = thread.stream_text("2").await.expect("it begins");
     soon(hangs.reached()).await;
     let (id, stopped) = (thread.id(), Failure::new("stopped", "the user pressed stop"));
     office.runtime.store().mutate(move |tx| abort_all(tx, id, None, &stopped)).await.expect("aborted");
@@ -188,4 +191,50 @@ async fn what_is_embedded_to_be_searched_for_has_a_span() {
         embeddings.get("gen_ai.embeddings.dimension.count").parse::<usize>().is_ok_and(|count| count > 0)
     );
     assert_eq!(embeddings.parent, listener.named("invoke_agent").first().map(|(number, _)| *number));
+}
+
+#[tokio::test]
+async fn values_and_images_have_their_spans_as_texts_have() {
+    let listener = Listener::default();
+    let _listening = tracing::subscriber::set_default(listener.clone());
+    let office = Office::with([text("none of it"), text("\"tulip\""), text("A text.")]).await;
+    let files = Files::new(office.runtime.store(), Blobs::memory(), loomwork_files::Options::default());
+    let runtime = office.runtime.clone().with_files(files);
+    let images = Arc::new(MockImages::new(Data::Bytes(b"pixels".as_slice().into())));
+    let agent = office.agent().images(images.clone() as Arc<dyn ImageModel>);
+    let thread = agent.in_thread(&runtime, office.thread(&agent).await.id());
+    let flower = ObjectSpec::choice(["tulip", "rose"]);
+    let value = thread.generate_object_with("Which?", flower, Options::default()).await.expect("a value");
+    assert_eq!(value.calls, 2);
+    thread.generate_text("Say it.").await.expect("an answer");
+    thread.generate_image("a cat").await.expect("an image");
+    images.fail_next(Error::new(ErrorKind::Overloaded, "mock", "mock", "too much"));
+    thread.generate_image("a dog").await.expect_err("it fails");
+
+    let runs = listener.named("invoke_agent");
+    assert_eq!(runs.len(), 4);
+    let below = |run: usize, name: &str| {
+        let spans = listener.named(name);
+        spans
+            .into_iter()
+            .filter(|(_, span)| span.parent == Some(run))
+            .map(|(_, span)| span)
+            .collect::<Vec<_>>()
+    };
+    let calls = below(runs[0].0, "chat");
+    assert_eq!(calls.len(), 2, "one for each call of the model");
+    assert!(calls.iter().all(|call| call.get("gen_ai.usage.output_tokens") == "10"));
+    assert_eq!(runs[0].1.get("gen_ai.usage.output_tokens"), "20");
+    assert_eq!(below(runs[1].0, "chat").len(), 1);
+    for (run, kind) in [(2, ""), (3, "overloaded")] {
+        let calls = below(runs[run].0, "generate_content");
+        let [call] = calls.as_slice() else { panic!("{calls:?}") };
+        assert_eq!((call.get("otel.name"), call.get("error.type")), ("generate_content mock", kind));
+        assert_eq!(runs[run].1.get("error.type"), kind);
+    }
+    let content = listener.heard().spans.iter().any(|span| {
+        let shown = format!("{span:?}");
+        shown.contains("tulip") || shown.contains("cat\"")
+    });
+    assert!(!content, "no content is in a span");
 }

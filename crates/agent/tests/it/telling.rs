@@ -155,7 +155,8 @@ async fn guards_see_values_before_anybody_else() {
         })
     });
     let thread = desk.thread(&agent.output_guard(guard)).await;
-    let mut stream = thread.stream_object_with("Count.", list(), Options::default());
+    let mut stream =
+        thread.stream_object_with("Count.", list(), Options::default()).await.expect("it begins");
     let mut shown = Vec::new();
     while let Some(partial) = soon(stream.next()).await {
         shown.push(partial.clone());

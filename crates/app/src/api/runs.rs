@@ -1,6 +1,6 @@
 //! Runs: having an agent answer, and what becomes of that.
 
-use loomwork_agent::AgentReply;
+use loomwork_agent::Stored;
 use loomwork_core::Kind;
 use loomwork_messages::runs::{self, Prompt};
 use loomwork_messages::{Failure, MessageId, Metadata, NewMessage, Run, RunId, Save, ThreadId, save};
@@ -144,32 +144,14 @@ async fn start(call: Call, args: StartRun) -> Result<Answer<Started>> {
     let prompt = prompt.await?;
 
     let asking = Asking { thread, user: asks, prompt: Prompt::Message(prompt) };
-    let answering = agent.stream_text(call.app.runtime(), asking);
-    let mut begun = call.app.store().watch(move |tx| {
-        let runs = runs::live(tx, thread)?;
-        Ok(runs.into_iter().find(|run| run.prompt == Some(prompt)).map(|run| run.id))
-    });
-    let begun = async move {
-        loop {
-            match begun.next().await {
-                Some(Ok(Some(run))) => return Ok(run),
-                Some(Ok(None)) => {}
-                Some(Err(error)) => return Err(Error::from(error)),
-                None => return Err(Error::new(Kind::Unavailable, "the server is about to end")),
-            }
-        }
-    };
     // Whoever is refused hears of it; an answer that has begun is followed in the thread.
-    let run = tokio::select! {
-        answered = answering.finish() => run_of(answered.map_err(loomwork_store::Error::from)?)?,
-        begun = begun => begun?,
-    };
+    let answering = agent.stream_text(call.app.runtime(), asking).await;
+    let run = run_of(answering.map_err(loomwork_store::Error::from)?.stored())?;
     Answer::of(&Started { run: run.to_string(), prompt_id: prompt.to_string() })
 }
 
-fn run_of(reply: AgentReply) -> Result<RunId> {
-    let stored = reply.stored.map(|stored| stored.run);
-    stored.ok_or_else(|| {
+fn run_of(stored: Option<&Stored>) -> Result<RunId> {
+    stored.map(|stored| stored.run).ok_or_else(|| {
         let message = "the agent stores nothing of its answers, so there is no run to follow";
         Error::new(Kind::Invalid, message).about("agent")
     })

@@ -51,7 +51,7 @@ async fn streams() -> Result<f64> {
 /// Asks, and follows the thread until all words of the answer were seen there.
 async fn follow(house: Runtime, thread: AgentThread) -> Result<()> {
     let mut follower = house.live().follow(thread.id(), List::newest(10), HashMap::new());
-    let stream = thread.stream_text("Go on.");
+    let stream = thread.stream_text("Go on.").await?;
     let mut seen = 0;
     while seen < TOKENS {
         seen = match follower.next().await.context("the store is open")?? {

@@ -10,7 +10,7 @@ use crate::flow::Flow;
 use crate::host::register;
 use crate::journal::{Arrived, null};
 use crate::limits::{MAX_STEPS, SPARE_STEPS};
-use crate::order::Order;
+use crate::order::{Note, Order, Work, refusal};
 use crate::start::start;
 use crate::steps::result;
 use crate::tables::{StepKind, StoredOutcome, tables};
@@ -130,4 +130,37 @@ async fn ids_and_random_numbers_follow_from_the_run() {
     .await;
     assert!(matches!(machine.advance(), Advance::Ended(Ok(_))));
     assert_eq!(seen.lock().expect("nobody panics").len(), 1);
+}
+
+#[tokio::test]
+async fn a_saga_of_a_full_journal_is_undone() {
+    async fn goes_on(wf: Flow) -> Result<()> {
+        loop {
+            wf.event::<()>("go").await?;
+        }
+    }
+    let mut machine = machine(|wf: Flow| async move {
+        wf.saga(|wf, saga| async move {
+            saga.undo("it", |wf| async move { wf.event("undone").await });
+            goes_on(wf).await
+        })
+        .await
+    })
+    .await;
+    let came = |order: &Order, position| Arrived { kind: StepKind::Event, ..slept(order, position) };
+    for position in 0..MAX_STEPS as u64 {
+        assert!(matches!(machine.advance(), Advance::Waiting));
+        machine.arrive(came(&machine.orders()[0], position));
+    }
+    assert!(matches!(machine.advance(), Advance::Waiting));
+    let refused = machine.orders();
+    assert!(matches!(refused[0].work, Work::Note(Note::Refuse)));
+    let outcome = refusal(loomwork_core::Kind::Invalid, "MAX_STEPS");
+    machine.arrive(Arrived { outcome, ..came(&refused[0], MAX_STEPS as u64) });
+    assert!(matches!(machine.advance(), Advance::Waiting));
+    let undone = machine.orders();
+    assert_eq!(undone[0].label.name, "undone");
+    machine.arrive(came(&undone[0], MAX_STEPS as u64 + 1));
+    let Advance::Ended(Err(error)) = machine.advance() else { panic!("it fails") };
+    assert!(error.to_string().contains("MAX_STEPS"), "{error}");
 }

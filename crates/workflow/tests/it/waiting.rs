@@ -2,8 +2,8 @@
 
 use loomwork_core::Kind;
 use loomwork_workflow::{
-    Event, First, Flow, MAX_EVENT_BYTES, MAX_MAIL, Outcome, SendError, State, StepError, Workflow, cancel,
-    send, send_failure, steps, unread,
+    Event, First, Flow, MAX_EVENT_BYTES, MAX_MAIL, Outcome, RestartFrom, SendError, State, StepError, Workflow,
+    cancel, restart, send, send_failure, steps, unread,
 };
 
 use super::yard::{START, Yard, seconds};
@@ -198,4 +198,23 @@ async fn what_cannot_be_sent_is_refused() {
     let error = refused(APPROVAL, String::new()).await;
     assert!(matches!(error.downcast_ref(), Some(SendError::Ended { .. })));
     assert_eq!(error.kind(), Kind::Conflict);
+}
+
+#[tokio::test]
+async fn a_sleep_has_a_name_of_its_own() {
+    let yard = Yard::open().await;
+    let code = |wf: Flow, _| async move {
+        wf.sleep(seconds(60)).name("cooling off").await;
+        wf.sleep(seconds(60)).await;
+        Ok("awake".into())
+    };
+    let _workflows = yard.workflows().on(WORK, code).start().await.unwrap();
+    let id = yard.start(WORK, 0, ()).await;
+    assert_eq!(yard.waits(id, 1).await.running[0].name, "cooling off");
+    yard.pass(seconds(60)).await;
+    yard.until(move |tx| steps(tx, id), |steps| steps.len() == 2).await;
+    yard.pass(seconds(60)).await;
+    assert_eq!(yard.ends(WORK, id).await, Outcome::Success("awake".into()));
+    yard.commit(move |tx| restart(tx, id, RestartFrom::Name("cooling off".into()))).await;
+    assert_eq!(yard.waits(id, 1).await.running[0].number, 0);
 }

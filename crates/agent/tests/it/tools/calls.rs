@@ -75,7 +75,7 @@ async fn a_tool_knows_whose_call_it_is() {
     let calls = run_calls(&tools, [call("1", "look", json!({}))], Arc::new(scope), Arc::new(42_u32));
     let ends: Vec<_> = soon(calls.filter_map(|event| async { end(event) }).collect()).await;
     let run = step.scope.run;
-    assert_eq!(output(&ends[0]), &ToolOutput::Text(format!("42 {run}:1")));
+    assert_eq!(output(&ends[0]), &ToolOutput::Text(format!("42 {run}:2:1")));
 }
 
 #[tokio::test]

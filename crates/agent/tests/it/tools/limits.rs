@@ -64,7 +64,7 @@ async fn all_tries_of_a_call_have_one_key() {
     });
     let step = Step::new().await;
     step.run(tool.with_policy(twice_more()), json!({})).await;
-    let key = format!("{}:1", step.scope.run);
+    let key = format!("{}:0:1", step.scope.run);
     assert_eq!(*keys.lock().unwrap(), [key.clone(), key.clone(), key]);
 }
 
