@@ -9,6 +9,7 @@ use loomwork_messages::threads::{NewThread, create};
 use loomwork_models::{ImageModel, LanguageModel, Settings};
 use loomwork_store::Result;
 
+use crate::compaction::Compaction;
 use crate::context::{ContextHandler, ContextOptions};
 use crate::error::AgentError;
 use crate::options::Options;
@@ -96,6 +97,13 @@ impl<S: Send + Sync + 'static> Agent<S> {
     #[must_use]
     pub fn context(mut self, context: ContextOptions) -> Self {
         self.options.context = context;
+        self
+    }
+
+    /// Keeps its long threads short.
+    #[must_use]
+    pub fn compaction(mut self, compaction: Compaction) -> Self {
+        self.options.compaction = Some(compaction);
         self
     }
 

@@ -30,7 +30,7 @@
 //! ```
 //!
 //! # The order
-//! Instructions, edits, other threads, what was found in this one, recent turns, the caller's messages, the
+//! Instructions, edits, other threads, a summary of the oldest turns, what was found in this one, recent turns, the caller's messages, the
 //! prompt, and what the prompt's turn already has behind it. Turns are whole, but for [giant
 //! ones](ContextOptions::max_turn).
 
@@ -55,6 +55,7 @@ use loomwork_search::Search;
 use loomwork_store::{Store, Tx};
 
 pub use assemble::{ContextHandler, Shape, assemble};
+pub(crate) use edits::defused;
 pub use error::ContextError;
 pub use expand::MAX_FOUND_MESSAGES;
 pub use options::{
@@ -67,6 +68,7 @@ pub use repair::AUTO_DENIED;
 pub use search::{Found, FoundThread, FoundTurn, search};
 pub use setting::Setting;
 pub use turns::Turn;
+pub(crate) use turns::Turns;
 
 /// What a context is for.
 ///

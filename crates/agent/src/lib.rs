@@ -50,7 +50,10 @@
 //! - A [`Tool`] is an async function, by [`#[tool]`](macro@tool) or by hand; [`run_calls`] runs the calls of a
 //!   step. [`StopWhen`] says when the model is asked no more. A [`ToolSource`] lists tools at run time, an
 //!   [`AgentTool`] is another agent, [`record_edit`] and [`recall_edits`] are ready.
-//! - [`context`] builds what the model is told, in pieces that say where they come from.
+//! - [`Routes`] say who answers: chosen by a model, by likeness or by name, or [handed](hand_off) a thread by another
+//!   agent; [`ask_all`] asks several.
+//! - [`context`] builds what the model is told, in pieces that say where they come from. A [`Compaction`] puts the oldest
+//!   turns of long threads into summaries.
 //! - [`OnUsage`] and [`OnExchange`] hear what models used and said, from the commit of the step or the [`outbox`].
 //!   An [`Admission`] lets runs and calls begin. [`PrepareStep`] changes steps; an [`InputGuard`] stands before the
 //!   model, an [`OutputGuard`] before the user. [`Values`] that an application attaches reach all of these.
@@ -77,6 +80,7 @@ mod agent;
 mod agent_tool;
 pub mod approvals;
 mod call_off;
+pub mod compaction;
 pub mod context;
 mod dry_run;
 mod edit_tools;
@@ -85,6 +89,7 @@ mod estimate;
 mod exchange;
 mod generate;
 mod guard;
+mod hand_off;
 mod handled;
 mod hooks;
 pub mod humans;
@@ -93,9 +98,11 @@ pub mod journal;
 mod object;
 mod options;
 pub mod outbox;
+mod patterns;
 mod prepare;
 mod reply;
 mod rewind;
+mod routes;
 mod runtime;
 mod spans;
 mod stop;
@@ -110,6 +117,7 @@ mod waiting;
 pub use admission::{Admission, Hold, PlannedCall};
 pub use agent::Agent;
 pub use agent_tool::{AGENT_TIMEOUT, AgentTool, Delegated, Home, MAX_AGENT_DEPTH, PARENT, Task};
+pub use compaction::{Compaction, CompactionLimits, CompactionState, Summarised, ToSummarise};
 pub use dry_run::DryRun;
 pub use edit_tools::{RECALLED, recall_edits, record_edit};
 pub use error::AgentError;
@@ -117,14 +125,17 @@ pub use estimate::estimate;
 pub use exchange::{Exchange, MAX_EXCHANGE_BYTES, OnExchange};
 pub use generate::{MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, PROGRESS_CHUNK, PROGRESS_EVERY};
 pub use guard::{InputGuard, Occasion, OutputGuard, Passage, Verdict};
+pub use hand_off::{HAND_OFF, HandOffError, MAX_HAND_OFFS, hand_off};
 pub use image::{ImageOptions, ImageReply};
 pub use loomwork_macros::tool;
 pub use object::{ObjectReply, ObjectSpec, ObjectStream};
 pub use options::{Field, Options, Storage};
 
+pub use patterns::{ask_all, combined};
 pub use prepare::{NextStep, PrepareStep};
 pub use reply::{AgentReply, StepReply, Stored};
 pub use rewind::{History, RewindError, Rewound};
+pub use routes::{Chosen, Corpus, Routes};
 pub use runtime::{Runtime, tables};
 pub use stop::{StopWhen, has_successful_tool_call, step_count};
 pub use stream::{TextStream, UNREAD_CHUNKS};

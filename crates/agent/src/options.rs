@@ -8,6 +8,7 @@ use loomwork_models::{ImageModel, LanguageModel, Message, ProviderData, Settings
 use serde_json::Value;
 
 use crate::admission::Admission;
+use crate::compaction::Compaction;
 use crate::context::{ContextHandler, ContextOptions};
 use crate::exchange::OnExchange;
 use crate::guard::{InputGuard, OutputGuard};
@@ -57,6 +58,8 @@ pub struct Options<S = ()> {
     pub stop_when: Option<StopWhen>,
     /// How the context is built.
     pub context: ContextOptions,
+    /// What keeps long threads short. Default: nothing.
+    pub compaction: Option<Compaction>,
     /// Has the last word on what is sent.
     pub context_handler: Option<ContextHandler>,
     /// Counts the tokens of the context. Default: an estimate.
@@ -121,6 +124,7 @@ impl<S> Clone for Options<S> {
             tool_choice: self.tool_choice.clone(),
             stop_when: self.stop_when.clone(),
             context: self.context.clone(),
+            compaction: self.compaction.clone(),
             context_handler: self.context_handler.clone(),
             token_counter: self.token_counter.clone(),
             messages: self.messages.clone(),
@@ -154,6 +158,7 @@ impl<S> Default for Options<S> {
             tool_choice: None,
             stop_when: None,
             context: ContextOptions::default(),
+            compaction: None,
             context_handler: None,
             token_counter: None,
             messages: None,
@@ -216,6 +221,7 @@ impl<S> Options<S> {
             tool_choice: nearer.tool_choice.or(self.tool_choice),
             stop_when: nearer.stop_when.or(self.stop_when),
             context: self.context.merged(nearer.context),
+            compaction: nearer.compaction.or(self.compaction),
             context_handler: nearer.context_handler.or(self.context_handler),
             token_counter: nearer.token_counter.or(self.token_counter),
             messages: nearer.messages.or(self.messages),

@@ -9,6 +9,7 @@ use loomwork_store::{Id, Key, Table, TableDef};
 use serde::{Deserialize, Serialize};
 
 use crate::approvals::{ApprovalRow, GrantRow};
+use crate::compaction::CompactionRow;
 use crate::humans::QuestionRow;
 use crate::outbox::OutboxRow;
 use crate::tool::Outcome;
@@ -167,7 +168,7 @@ impl CallRow {
 }
 
 /// The crate's own tables.
-pub(crate) fn own() -> [TableDef; 6] {
+pub(crate) fn own() -> [TableDef; 7] {
     [
         StepRow::table(),
         CallRow::table(),
@@ -175,5 +176,6 @@ pub(crate) fn own() -> [TableDef; 6] {
         ApprovalRow::table(),
         GrantRow::table(),
         QuestionRow::table(),
+        CompactionRow::table(),
     ]
 }

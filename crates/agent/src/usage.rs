@@ -26,6 +26,8 @@ pub enum UsageKind {
     Chat,
     /// Images were made.
     Image,
+    /// A language model wrote a summary.
+    Summary,
     /// What is searched for was embedded.
     Embedding,
 }

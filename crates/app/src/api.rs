@@ -3,7 +3,9 @@
 
 mod agents;
 mod args;
+mod keys;
 mod limits;
+mod members;
 mod messages;
 pub(crate) mod operation;
 mod page;
@@ -21,9 +23,11 @@ pub(crate) fn operations() -> Vec<Operation> {
     let groups = [
         agents::operations(),
         threads::operations(),
+        members::operations(),
         messages::operations(),
         runs::operations(),
         limits::operations(),
+        keys::operations(),
     ];
     groups.into_iter().flat_map(Group::into_operations).collect()
 }

@@ -18,7 +18,7 @@ use loomwork_workpool::Workpool;
 
 use crate::agents::Agents;
 use crate::api::Operation;
-use crate::auth::MainKey;
+use crate::auth::Gate;
 use crate::builder::Builder;
 
 /// A running app: agents, jobs, workflows, knowledge and limits over one store. A clone is the same app.
@@ -35,8 +35,7 @@ pub(crate) struct Inner {
     pub(crate) agents: Agents,
     pub(crate) limits: BTreeMap<String, Limit<'static>>,
     pub(crate) operations: Vec<Operation>,
-    pub(crate) main_key: MainKey,
-    pub(crate) new_key: Option<Secret>,
+    pub(crate) gate: Gate,
     pub(crate) random: Random,
     #[cfg(feature = "http")]
     pub(crate) http: crate::http::Http,
@@ -137,7 +136,7 @@ impl App {
 
     /// Returns the key that was made at this start, if [`Builder::key`] gave none. It is kept nowhere else.
     pub fn new_key(&self) -> Option<&Secret> {
-        self.inner.new_key.as_ref()
+        self.inner.gate.new_key()
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -145,8 +144,8 @@ impl App {
     }
 
     #[cfg(feature = "http")]
-    pub(crate) fn main_key(&self) -> &MainKey {
-        &self.inner.main_key
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.inner.gate
     }
 
     /// Ends what runs in the background: takes no further work, lets what runs come to its end until `deadline` (real

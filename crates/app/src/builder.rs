@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use crate::agents::Agents;
 use crate::api;
 use crate::app::{App, Inner, Parts};
-use crate::auth::MainKey;
+use crate::auth::{self, Describe, Gate};
 
 type ToPool = Box<dyn FnOnce(workpool::Builder) -> workpool::Builder + Send>;
 #[cfg(feature = "workflow")]
@@ -49,7 +49,7 @@ pub struct Builder {
     to_rag: Vec<ToRag>,
     at_start: Vec<AtStart>,
     crons: Vec<String>,
-    key: Option<Secret>,
+    gate: Describe,
     random: Random,
     #[cfg(feature = "http")]
     http: crate::http::Options,
@@ -116,7 +116,7 @@ impl Builder {
             to_rag: Vec::new(),
             at_start: Vec::new(),
             crons: Vec::new(),
-            key: None,
+            gate: Describe::default(),
             random: Random::system(),
             #[cfg(feature = "http")]
             http: crate::http::Options::default(),
@@ -268,7 +268,26 @@ impl Builder {
 
     /// Sets the key of whoever runs the app. Default: a new one at each start; see [`App::new_key`].
     pub fn key(mut self, key: Secret) -> Self {
-        self.key = Some(key);
+        self.gate.key = Some(key);
+        self
+    }
+
+    /// Accepts the tokens of an issuer for end users; call it again for another.
+    #[cfg(feature = "http")]
+    pub fn jwt(mut self, options: auth::JwtOptions) -> Self {
+        self.gate.jwt.push(options);
+        self
+    }
+
+    /// Says in a way of your own who a request is from, by its headers: a session of a service that this one is a
+    /// part of, say. `None` leaves it to keys and tokens.
+    #[cfg(feature = "http")]
+    pub fn identify<F, W>(mut self, identify: F) -> Self
+    where
+        F: Fn(axum::http::HeaderMap) -> W + Send + Sync + 'static,
+        W: Future<Output = crate::error::Result<Option<auth::Caller>>> + Send + 'static,
+    {
+        self.gate.own = Some(Arc::new(move |headers| Box::pin(identify(headers))));
         self
     }
 
@@ -303,6 +322,13 @@ impl Builder {
             return Err(mistake.into());
         }
         let store = self.store.tables(tables()).open().await?;
+        let gate = Gate::new(
+            self.gate,
+            #[cfg(feature = "http")]
+            &self.http,
+            store.clock(),
+            &self.random,
+        )?;
         let at_start = Arc::new(self.at_start);
         store.mutate(move |tx| at_start.iter().try_for_each(|mutation| mutation(tx))).await?;
 
@@ -373,13 +399,6 @@ impl Builder {
             store.start_upkeep(&tasks, upkeep);
         }
 
-        let (key, new_key) = match self.key {
-            Some(key) => (key, None),
-            None => {
-                let key = MainKey::generate(&self.random);
-                (key.clone(), Some(key))
-            }
-        };
         Ok(App::new(Inner {
             parts: Parts {
                 #[cfg(feature = "workflow")]
@@ -396,8 +415,7 @@ impl Builder {
             agents: self.agents,
             limits: self.limits,
             operations: api::operations(),
-            main_key: MainKey::of(&key),
-            new_key,
+            gate,
             random: self.random,
             #[cfg(feature = "http")]
             http: crate::http::Http::new(self.http, self.routes),
@@ -408,6 +426,7 @@ impl Builder {
 /// Returns the tables of all components that this build has.
 fn tables() -> Vec<TableDef> {
     let mut tables = loomwork_agent::tables();
+    tables.extend(auth::keys::tables());
     tables.extend(loomwork_rate_limiter::tables());
     #[cfg(feature = "workflow")]
     tables.extend(loomwork_workflow::tables());

@@ -1,6 +1,8 @@
 //! The API over HTTP: operations as routes, live queries as server-sent events.
 
 mod answer;
+mod exchange;
+mod host;
 mod live;
 mod openapi;
 mod request;
@@ -13,7 +15,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method as HttpMethod, header};
 use axum::middleware;
-use axum::routing::{MethodFilter, get, on};
+use axum::routing::{MethodFilter, get, on, post};
+use loomwork_rate_limiter::{Limit, SECOND};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
@@ -28,6 +31,13 @@ use crate::app::App;
 /// The header that names a request, in the answer and in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// How often one caller may ask, unless [`Options::requests`] says so: 200 a second, 1,000 at once.
+pub const REQUESTS: Limit<'static> = Limit::token_bucket("http-requests", 200, SECOND).capacity(1_000);
+
+/// How often one address may come with what is no key, unless [`Options::refusals`] says so: once a second, 60 at
+/// once.
+pub const REFUSALS: Limit<'static> = Limit::token_bucket("http-refusals", 1, SECOND).capacity(60);
+
 /// Limits and manners of the API. New fields may come, so end a literal with `..Options::default()`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -37,13 +47,28 @@ pub struct Options {
     pub at_once: usize,
     /// How many live queries and streams are open at once. Default: 20,000.
     pub subscribers: usize,
+    /// Which names this server is reached by, beside those of its own machine: `api.example.com`; `*` is any, and
+    /// gives up that a name pointed here by somebody else is refused. Default: none.
+    pub hosts: Vec<String>,
     /// Which pages of other origins may call the API: `https://app.example.com`. Default: none.
     pub origins: Vec<String>,
+    /// How often one caller may ask, in this process; `None` is as often as it likes. Default: [`REQUESTS`].
+    pub requests: Option<Limit<'static>>,
+    /// How often one address may come with what is no key; `None` is as often as it likes. Default: [`REFUSALS`].
+    pub refusals: Option<Limit<'static>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { body_bytes: 1 << 20, at_once: 512, subscribers: 20_000, origins: Vec::new() }
+        Self {
+            body_bytes: 1 << 20,
+            at_once: 512,
+            subscribers: 20_000,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            requests: Some(REQUESTS),
+            refusals: Some(REFUSALS),
+        }
     }
 }
 
@@ -92,9 +117,10 @@ impl App {
             let handler = move |path, request| answer::answer(app.clone(), at, path, request);
             router = router.route(&operation.path, on(filter, handler));
         }
-        let (app, ready) = (self.clone(), self.clone());
+        let (app, ready, trading) = (self.clone(), self.clone(), self.clone());
         let router = router
             .route("/api/openapi.json", get(move || openapi::serve(app.clone())))
+            .route("/api/exchange", post(move |id, request| exchange::exchange(trading.clone(), id, request)))
             .route("/healthz", get(status::alive))
             .route("/readyz", get(move || status::ready(ready.clone())))
             .merge(self.inner().http.routes.clone())
@@ -103,6 +129,7 @@ impl App {
         router
             .layer(CompressionLayer::new())
             .layer(self.cors())
+            .layer(middleware::from_fn_with_state(self.clone(), host::known))
             .layer(middleware::from_fn_with_state(self.clone(), request::entered))
     }
 

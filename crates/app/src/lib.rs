@@ -46,7 +46,9 @@ mod error;
 pub mod http;
 
 pub use app::App;
-pub use auth::{Caller, Need, Refused, Scope, allow};
+#[cfg(feature = "http")]
+pub use auth::{CODE_TERM, JwtKeys, JwtOptions, KEYS_AGAIN, KEYS_FRESH, MAX_KEY_SET_BYTES, PAGE_KEY_TERM};
+pub use auth::{Caller, Need, Refused, Scope, allow, keys};
 pub use builder::{BuildError, Builder};
 pub use error::{Error, ErrorBody, Result};
 

@@ -10,6 +10,7 @@ use crate::attachments::{file_of_url, own, release};
 use crate::content::{is_of_tools, searchable_text};
 use crate::project::file_urls;
 use crate::save::{NewMessage, check};
+use crate::summaries;
 use crate::tables::{Failure, MessageId, MessageRow, MessageStatus, Metadata, Position, ThreadId};
 
 /// How many messages one [`delete_range`] deletes at most.
@@ -66,7 +67,7 @@ pub fn update(tx: &mut Tx, id: MessageId, patch: MessagePatch) -> Result<Row<Mes
         return Err(ChangeError::Ended { message: id, is: row.status, asked: status }.into());
     }
     let before = row.text.clone();
-    let (before_message, owned) = (row.message.clone(), row.files.clone());
+    let (before_message, owned, status) = (row.message.clone(), row.files.clone(), row.status);
     let mut record = row.record;
     if let Some(message) = patch.message {
         let new = NewMessage::new(message);
@@ -88,6 +89,9 @@ pub fn update(tx: &mut Tx, id: MessageId, patch: MessagePatch) -> Result<Row<Mes
     if record.text != before || has_failed(record.status) {
         // One written by hand too: it stands for what is no longer said.
         vectors::delete_for(tx, id)?;
+    }
+    if record.message != before_message || record.status != status {
+        summaries::forget(tx, record.thread, record.order)?;
     }
     tx.replace(id, record)
 }
@@ -119,6 +123,7 @@ pub fn delete(tx: &mut Tx, ids: &[MessageId]) -> Result<Vec<MessageId>> {
         if let Some(row) = tx.delete(*id)? {
             release(tx, *id, &row.files)?;
             vectors::delete_for(tx, *id)?;
+            summaries::forget(tx, row.thread, row.order)?;
             deleted.push(*id);
         }
     }

@@ -112,7 +112,7 @@ impl From<Position> for At {
 /// What the copy becomes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Target {
-    /// A new thread like the one that is copied: user, title, summary, tags, metadata and responder.
+    /// A new thread like the one that is copied: user, title, summary, tags, metadata, responder and agent.
     #[default]
     Alike,
     /// A new thread.
@@ -340,8 +340,8 @@ fn just_before(position: Position) -> Option<Position> {
 }
 
 fn alike(thread: Thread) -> NewThread {
-    let Thread { user, title, summary, tags, metadata, responder, .. } = thread;
-    NewThread { user, title, summary, tags, metadata, responder }
+    let Thread { user, title, summary, tags, metadata, responder, agent, .. } = thread;
+    NewThread { user, title, summary, tags, metadata, responder, agent }
 }
 
 fn new_target(tx: &mut Tx, origin: (ThreadId, Option<Position>), new: NewThread) -> Result<ThreadId> {

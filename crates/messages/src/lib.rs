@@ -58,7 +58,8 @@
 //! ```
 //!
 //! # Tour
-//! - [`threads`] and their [`members`]; [`fork`], [`deletion`]; [`edits`] of documents beside the conversation.
+//! - [`threads`] and their [`members`]; [`fork`], [`deletion`]; [`edits`] of documents beside the conversation;
+//!   [`summaries`] of the oldest turns.
 //! - [`save`] puts messages where a [`Place`] says; [`list`], [`update`], [`settle`], [`delete`].
 //! - [`runs`] are generations: [`begin`](runs::begin), [`take`](runs::take), [`step`](runs::step),
 //!   [`abort`](runs::abort). A [`Host`](runs::Host) is a process that drives them.
@@ -98,6 +99,7 @@ pub mod runs;
 mod save;
 mod size;
 pub mod streams;
+pub mod summaries;
 mod tables;
 pub mod threads;
 mod translate;
@@ -118,7 +120,7 @@ pub use save::{HUMAN, MAX_NUMBER, MAX_RESTARTED, NewMessage, Place, Save, SaveEr
 pub use tables::{
     DeltaRow, Edit, EditChange, EditId, Failure, HostRow, Member, MemberRole, MessageId, MessageRow,
     MessageStatus, Metadata, Position, Responder, Run, RunId, RunStatus, StreamId, StreamRow, StreamStatus,
-    Thread, ThreadId, ThreadStatus, tables,
+    Summary, SummaryId, Thread, ThreadId, ThreadStatus, tables,
 };
 pub use translate::Translator;
 pub use ui::{

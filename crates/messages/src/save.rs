@@ -17,7 +17,7 @@ use crate::content::{INLINE_BYTES, is_of_tools, oversized_part, searchable_text}
 use crate::tables::{
     Failure, MessageId, MessageRow, MessageStatus, Metadata, Position, RunId, Thread, ThreadId,
 };
-use crate::{runs, streams, threads};
+use crate::{runs, streams, summaries, threads};
 
 /// A message that is to be saved. A [`Message`] is one, and so is a user's text.
 #[derive(Clone, Debug)]
@@ -222,6 +222,9 @@ pub(crate) fn save_in(
             vectors::insert(tx, &space, row.id, vector)?;
         }
         rows.push(row);
+    }
+    if let Some(oldest) = rows.iter().map(|row| row.order).min() {
+        summaries::forget(tx, thread, oldest)?;
     }
     if turns {
         threads::touch(tx, thread, tx.now())?;

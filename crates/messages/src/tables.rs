@@ -5,6 +5,7 @@
 
 mod background;
 mod edits;
+mod summaries;
 
 use loomwork_core::Time;
 use loomwork_files::FileId;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 pub(crate) use background::{Deletion, Fork, Stage, UserDeletion};
 pub use edits::{Edit, EditChange};
 pub(crate) use edits::{EditLog, EditTarget};
+pub use summaries::{Summary, SummaryId};
 
 /// The id of a thread.
 pub type ThreadId = Id<Thread>;
@@ -55,6 +57,9 @@ pub struct Thread {
     pub status: ThreadStatus,
     /// Who answers next.
     pub responder: Responder,
+    /// The agent that does, where it is to be one in particular.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// Words to find it by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -556,7 +561,7 @@ pub struct DeltaRow {
 }
 
 /// The crate's tables, for [`Store::builder`](loomwork_store::Store::builder).
-pub fn tables() -> [TableDef; 13] {
+pub fn tables() -> [TableDef; 14] {
     [
         Thread::table(),
         Member::table(),
@@ -568,6 +573,7 @@ pub fn tables() -> [TableDef; 13] {
         Edit::table(),
         EditTarget::table(),
         EditLog::table(),
+        Summary::table(),
         Fork::table(),
         Deletion::table(),
         UserDeletion::table(),

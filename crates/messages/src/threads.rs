@@ -75,6 +75,8 @@ pub struct NewThread {
     pub metadata: Metadata,
     /// Who answers next; an agent by default.
     pub responder: Responder,
+    /// The agent that does; none in particular by default.
+    pub agent: Option<String>,
 }
 
 impl NewThread {
@@ -111,6 +113,9 @@ pub struct ThreadPatch {
     /// Who answers next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub responder: Option<Responder>,
+    /// The agent that answers.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Option<String>>,
 }
 
 impl ThreadPatch {
@@ -145,8 +150,9 @@ pub(crate) fn insert(
     status: ThreadStatus,
     origin: Option<(ThreadId, Option<Position>)>,
 ) -> Result<Row<Thread>> {
-    let NewThread { user, title, summary, tags, metadata, responder } = new;
+    let NewThread { user, title, summary, tags, metadata, responder, agent } = new;
     check_text("user", user.as_deref(), MAX_USER_BYTES)?;
+    check_text("agent", agent.as_deref(), MAX_USER_BYTES)?;
     check_size("title", title.as_deref(), MAX_TITLE_BYTES)?;
     check_size("summary", summary.as_deref(), MAX_SUMMARY_BYTES)?;
     check_metadata(&metadata)?;
@@ -159,6 +165,7 @@ pub(crate) fn insert(
         summary,
         status,
         responder,
+        agent,
         tags,
         metadata,
         parent,
@@ -212,6 +219,7 @@ pub fn require_open(tx: &Tx, id: ThreadId) -> Result<Row<Thread>> {
 /// [`Error::NotFound`], [`Error::BadStatus`], what [`create`] refuses, and what [`members::pass_on`] does.
 pub fn update(tx: &mut Tx, id: ThreadId, patch: ThreadPatch) -> Result<Row<Thread>> {
     let thread = require(tx, id)?;
+    check_text("agent", patch.agent.as_ref().and_then(Option::as_deref), MAX_USER_BYTES)?;
     check_size("title", patch.title.as_ref().and_then(Option::as_deref), MAX_TITLE_BYTES)?;
     check_size("summary", patch.summary.as_ref().and_then(Option::as_deref), MAX_SUMMARY_BYTES)?;
     patch.metadata.as_ref().map_or(Ok(()), check_metadata)?;
@@ -239,6 +247,7 @@ pub fn update(tx: &mut Tx, id: ThreadId, patch: ThreadPatch) -> Result<Row<Threa
     after.tags = tags.unwrap_or(after.tags);
     after.metadata = patch.metadata.unwrap_or(after.metadata);
     after.responder = patch.responder.unwrap_or(after.responder);
+    after.agent = patch.agent.unwrap_or(after.agent);
     if after != thread.record {
         after.updated = tx.now();
     }

@@ -8,16 +8,19 @@ use loomwork_core::crash_point;
 use loomwork_models::Usage;
 use loomwork_search::Space;
 use loomwork_store::{Result as StoreResult, Row, Tx};
-use sha2::{Digest as _, Sha256};
 
-use crate::content::{Chunked, Content, NewChunk, NewEntry, chunk_hash};
-use crate::embed::{Embedder, Prepared, Task, Used, known, texts_of};
+use crate::asked::Taken;
+use crate::content::{Chunked, ChunksHash, Content, NewChunk, NewEntry, chunk_hash};
+use crate::embed::{Bill, Embedder, Prepared, Task, texts_of};
 use crate::error::unwrapped;
 use crate::namespaces::{self, get_or_create};
 use crate::rag::Rag;
-use crate::settle::Published;
+use crate::settle::{LEASE, Published};
+use crate::sweep::delete_from;
 use crate::tables::{EntryId, EntryRow, EntryStatus, NamespaceId, NamespaceRow, NamespaceStatus};
-use crate::write::{Begun, begin, complete, describe, same, write};
+use crate::write::{
+    Begun, Maker, begin, complete, describe, drop_same, is_described, pending, renew, same, write,
+};
 use crate::{Error, Result};
 
 /// How many chunks are embedded and written at once. An entry of up to so many is one transaction.
@@ -25,6 +28,12 @@ pub const BATCH_CHUNKS: usize = 100;
 
 /// How many batches are embedded at the same time.
 pub const BATCHES_AT_ONCE: usize = 4;
+
+/// How often a lease is renewed while it lasts.
+const RENEWALS: u32 = 4;
+
+/// How an entry stands whose maker has come to its end, or is about to hear of it.
+const IS_SETTLED: [&str; 2] = [EntryStatus::Ready.as_str(), EntryStatus::Replaced.as_str()];
 
 /// Where something is added: a namespace by its name, which is made where there is none, or one of its
 /// versions by its id.
@@ -70,12 +79,12 @@ pub struct Added {
 
 impl Added {
     fn of(published: Published, usage: Usage) -> Self {
-        let Published { entry, replaced } = published;
-        Self { created: entry.status == EntryStatus::Ready, entry, replaced, usage }
+        let Published { entry, replaced, is_same } = published;
+        Self { created: entry.status == EntryStatus::Ready && !is_same, entry, replaced, usage }
     }
 
-    fn same(entry: Row<EntryRow>) -> Self {
-        Self { entry, created: false, replaced: None, usage: Usage::default() }
+    fn same(entry: Row<EntryRow>, usage: Usage) -> Self {
+        Self { entry, created: false, replaced: None, usage }
     }
 }
 
@@ -83,20 +92,19 @@ impl Added {
 pub(crate) struct Filled {
     pub(crate) chunks: u32,
     pub(crate) hash: String,
-    pub(crate) usage: Usage,
 }
 
-/// A batch of chunks, ready to be written.
-struct Batch {
-    chunks: Arc<Vec<Prepared>>,
-    used: Vec<Used>,
+/// What is to be added, and where.
+struct Adding {
+    namespace: Row<NamespaceRow>,
+    by_name: bool,
+    new: NewEntry,
+    hash: Option<String>,
 }
 
-impl Batch {
-    fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-        self.used.iter().for_each(|used| usage += &used.usage);
-        usage
+impl Adding {
+    fn begin(&self, tx: &mut Tx) -> StoreResult<Begun> {
+        begin(tx, self.namespace.id, self.by_name, &self.new, self.hash.clone())
     }
 }
 
@@ -109,8 +117,9 @@ impl Rag {
     ///
     /// # Errors
     /// What is wrong with the entry; when the content cannot be cut, the model fails, or the store cannot
-    /// be written. The live version stays then, and one of more than [`BATCH_CHUNKS`] chunks is left as
-    /// failed.
+    /// be written; [`Error::Overtaken`] when it is called off or deleted meanwhile;
+    /// [`Error::NamespaceChanged`] when its namespace is replaced or goes over to another model. The live
+    /// version stays then, and one of more than [`BATCH_CHUNKS`] chunks is left as failed.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the entry pending; it counts as failed when its
@@ -123,122 +132,170 @@ impl Rag {
     ) -> Result<Added> {
         let content = content.into();
         new.check(&self.inner.wanted.filter_names)?;
-        let namespace = self.namespace_of(target.into()).await?;
+        let target = target.into();
+        let by_name = matches!(target, Target::Name(_));
+        let namespace = self.namespace_of(target).await?;
         let hash = new.content_hash.clone().or_else(|| content.hash(&*self.inner.chunker));
-        let new = Arc::new(new);
-        if let Some(entry) = self.unchanged(namespace.id, &new, &hash).await? {
-            return Ok(Added::same(entry));
+        let bill = Bill::new(Task::EmbedChunks, Some(&namespace.name), new.user.as_deref());
+        let mut adding = Adding { namespace, by_name, new, hash };
+        if let Some(entry) = self.unchanged(&adding).await? {
+            return Ok(Added::same(entry, bill.spent()));
         }
-        let chunks = match self.cut_content(content).await? {
+        let chunks = self.cut_content(content).await?.gathered(BATCH_CHUNKS).await?;
+        if adding.hash.is_none() {
+            adding.hash = chunks.hash();
+            if let Some(entry) = self.unchanged(&adding).await? {
+                return Ok(Added::same(entry, bill.spent()));
+            }
+        }
+        match chunks {
             Chunked::Here(chunks) if chunks.len() <= BATCH_CHUNKS => {
-                return self.add_at_once(namespace, new, hash, chunks).await;
+                self.add_at_once(Arc::new(adding), chunks, &bill).await
             }
             Chunked::Here(chunks) => {
                 check_count(chunks.len())?;
-                futures_util::stream::iter(chunks.into_iter().map(Ok)).boxed()
+                let chunks = futures_util::stream::iter(chunks.into_iter().map(Ok)).boxed();
+                self.add_in_batches(Arc::new(adding), chunks, &bill).await
             }
-            Chunked::Stream(chunks) => chunks,
-        };
-        let (id, beginning) = (namespace.id, new.clone());
-        let begun =
-            self.inner.store.mutate(move |tx| begin(tx, id, &beginning, hash)).await.map_err(unwrapped)?;
+            Chunked::Stream(chunks) => self.add_in_batches(Arc::new(adding), chunks, &bill).await,
+        }
+    }
+
+    async fn add_at_once(&self, adding: Arc<Adding>, chunks: Vec<NewChunk>, bill: &Bill) -> Result<Added> {
+        let (prepared, taken) = self.prepare(&adding.namespace, chunks, bill).await?;
+        let (rag, spaces, usage) = (self.clone(), self.spaces(&adding.namespace), bill.spent());
+        let added = self.inner.store.mutate(move |tx| {
+            let entry = match adding.begin(tx)? {
+                Begun::Same(entry) => return Ok(Added::same(entry, usage)),
+                Begun::New(entry) => entry,
+            };
+            let maker = Maker::default();
+            write(tx, entry.id, maker, 0, &prepared, usage.total())?;
+            let count = u32::try_from(prepared.len()).unwrap_or(u32::MAX);
+            complete(tx, entry.id, maker, count, &spaces, None)?;
+            let published = rag.inner.settling.publish(tx, entry.id)?;
+            Ok(Added::of(published, usage))
+        });
+        let added = added.await.map_err(unwrapped);
+        drop(taken);
+        added
+    }
+
+    async fn add_in_batches(
+        &self,
+        adding: Arc<Adding>,
+        chunks: BoxStream<'static, Result<NewChunk>>,
+        bill: &Bill,
+    ) -> Result<Added> {
+        let beginning = adding.clone();
+        let begun = self.inner.store.mutate(move |tx| beginning.begin(tx)).await.map_err(unwrapped)?;
         let entry = match begun {
-            Begun::Same(entry) => return Ok(Added::same(entry)),
+            Begun::Same(entry) => return Ok(Added::same(entry, bill.spent())),
             Begun::New(entry) => entry,
         };
-        let filled = self.fill(entry.id, &namespace, new.user.clone(), chunks, |_| async { Ok(()) }).await;
-        match filled {
-            Ok(filled) => {
-                let usage = filled.usage.clone();
-                Ok(Added::of(self.publish(entry.id, &namespace, filled).await?, usage))
-            }
-            Err(Error::Overtaken { .. }) => {
-                let id = entry.id;
-                let entry = self.inner.store.query(move |tx| crate::settle::require(tx, id)).await;
-                Ok(Added::same(entry.map_err(unwrapped)?))
-            }
+        let (id, maker, namespace) = (entry.id, Maker::default(), &adding.namespace);
+        let making = async {
+            let filled = self.fill(id, maker, namespace, bill, chunks, |_| async { Ok(()) }).await?;
+            self.publish(id, maker, namespace, filled).await
+        };
+        let made = tokio::select! {
+            made = making => made,
+            error = self.keep_alive(id, maker) => Err(error),
+        };
+        match made {
+            Ok(published) => Ok(Added::of(published, bill.spent())),
             Err(error) => {
-                self.fail(entry.id, &error).await?;
-                Err(error)
+                let entry = self.inner.store.query(move |tx| tx.get(id)).await?;
+                match entry.filter(|entry| entry.status == EntryStatus::Replaced) {
+                    Some(entry) if matches!(error, Error::Overtaken { .. }) => {
+                        Ok(Added::same(entry, bill.spent()))
+                    }
+                    _ => {
+                        self.fail(id, &error).await?;
+                        Err(error)
+                    }
+                }
             }
         }
     }
 
-    async fn add_at_once(
-        &self,
-        namespace: Row<NamespaceRow>,
-        new: Arc<NewEntry>,
-        hash: Option<String>,
-        chunks: Vec<NewChunk>,
-    ) -> Result<Added> {
-        let batch = self.prepare(&namespace, chunks, new.user.as_deref()).await?;
-        let usage = batch.usage();
-        let (rag, spaces, id) = (self.clone(), self.spaces(&namespace), namespace.id);
-        let tokens = usage.total();
-        let added = self.inner.store.mutate(move |tx| {
-            let entry = match begin(tx, id, &new, hash)? {
-                Begun::Same(entry) => return Ok(Added::same(entry)),
-                Begun::New(entry) => entry,
-            };
-            write(tx, entry.id, 0, &batch.chunks, tokens)?;
-            rag.tell_used(tx, &batch.used)?;
-            let count = u32::try_from(batch.chunks.len()).unwrap_or(u32::MAX);
-            complete(tx, entry.id, count, &spaces, None)?;
-            let published = rag.inner.settling.publish(tx, entry.id)?;
-            Ok(Added::of(published, usage))
-        });
-        added.await.map_err(unwrapped)
+    /// Renews the lease of a pending entry again and again. Returns why nobody wants it any more.
+    async fn keep_alive(&self, id: EntryId, maker: Maker) -> Error {
+        loop {
+            self.inner.store.clock().sleep(LEASE / RENEWALS).await;
+            let renewed = self.inner.store.mutate(move |tx| renew(tx, id, maker)).relaxed().await;
+            match renewed.map_err(unwrapped) {
+                // Whoever makes it has published it, or hears of it when it writes next.
+                Err(Error::Overtaken { status, .. }) if IS_SETTLED.contains(&status) => {
+                    return std::future::pending().await;
+                }
+                Err(error @ (Error::Overtaken { .. } | Error::UnknownEntry { .. })) => return error,
+                // A store that fails for a moment leaves time for the next one.
+                Err(_) | Ok(()) => {}
+            }
+        }
     }
 
     /// Writes the chunks of a pending entry; those that an earlier attempt has written keep their vectors.
     pub(crate) async fn fill<W: Future<Output = Result<()>>>(
         &self,
         id: EntryId,
+        maker: Maker,
         namespace: &Row<NamespaceRow>,
-        user: Option<String>,
+        bill: &Bill,
         chunks: BoxStream<'static, Result<NewChunk>>,
         mut progress: impl FnMut(u32) -> W,
     ) -> Result<Filled> {
-        let mut filled = Filled { chunks: 0, hash: String::new(), usage: Usage::default() };
-        let mut hasher = Sha256::new();
+        let (mut filled, mut noted) = (0_u32, 0);
+        let mut hash = ChunksHash::default();
         let batches = chunks.try_chunks(BATCH_CHUNKS).map_err(|error| error.1);
-        let user = user.as_deref();
-        let prepared = batches.map(|chunks| async move { self.prepare(namespace, chunks?, user).await });
+        let prepared = batches.map(|chunks| async move { self.prepare(namespace, chunks?, bill).await });
         let mut prepared = std::pin::pin!(prepared.buffered(BATCHES_AT_ONCE));
         while let Some(batch) = prepared.next().await {
-            let batch = batch?;
-            let (first, usage) = (filled.chunks, batch.usage());
-            let count = batch.chunks.len();
+            let (first, (batch, taken)) = (filled, batch?);
+            let count = batch.len();
             check_count(first as usize + count)?;
-            for prepared in &*batch.chunks {
-                hasher.update(chunk_hash(&prepared.chunk.text));
-            }
-            let (rag, tokens) = (self.clone(), usage.total());
-            let written = self.inner.store.mutate(move |tx| {
-                write(tx, id, first, &batch.chunks, tokens)?;
-                rag.tell_used(tx, &batch.used)
-            });
+            batch.iter().for_each(|prepared| hash.add(&prepared.chunk));
+            let tokens = bill.spent().total() - noted;
+            let written = self.inner.store.mutate(move |tx| write(tx, id, maker, first, &batch, tokens));
             written.await.map_err(unwrapped)?;
+            drop(taken);
             crash_point("rag.written");
-            filled.chunks += count as u32;
-            filled.usage += &usage;
-            progress(filled.chunks).await?;
+            noted += tokens;
+            filled += count as u32;
+            progress(filled).await?;
         }
-        filled.hash = data_encoding::HEXLOWER.encode(&hasher.finalize());
-        Ok(filled)
+        Ok(Filled { chunks: filled, hash: hash.end() })
     }
 
-    /// Publishes an entry that has been filled.
+    /// Publishes an entry that has been filled; one that turns out to be as the live one is dropped.
     pub(crate) async fn publish(
         &self,
         id: EntryId,
+        maker: Maker,
         namespace: &Row<NamespaceRow>,
         filled: Filled,
     ) -> Result<Published> {
         let (settling, spaces) = (self.inner.settling.clone(), self.spaces(namespace));
         crash_point("rag.filled");
+        // An attempt before may have written more.
+        while maker.job.is_some() {
+            let step = self.inner.store.mutate(move |tx| {
+                pending(tx, id, maker)?;
+                delete_from(tx, id, filled.chunks)
+            });
+            if step.await.map_err(unwrapped)? {
+                break;
+            }
+        }
         let published = self.inner.store.mutate(move |tx| {
-            complete(tx, id, filled.chunks, &spaces, Some(filled.hash))?;
+            let entry = pending(tx, id, maker)?;
+            if entry.content_hash.is_none()
+                && let Some(live) = drop_same(tx, &settling, &entry, &filled.hash)?
+            {
+                return Ok(Published { entry: live, replaced: None, is_same: true });
+            }
+            complete(tx, id, maker, filled.chunks, &spaces, Some(filled.hash))?;
             settling.publish(tx, id)
         });
         let published = published.await.map_err(unwrapped);
@@ -259,19 +316,16 @@ impl Rag {
     }
 
     /// Returns the live entry that is the same as what is added.
-    async fn unchanged(
-        &self,
-        namespace: NamespaceId,
-        new: &Arc<NewEntry>,
-        hash: &Option<String>,
-    ) -> Result<Option<Row<EntryRow>>> {
-        let (asked, hash) = (new.clone(), hash.clone());
+    async fn unchanged(&self, adding: &Adding) -> Result<Option<Row<EntryRow>>> {
+        let (namespace, new, hash) = (adding.namespace.id, adding.new.clone(), adding.hash.clone());
+        let new = Arc::new(new);
+        let asked = new.clone();
         let found = self.inner.store.query(move |tx| same(tx, namespace, &asked, hash.as_deref()));
         let Some(entry) = found.await.map_err(unwrapped)? else { return Ok(None) };
-        if entry.title == new.title && entry.metadata == new.metadata && entry.origin == new.origin {
+        if is_described(&entry, &new) {
             return Ok(Some(entry));
         }
-        let (id, new) = (entry.id, new.clone());
+        let id = entry.id;
         let described = self.inner.store.mutate(move |tx| match tx.get(id)? {
             Some(entry) if entry.is_live() => describe(tx, entry, &new).map(Some),
             _ => Ok(None),
@@ -288,14 +342,11 @@ impl Rag {
                 wanted.check(&namespace)?;
                 Ok(Some(namespace))
             }
-            Target::Name(name) => {
-                let names = wanted.filter_names.iter().map(String::as_str);
-                namespaces::find(tx, name, NamespaceStatus::Ready, &wanted, names)
-            }
+            Target::Name(name) => wanted.answering(tx, name),
         });
         match (found.await.map_err(unwrapped)?, target) {
             (Some(namespace), _) => Ok(namespace),
-            (None, Target::Id(id)) => Err(Error::UnknownNamespace { name: id.to_string() }),
+            (None, Target::Id(id)) => Err(Error::UnknownNamespace { id: id.to_string() }),
             (None, Target::Name(name)) => self.namespace(&name, NamespaceStatus::Ready).await,
         }
     }
@@ -336,34 +387,24 @@ impl Rag {
         self.embedders(namespace).map(|embedder| embedder.space.clone()).collect()
     }
 
-    /// Gives chunks their vectors: given, known in the namespace, or by a model.
+    /// Gives chunks their vectors: given, known in the namespace, or by a model. The texts that it asked for are
+    /// its own until they are written.
     async fn prepare(
         &self,
         namespace: &Row<NamespaceRow>,
         chunks: Vec<NewChunk>,
-        user: Option<&str>,
-    ) -> Result<Batch> {
+        bill: &Bill,
+    ) -> Result<(Arc<Vec<Prepared>>, Vec<Taken>)> {
         let own = &self.inner.own.space;
         chunks.iter().try_for_each(|chunk| chunk.check(own))?;
         let mut prepared: Vec<Prepared> = chunks.into_iter().map(Prepared::of).collect();
-        let mut used = Vec::new();
+        let mut taken = Vec::new();
         for embedder in self.embedders(namespace) {
             let is_own = embedder.space == *own;
             let lacks = |prepared: &&Prepared| !(is_own && prepared.chunk.embedding.is_some());
             let texts = texts_of(prepared.iter().filter(lacks).map(|prepared| prepared.chunk.text.as_str()));
-            let (id, space) = (namespace.id, embedder.space.clone());
-            let hashes: Vec<String> = texts.keys().cloned().collect();
-            let vectors = self.inner.store.query(move |tx| known(tx, id, &space, &hashes)).await?;
-            let (vectors, usage) = embedder.complete(&texts, vectors).await?;
-            if !usage.is_empty() {
-                used.push(Used {
-                    task: Task::EmbedChunks,
-                    model: embedder.model.name().clone(),
-                    usage,
-                    namespace: Some(namespace.name.clone()),
-                    user: user.map(str::to_owned),
-                });
-            }
+            let (vectors, of_model) = self.complete(embedder, namespace.id, &texts, bill).await?;
+            taken.push(of_model);
             for prepared in &mut prepared {
                 let given = prepared.chunk.embedding.as_ref().filter(|_| is_own);
                 let vector = given.or_else(|| vectors.get(&chunk_hash(&prepared.chunk.text)));
@@ -372,12 +413,7 @@ impl Rag {
                 }
             }
         }
-        Ok(Batch { chunks: Arc::new(prepared), used })
-    }
-
-    pub(crate) fn tell_used(&self, tx: &mut Tx, used: &[Used]) -> StoreResult<()> {
-        let Some(hook) = &self.inner.on_used else { return Ok(()) };
-        used.iter().try_for_each(|used| hook(tx, used))
+        Ok((Arc::new(prepared), taken))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::entries::range;
 use crate::error::unwrapped;
 use crate::format::{entry_text, whole_text};
-use crate::query::{Context, Found, FoundChunk, FoundEntry, FoundRange, Mode, Order, Query};
+use crate::query::{Context, Found, FoundChunk, FoundEntry, FoundRange, MAX_CONTEXT, Order, Query};
 use crate::rag::Rag;
 use crate::ranges::{Span, around, sections};
 use crate::rerank::to_edges;
@@ -21,7 +21,7 @@ type Around = BTreeMap<u32, (Span, Vec<FoundChunk>)>;
 
 /// Puts what is around the hits to them.
 pub(crate) async fn assemble(rag: &Rag, query: &Query, ranked: Ranked, found: Found) -> Result<Found> {
-    let Ranked { candidates, entries } = ranked;
+    let Ranked { candidates, entries, is_by_meaning } = ranked;
     let mut hits: BTreeMap<EntryId, Vec<u32>> = BTreeMap::new();
     for candidate in &candidates {
         hits.entry(candidate.chunk.entry).or_default().push(candidate.chunk.order);
@@ -33,7 +33,19 @@ pub(crate) async fn assemble(rag: &Rag, query: &Query, ranked: Ranked, found: Fo
             Some(read(rag, context, hits, counts).await?)
         }
     };
-    Ok(finish(query, candidates, entries, contexts, found))
+    let mut found = finish(candidates, entries, contexts, found);
+    if !is_by_meaning {
+        let count = found.results.len() as f64;
+        for (at, result) in found.results.iter_mut().enumerate() {
+            result.score = (count - at as f64) / count;
+        }
+    }
+    if query.order == Order::Edges {
+        found.results = to_edges(found.results);
+        found.entries = to_edges(found.entries);
+    }
+    found.text = whole_text(&found.entries);
+    Ok(found)
 }
 
 /// Reads what is around the hits, all on one snapshot. An entry that is gone by now has nothing.
@@ -74,7 +86,7 @@ fn read_entry(tx: &Tx, context: Context, entry: EntryId, hits: &[u32], count: u3
         }
         Context::Whole { from } => {
             let distinct: BTreeSet<u32> = hits.iter().copied().collect();
-            if distinct.len() as f32 >= from * count.max(1) as f32 {
+            if count <= MAX_CONTEXT && distinct.len() as f32 >= from * count.max(1) as f32 {
                 // The best hit stands for all of it.
                 hits.first().map(|hit| (*hit, Span { start: 0, end: u32::MAX })).into_iter().collect()
             } else {
@@ -90,8 +102,8 @@ fn read_entry(tx: &Tx, context: Context, entry: EntryId, hits: &[u32], count: u3
     Ok(all)
 }
 
+/// Returns the results in the order of the candidates, and their entries in that of their best hits.
 fn finish(
-    query: &Query,
     candidates: Vec<Candidate>,
     entries: BTreeMap<EntryId, Arc<Row<EntryRow>>>,
     mut contexts: Option<BTreeMap<EntryId, Around>>,
@@ -115,12 +127,6 @@ fn finish(
         let namespace = chunk.namespace;
         results.push(FoundRange { namespace, entry, order, start_order, content, score: worth, scores });
     }
-    if query.way() != Mode::Vector {
-        let count = results.len() as f64;
-        for (at, result) in results.iter_mut().enumerate() {
-            result.score = (count - at as f64) / count;
-        }
-    }
     let mut ids: Vec<EntryId> = Vec::new();
     for result in &results {
         if !ids.contains(&result.entry) {
@@ -133,11 +139,6 @@ fn finish(
         Some(FoundEntry { entry: Row::clone(row), text: entry_text(&ranges) })
     };
     found.entries = ids.into_iter().filter_map(entry).collect();
-    if query.order == Order::Edges {
-        results = to_edges(results);
-        found.entries = to_edges(found.entries);
-    }
-    found.text = whole_text(&found.entries);
     found.results = results;
     found
 }

@@ -3,14 +3,18 @@
 use std::fmt;
 
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use loomwork_search::Space;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::cut::{self, Chunker};
 use crate::filter::check_name;
 use crate::tables::{Metadata, Place};
 use crate::{Error, Result, weight};
+
+/// How many bytes of what is wrong are shown.
+const SHOWN_BYTES: usize = 80;
 
 /// The longest key of an entry, in bytes.
 pub const MAX_KEY_BYTES: usize = 500;
@@ -36,9 +40,10 @@ pub struct NewEntry {
     /// How much it counts, from 0 to 1. Default: 1.
     pub importance: f32,
     /// What says whether its content is the same as before. Default: the digest of the content, of how it
-    /// is cut, and of what is said of its chunks; nothing where chunks come as a stream.
+    /// is cut, and of what is said of its chunks. That of a stream is known at its end.
     pub content_hash: Option<String>,
-    /// Takes a live entry of the same hash for this one, whatever its key. Default: no.
+    /// Takes a live entry of the same hash for this one, whatever its key. Default: no. What is kept in step with
+    /// something has an entry for each key, and a long stream is compared with its own key alone.
     pub dedupe: bool,
     /// What is told with it when it settles.
     pub context: Value,
@@ -103,7 +108,9 @@ impl NewEntry {
         for text in [&self.key, &self.content_hash].into_iter().flatten() {
             if !(1..=MAX_KEY_BYTES).contains(&text.len()) {
                 let right = format!("keys and hashes have 1 to {MAX_KEY_BYTES} bytes");
-                return Err(Error::bad("a key or hash of", format!("{} bytes", text.len()), right));
+                let shown = &text[..text.floor_char_boundary(SHOWN_BYTES)];
+                let found = format!("{} bytes ({shown:?})", text.len());
+                return Err(Error::bad("a key or hash of", found, right));
             }
         }
         let wrong = |reason: String| Error::BadFilterValues { reason, declared: declared.join(", ") };
@@ -247,6 +254,26 @@ pub(crate) enum Chunked {
     Stream(BoxStream<'static, Result<NewChunk>>),
 }
 
+impl Chunked {
+    /// Waits for a stream that has no more than so many chunks; a longer one stays one.
+    pub(crate) async fn gathered(self, most: usize) -> Result<Self> {
+        let Self::Stream(mut stream) = self else { return Ok(self) };
+        let first: Vec<NewChunk> = (&mut stream).take(most + 1).try_collect().await?;
+        if first.len() <= most {
+            return Ok(Self::Here(first));
+        }
+        Ok(Self::Stream(futures_util::stream::iter(first.into_iter().map(Ok)).chain(stream).boxed()))
+    }
+
+    /// Returns the hash of the whole, where that is known.
+    pub(crate) fn hash(&self) -> Option<String> {
+        match self {
+            Self::Here(chunks) => Some(hash_of(chunks)),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
 impl Content {
     /// Returns the hash of the whole, where that is known.
     pub(crate) fn hash(&self, by: &dyn Chunker) -> Option<String> {
@@ -277,19 +304,34 @@ fn cut_text(text: &str, by: &dyn Chunker) -> Result<Chunked> {
 }
 
 fn hash_of(chunks: &[NewChunk]) -> String {
-    let mut hasher = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hasher.update((bytes.len() as u64).to_be_bytes());
-        hasher.update(bytes);
-    };
-    for chunk in chunks {
-        part(chunk.text.as_bytes());
-        part(chunk.keywords.as_deref().unwrap_or("\0").as_bytes());
-        part(Value::Object(chunk.metadata.clone()).to_string().as_bytes());
+    let mut hash = ChunksHash::default();
+    chunks.iter().for_each(|chunk| hash.add(chunk));
+    hash.end()
+}
+
+/// The hash of chunks, one after the other: of all that is kept of each.
+#[derive(Default)]
+pub(crate) struct ChunksHash(Sha256);
+
+impl ChunksHash {
+    pub(crate) fn add(&mut self, chunk: &NewChunk) {
+        self.part(chunk.text.as_bytes());
+        self.part(chunk.keywords.as_deref().unwrap_or("\0").as_bytes());
+        self.part(Value::Object(chunk.metadata.clone()).to_string().as_bytes());
         let vector = chunk.embedding.iter().flatten().flat_map(|part| part.to_be_bytes());
-        part(&vector.collect::<Vec<_>>());
+        self.part(&vector.collect::<Vec<_>>());
+        let Place { start, end, section, page } = &chunk.place;
+        self.part(json!([start, end, section, page]).to_string().as_bytes());
     }
-    data_encoding::HEXLOWER.encode(&hasher.finalize())
+
+    fn part(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn end(self) -> String {
+        data_encoding::HEXLOWER.encode(&self.0.finalize())
+    }
 }
 
 /// Returns the SHA-256 of some bytes, in hexadecimal digits.

@@ -77,8 +77,16 @@ impl<C: Chunker + ?Sized> Chunker for Arc<C> {
     }
 }
 
-/// Returns the pieces of a text with their places, or says what a chunker did wrong.
+/// The mark of the order of bytes, which some systems put before a text.
+pub(crate) const MARK: &str = "\u{feff}";
+
+/// Returns the pieces of a text with their places, or says what a chunker did wrong. A mark before the text is
+/// no part of it, and places count it.
 pub(crate) fn cut<'a>(chunker: &dyn Chunker, text: &'a str) -> Result<Vec<(&'a str, Place)>> {
+    let (text, before_text) = match text.strip_prefix(MARK) {
+        Some(rest) => (rest, MARK.len()),
+        None => (text, 0),
+    };
     let pieces = chunker.cut(text)?;
     let mut before = None;
     let mut cut = Vec::with_capacity(pieces.len());
@@ -90,7 +98,8 @@ pub(crate) fn cut<'a>(chunker: &dyn Chunker, text: &'a str) -> Result<Vec<(&'a s
             return Err(crate::Error::bad("a chunker", found, right));
         };
         before = Some(range.start);
-        let (start, end) = (Some(range.start as u64), Some(range.end as u64));
+        let place = |at: usize| Some((at + before_text) as u64);
+        let (start, end) = (place(range.start), place(range.end));
         cut.push((slice, Place { start, end, section, page }));
     }
     Ok(cut)

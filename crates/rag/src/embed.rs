@@ -1,18 +1,24 @@
 //! Vectors of chunks: taken over where they are known, asked for where they are not.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use loomwork_models::{EmbedRequest, EmbeddingModel, ModelName, Usage};
+use loomwork_models::{EmbedRequest, EmbeddingModel, Embeddings, ModelName, Usage};
 use loomwork_search::{Space, vectors};
 use loomwork_store::{Result as StoreResult, Tx};
 
+use crate::asked::Taken;
 use crate::content::{NewChunk, chunk_hash, embedded_text};
+use crate::rag::Rag;
 use crate::tables::{ChunkRow, NamespaceId};
-use crate::{Error, Result};
+use crate::{Error, Result, index};
 
 /// How many texts a model is asked for at once.
 pub const EMBED_TEXTS: usize = 100;
+
+/// How long somebody waits for a vector that another one has asked for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Among how many chunks of the same text a known vector is looked for.
 const KNOWN_AMONG: usize = 4;
@@ -64,52 +70,117 @@ pub(crate) struct Prepared {
     pub(crate) vectors: Vec<(Space, Vec<f32>)>,
 }
 
-impl Embedder {
-    /// Asks the model for vectors, in calls of at most [`EMBED_TEXTS`].
-    pub(crate) async fn embed(&self, texts: &[String]) -> Result<(Vec<Vec<f32>>, Usage)> {
-        let mut all = Vec::with_capacity(texts.len());
-        let mut usage = Usage::default();
-        for texts in texts.chunks(EMBED_TEXTS) {
-            let mut request = EmbedRequest::new(texts.iter().cloned());
-            if self.model.dimensions() != Some(self.space.dimension()) {
-                request.dimensions = Some(self.space.dimension());
-            }
-            let embedded = self.model.embed(request).await?;
-            if embedded.vectors.len() != texts.len() {
-                return Err(Error::WrongEmbeddings {
-                    model: self.space.model().to_owned(),
-                    found: embedded.vectors.len(),
-                    expected: texts.len(),
-                });
-            }
-            for vector in &embedded.vectors {
-                self.space.check(vector)?;
-            }
-            all.extend(embedded.vectors);
-            usage += &embedded.usage;
-        }
-        Ok((all, usage))
+/// For whom a model is asked, and what that has used so far.
+#[derive(Debug)]
+pub(crate) struct Bill {
+    task: Task,
+    namespace: Option<String>,
+    user: Option<String>,
+    spent: Mutex<Usage>,
+}
+
+impl Bill {
+    pub(crate) fn new(task: Task, namespace: Option<&str>, user: Option<&str>) -> Self {
+        let (namespace, user) = (namespace.map(str::to_owned), user.map(str::to_owned));
+        Self { task, namespace, user, spent: Mutex::default() }
     }
 
-    /// Returns the vectors of texts by their hashes, asking for those that are not known, each once.
+    /// Returns what was used, whether or not anything came of it.
+    pub(crate) fn spent(&self) -> Usage {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Embedder {
+    async fn ask(&self, texts: &[String]) -> Result<Embeddings> {
+        let mut request = EmbedRequest::new(texts.iter().cloned());
+        if self.model.dimensions() != Some(self.space.dimension()) {
+            request.dimensions = Some(self.space.dimension());
+        }
+        Ok(self.model.embed(request).await?)
+    }
+
+    /// Checks that a model gave what it was asked for.
+    fn check(&self, vectors: &[Vec<f32>], expected: usize) -> Result<()> {
+        if vectors.len() != expected {
+            let model = self.space.model().to_owned();
+            return Err(Error::WrongEmbeddings { model, found: vectors.len(), expected });
+        }
+        Ok(vectors.iter().try_for_each(|vector| self.space.check(vector))?)
+    }
+}
+
+impl Rag {
+    /// Puts what a model used on a bill, and tells of it at once: it has to be paid, whatever comes of it.
+    pub(crate) async fn charge(&self, bill: &Bill, model: &ModelName, usage: &Usage) -> Result<()> {
+        *bill.spent.lock().unwrap_or_else(PoisonError::into_inner) += usage;
+        let Bill { task, namespace, user, .. } = bill;
+        let (namespace, user) = (namespace.clone(), user.clone());
+        self.tell(Used { task: *task, model: model.clone(), usage: usage.clone(), namespace, user }).await
+    }
+
+    /// Asks a model for vectors, in calls of at most [`EMBED_TEXTS`].
+    pub(crate) async fn embed(&self, by: &Embedder, texts: &[String], bill: &Bill) -> Result<Vec<Vec<f32>>> {
+        let mut all = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(EMBED_TEXTS) {
+            let embedded = by.ask(texts).await?;
+            self.charge(bill, by.model.name(), &embedded.usage).await?;
+            by.check(&embedded.vectors, texts.len())?;
+            all.extend(embedded.vectors);
+        }
+        Ok(all)
+    }
+
+    /// Returns the vectors of texts of a namespace by their hashes, asking for those that are not known, each
+    /// once. What is returned with them is to be kept until they are stored.
     pub(crate) async fn complete(
         &self,
+        by: &Embedder,
+        namespace: NamespaceId,
         texts: &BTreeMap<String, String>,
-        mut known: HashMap<String, Vec<f32>>,
-    ) -> Result<(HashMap<String, Vec<f32>>, Usage)> {
-        let lacking: Vec<_> = texts.iter().filter(|(hash, _)| !known.contains_key(*hash)).collect();
-        if lacking.is_empty() {
-            return Ok((known, Usage::default()));
+        bill: &Bill,
+    ) -> Result<(HashMap<String, Vec<f32>>, Taken)> {
+        let (taken, others) =
+            self.inner.asked.take(&format!("{} {namespace}", index::name(&by.space)), texts.keys());
+        // Whoever had one of them before has stored it by now.
+        let (space, mine) = (by.space.clone(), texts.keys().filter(|hash| taken.has(hash)).cloned());
+        let hashes: Vec<String> = mine.collect();
+        let mut vectors = self.inner.store.query(move |tx| known(tx, namespace, &space, &hashes)).await?;
+        let lacks = |hash: &str| taken.has(hash) && !vectors.contains_key(hash);
+        let lacking: BTreeMap<_, _> = texts.iter().filter(|(hash, _)| lacks(hash)).collect();
+        self.ask_for(by, lacking, &mut vectors, bill).await?;
+        taken.give(&vectors);
+        let mut left = BTreeMap::new();
+        for (hash, mut awaited) in others {
+            let vector = tokio::select! {
+                vector = awaited.wait_for(Option::is_some) => vector.ok().and_then(|vector| vector.clone()),
+                () = self.inner.store.clock().sleep(PATIENCE) => None,
+            };
+            match vector {
+                Some(vector) => drop(vectors.insert(hash, vector)),
+                None => drop(texts.get_key_value(&hash).map(|(hash, text)| left.insert(hash, text))),
+            }
         }
-        let wanted: Vec<String> = lacking.iter().map(|(_, text)| (*text).clone()).collect();
-        let (vectors, usage) = self.embed(&wanted).await?;
-        known.extend(lacking.into_iter().map(|(hash, _)| hash.clone()).zip(vectors));
-        Ok((known, usage))
+        self.ask_for(by, left, &mut vectors, bill).await?;
+        Ok((vectors, taken))
+    }
+
+    async fn ask_for(
+        &self,
+        by: &Embedder,
+        texts: BTreeMap<&String, &String>,
+        vectors: &mut HashMap<String, Vec<f32>>,
+        bill: &Bill,
+    ) -> Result<()> {
+        let wanted: Vec<String> = texts.values().map(|text| (*text).clone()).collect();
+        let given = self.embed(by, &wanted, bill).await?;
+        vectors.extend(texts.into_keys().cloned().zip(given));
+        Ok(())
     }
 }
 
 /// Returns the vectors that texts have already somewhere in a namespace, by their hashes.
-pub(crate) fn known(
+fn known(
     tx: &Tx,
     namespace: NamespaceId,
     space: &Space,

@@ -1,16 +1,17 @@
 //! Looking at entries, and changing and deleting those that are there.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use loomwork_search::vectors;
 use loomwork_store::{Page, Paged, Result as StoreResult, Row, Tx};
 use loomwork_workpool as workpool;
 
 use crate::error::unwrapped;
 use crate::rag::Rag;
-use crate::settle::{LEASE, Published, require, wrong_status};
+use crate::settle::{LEASE, Published, leave, require, wrong_status};
 use crate::sweep::set_shelved;
-use crate::tables::{ChunkRow, EntryId, EntryRow, EntryStatus, Metadata, NamespaceId};
+use crate::tables::{ChunkRow, EntryId, EntryRow, EntryStatus, Metadata, NamespaceId, NamespaceStatus};
+use crate::write::Maker;
 use crate::{Result, namespaces, weight};
 
 /// How many entries one step of deleting many touches.
@@ -105,6 +106,48 @@ pub fn range(tx: &Tx, entry: EntryId, start: u32, end: u32) -> StoreResult<Vec<R
     tx.scan(ChunkRow::by_entry.eq(entry).ge(start).lt(end))
 }
 
+/// What differs between two entries, such as two versions of a key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Difference {
+    /// How many chunks have the same text in both, wherever they stand.
+    pub kept: usize,
+    /// The chunks that the later one has no more, in their order.
+    pub removed: Vec<Row<ChunkRow>>,
+    /// The chunks that it has instead, in their order.
+    pub added: Vec<Row<ChunkRow>>,
+}
+
+/// Returns what differs between two entries.
+///
+/// # Errors
+/// When there is no such entry, or the chunks of one were never kept; when the store cannot be read.
+pub fn difference(tx: &Tx, before: EntryId, after: EntryId) -> StoreResult<Difference> {
+    let chunks = |id| {
+        let entry = require(tx, id)?;
+        match entry.published {
+            Some(_) if entry.status != EntryStatus::Deleting => range(tx, id, 0, u32::MAX),
+            _ => Err(wrong_status(&entry, "compared").into()),
+        }
+    };
+    let (before, after) = (chunks(before)?, chunks(after)?);
+    let mut left: HashMap<String, usize> = HashMap::new();
+    for chunk in &before {
+        *left.entry(chunk.text.clone()).or_default() += 1;
+    }
+    let mut take = |chunk: &Row<ChunkRow>| match left.get_mut(&chunk.text) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        _ => false,
+    };
+    let added: Vec<_> = after.iter().filter(|chunk| !take(chunk)).cloned().collect();
+    // What nobody took is what is no longer there; of equal ones, those behind.
+    let mut removed: Vec<_> = before.iter().rev().filter(|chunk| take(chunk)).cloned().collect();
+    removed.reverse();
+    Ok(Difference { kept: before.len() - removed.len(), removed, added })
+}
+
 /// Where the making of an entry stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
@@ -156,7 +199,7 @@ impl Rag {
         if entry.status == EntryStatus::Pending && entry.published.is_none() {
             self.cancel(tx, id)?;
         }
-        self.inner.settling.leave(tx, id, EntryStatus::Deleting).map(drop)
+        leave(tx, id, EntryStatus::Deleting).map(drop)
     }
 
     /// Deletes all versions of a key, or those before a version, and returns how many there were.
@@ -194,15 +237,19 @@ impl Rag {
         }
     }
 
-    /// Deletes a namespace with all its entries, and waits until nothing of them is left.
+    /// Deletes a namespace with all its entries, and waits until nothing of them is left. From the first moment
+    /// on nothing is found in it or added to it.
     ///
     /// # Errors
-    /// When there is no such namespace; when the store cannot be read or written.
+    /// When there is no such namespace; when the store cannot be read or written. What is left is deleted when
+    /// it is called again.
     pub async fn delete_namespace(&self, id: NamespaceId) -> Result<()> {
         loop {
             let rag = self.clone();
             let step = self.inner.store.mutate(move |tx| {
-                namespaces::require(tx, id)?;
+                if namespaces::require(tx, id)?.status != NamespaceStatus::Deleting {
+                    tx.update(id, |row| row.status = NamespaceStatus::Deleting)?;
+                }
                 let mut entries = Vec::new();
                 tx.each(EntryRow::by_namespace.eq(id), |entry| {
                     if entry.status != EntryStatus::Deleting {
@@ -263,12 +310,15 @@ impl Rag {
             tx.update(id, |row| {
                 (row.status, row.version) = (EntryStatus::Pending, version);
                 (row.hidden, row.swept, row.due) = (true, 0, Some(due));
+                // Whoever restores it means this version of the namespace.
+                row.by_name = false;
+                (row.job, row.attempts) = (None, 0);
             })
         });
         begun.await.map_err(unwrapped)?;
         loop {
             let step = self.inner.store.mutate(move |tx| {
-                let entry = crate::write::pending(tx, id)?;
+                let entry = crate::write::pending(tx, id, Maker::default())?;
                 let swept = set_shelved(tx, &entry, false)?;
                 let due = tx.now() + LEASE;
                 tx.update(id, |row| (row.swept, row.due) = (swept.unwrap_or_default(), Some(due)))?;
@@ -284,35 +334,32 @@ impl Rag {
         Ok(entry)
     }
 
-    /// Changes how much an entry counts, without embedding anything. Searches find its chunks with one or
-    /// the other importance meanwhile, if it has more than a few hundred.
+    /// Changes how much an entry counts, without embedding anything, and waits until all of its chunks count so.
+    /// Searches find them with one or the other importance meanwhile. Once it has begun it comes to its end,
+    /// whether anybody waits or not.
     ///
     /// # Errors
     /// When there is no such entry, or it is not live; when the store cannot be read or written.
     pub async fn weigh(&self, id: EntryId, importance: f32) -> Result<()> {
         weight::check(importance)?;
-        let mut next = Some(0);
-        while let Some(first) = next {
-            let step = self.inner.store.mutate(move |tx| {
-                let entry = require(tx, id)?;
-                if !entry.is_live() {
-                    return Err(wrong_status(&entry, "weighed").into());
-                }
-                tx.update(id, |row| row.importance = importance)?;
-                let step = crate::sweep::SWEEP_STEP;
-                let ids = tx.ids(ChunkRow::by_entry.eq(id).ge(first).take(step))?;
-                for chunk in &ids {
-                    for space in &entry.spaces {
-                        if let Some(row) = vectors::of(tx, space, *chunk)? {
-                            let weighed = weight::folded(row.vector(), importance);
-                            vectors::update(tx, row.id, weighed)?;
-                        }
-                    }
-                }
-                Ok((ids.len() == step).then_some(first + step as u32))
-            });
-            next = step.await.map_err(unwrapped)?;
+        let begun = self.inner.store.mutate(move |tx| {
+            let entry = require(tx, id)?;
+            if !entry.is_live() {
+                return Err(wrong_status(&entry, "weighed").into());
+            }
+            let now = tx.now();
+            tx.update(id, |row| {
+                (row.importance, row.weighing, row.due) = (importance, Some(0), Some(now));
+            })
+        });
+        begun.await.map_err(unwrapped)?;
+        let mut left =
+            self.inner.store.watch(move |tx| Ok(tx.get(id)?.is_some_and(|row| row.weighing.is_some())));
+        while let Some(is_left) = left.next().await {
+            if !is_left? {
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(loomwork_store::Error::from(loomwork_store::Problem::Closed).into())
     }
 }

@@ -28,10 +28,20 @@ pub enum Error {
         declared: String,
     },
     /// There is no such namespace.
-    #[error("there is no namespace {name}; create it, or add something to it")]
+    #[error("there is no namespace {id}; `namespaces::versions` lists those of a name")]
     UnknownNamespace {
-        /// Its name or id.
-        name: String,
+        /// Its id.
+        id: String,
+    },
+    /// A namespace changed while something was added to it, which is of no use to it any more.
+    #[error("the namespace {namespace} {change} while the entry {entry} was made; add it again")]
+    NamespaceChanged {
+        /// The namespace.
+        namespace: String,
+        /// What happened to it.
+        change: String,
+        /// The entry.
+        entry: String,
     },
     /// There is no such entry.
     #[error("there is no entry {id}")]
@@ -95,6 +105,16 @@ pub enum Error {
         /// What it needs.
         needs: &'static str,
     },
+    /// A document of a kind that is not read here.
+    #[error("{name} is {kind}, which needs {needs}")]
+    NoReader {
+        /// The document.
+        name: String,
+        /// What it is.
+        kind: String,
+        /// What would read it.
+        needs: &'static str,
+    },
     /// A document that cannot be read.
     #[error("{name} cannot be read as {format}: {reason}")]
     Unreadable {
@@ -105,15 +125,17 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A job's input is larger than a row may be.
-    #[error("the {what} has {bytes} bytes; the most is {limit}, so keep it in a file or make it in a source")]
+    /// Something is larger than it may be.
+    #[error("{what} has {bytes} bytes; the most is {limit}: {right}")]
     TooLarge {
-        /// Which part.
-        what: &'static str,
+        /// What it is: a document by its name, or a text.
+        what: String,
         /// What it takes.
-        bytes: usize,
+        bytes: u64,
         /// What it may take.
         limit: usize,
+        /// What would be right.
+        right: &'static str,
     },
     /// A model gave other vectors than it was asked for.
     #[error("the model {model} gave {found} vectors where {expected} were asked for")]
@@ -172,7 +194,9 @@ impl Fault for Error {
         match self {
             Self::Bad { .. } | Self::BadFilterValues { .. } | Self::OtherSpace { .. } => Kind::Invalid,
             Self::NotEmpty { .. } | Self::WrongStatus { .. } | Self::UnknownSource { .. } => Kind::Invalid,
-            Self::Missing { .. } | Self::Unreadable { .. } | Self::TooLarge { .. } => Kind::Invalid,
+            Self::Missing { .. } | Self::NoReader { .. } | Self::Unreadable { .. } => Kind::Invalid,
+            Self::TooLarge { .. } => Kind::Invalid,
+            Self::NamespaceChanged { .. } => Kind::Conflict,
             Self::WrongEmbeddings { .. } | Self::BadMigration { .. } => Kind::Invalid,
             Self::UnknownNamespace { .. } | Self::UnknownEntry { .. } => Kind::NotFound,
             Self::Overtaken { .. } => Kind::Cancelled,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loomwork_models::{LanguageModel, Message, Reply, Request, Role, TokenCounter};
 
-use crate::embed::{Task, Used};
+use crate::embed::{Bill, Task};
 use crate::error::unwrapped;
 use crate::namespaces::find;
 use crate::prompt::{INSTRUCTION, Shape, prompt};
@@ -78,13 +78,15 @@ impl Rag {
     /// searched. `None` if it is longer, or there is no such namespace.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// [`Error::Denied`] where this user may not search it; when the store cannot be read.
     pub async fn whole(
         &self,
         namespace: &str,
+        user: Option<&str>,
         tokens: u64,
         counter: Arc<dyn TokenCounter>,
     ) -> Result<Option<String>> {
+        self.check_access(user, namespace)?;
         let (name, wanted) = (namespace.to_owned(), self.inner.wanted.clone());
         let read = self.inner.store.query(move |tx| {
             let names = std::iter::empty();
@@ -128,9 +130,8 @@ impl Rag {
         let user = question.query.user.clone();
         let (request, found) = self.ask(namespace, Shape::of(model.name()), question).await?;
         let reply = model.generate(request).await?;
-        let (model, usage) = (model.name().clone(), reply.usage().clone());
-        let namespace = Some(namespace.to_owned());
-        self.tell(Used { task: Task::Answer, model, usage, namespace, user }).await?;
+        let bill = Bill::new(Task::Answer, Some(namespace), user.as_deref());
+        self.charge(&bill, model.name(), reply.usage()).await?;
         Ok(Answer { reply, found })
     }
 }

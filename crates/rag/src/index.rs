@@ -7,7 +7,13 @@ use crate::filter::MARKS;
 use crate::tables::{ChunkRow, EntryId, NamespaceId, begun};
 
 /// Raised when a function of the declaration means something else than before.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The field that says how much a chunk counts.
+const IMPORTANCE: &str = "importance";
+
+/// By which part importances differ that are told apart.
+const APART: f64 = 1e-6;
 
 /// How many digits of a digest tell the indexes of two models apart.
 const NAME_DIGITS: usize = 16;
@@ -31,7 +37,13 @@ pub(crate) fn chunks(space: &Space) -> Index<ChunkRow> {
         .field("namespace", |chunk: &ChunkRow| (!chunk.shelved).then_some(chunk.namespace))
         .field("entry", |chunk| chunk.entry)
         .field("begun", ChunkRow::begun)
+        .field(IMPORTANCE, |chunk| f64::from(chunk.importance))
         .field(MARKS, |chunk| chunk.marks.clone())
+}
+
+/// Returns the condition that a chunk counts more than this.
+pub(crate) fn counts_more(than: f64) -> Filter {
+    Filter::at_least(IMPORTANCE, than * (1.0 + APART))
 }
 
 /// Returns the condition on what a search of a namespace finds: all but the chunks of entries that are not

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use loomwork_core::{Kind, RetryPolicy};
+use loomwork_core::RetryPolicy;
 use loomwork_files::{File, FileId};
 use loomwork_store::{Id, Result as StoreResult, Row, Tx};
 use loomwork_workpool::{self as workpool, Completion, Done, Job, JobContext, Options, Outcome};
@@ -16,14 +16,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::add::Target;
+use crate::add::{BATCH_CHUNKS, Target};
 use crate::content::{Chunked, Content, NewEntry, content_hash};
+use crate::embed::{Bill, Task};
 use crate::error::unwrapped;
-use crate::namespaces::{self, get_or_create};
+use crate::load::Document;
+use crate::namespaces::{self, Wanted, get_or_create};
 use crate::rag::Rag;
-use crate::settle::{require, wrong_status};
-use crate::tables::{EntryId, EntryRow, EntryStatus, From, InputRow, NamespaceStatus};
-use crate::write::{Begun, begin, is_same};
+use crate::settle::{leave, require, wrong_status};
+use crate::sweep::delete_chunks;
+use crate::tables::{EntryId, EntryRow, EntryStatus, From, InputRow, NamespaceRow, NamespaceStatus};
+use crate::write::{Begun, Maker, begin, drop_same, is_same, pending};
 use crate::{Error, Result, migrate};
 
 /// The pool in which entries are made; ten at a time unless it is declared otherwise.
@@ -119,6 +122,9 @@ impl Sources {
     }
 }
 
+/// An entry that a job makes, its namespace, and what it is made from.
+type TakenUp = (Row<EntryRow>, Row<NamespaceRow>, InputRow);
+
 /// What a job makes an entry from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {
@@ -160,7 +166,9 @@ impl Rag {
     ) -> StoreResult<Row<EntryRow>> {
         new.check(&self.inner.wanted.filter_names)?;
         let from = input.from.map_err(|why| Error::bad("the arguments of a source", why, "give JSON"))?;
-        let namespace = match target.into() {
+        let target = target.into();
+        let by_name = matches!(target, Target::Name(_));
+        let namespace = match target {
             Target::Name(name) => {
                 let Self { inner } = self;
                 get_or_create(tx, &inner.settling, &name, NamespaceStatus::Ready, &inner.wanted)?
@@ -174,8 +182,9 @@ impl Rag {
         let hash = match (&new.content_hash, &from) {
             (Some(hash), _) => Some(hash.clone()),
             (None, From::Text(text)) if text.len() > MAX_INPUT_BYTES => {
-                let (what, bytes, limit) = ("text of an entry", text.len(), MAX_INPUT_BYTES);
-                return Err(Error::TooLarge { what, bytes, limit }.into());
+                let right = "keep it in a file, or make it in a source";
+                let (what, bytes) = ("the text of an entry".to_owned(), text.len() as u64);
+                return Err(Error::TooLarge { what, bytes, limit: MAX_INPUT_BYTES, right }.into());
             }
             (None, From::Text(text)) => Content::from(text.as_str()).hash(&*self.inner.chunker),
             (None, From::File(file)) => {
@@ -187,7 +196,7 @@ impl Rag {
         if let Some(pending) = on_its_way(tx, namespace.id, new, hash.as_deref())? {
             return Ok(pending);
         }
-        let entry = match begin(tx, namespace.id, new, hash)? {
+        let entry = match begin(tx, namespace.id, by_name, new, hash)? {
             Begun::Same(entry) => return Ok(entry),
             Begun::New(entry) => entry,
         };
@@ -195,12 +204,12 @@ impl Rag {
             loomwork_files::attach(tx, *file, entry.id)?;
             tx.update(entry.id, |row| row.file = Some(*file))?;
         }
-        tx.insert_at(Id::<InputRow>::from_raw(entry.id.raw()), InputRow { from })?;
+        tx.insert_at(Id::<InputRow>::from_raw(entry.id.raw()), InputRow { from, user: new.user.clone() })?;
         start(tx, &entry)
     }
 
     /// Calls a pending entry off, and says whether it was pending. Nothing of it was found, and nothing
-    /// will be.
+    /// will be. A former version that is being restored stays the former version that it was.
     ///
     /// # Errors
     /// When there is no such entry; when the store cannot be read or written.
@@ -209,6 +218,10 @@ impl Rag {
         if entry.status != EntryStatus::Pending {
             return Ok(false);
         }
+        if entry.published.is_some() {
+            leave(tx, id, EntryStatus::Replaced)?;
+            return Ok(true);
+        }
         if let Some(job) = entry.job {
             workpool::cancel(tx, job)?;
         }
@@ -216,7 +229,8 @@ impl Rag {
         Ok(true)
     }
 
-    /// Has an entry that failed or was called off made again, by a new job.
+    /// Has an entry that failed or was called off made again, by a new job. What was embedded for it is not
+    /// embedded again.
     ///
     /// # Errors
     /// When there is no such entry, or it stands otherwise, or was not added by a job.
@@ -230,6 +244,7 @@ impl Rag {
         let entry = tx.update(id, |row| {
             row.status = EntryStatus::Pending;
             (row.hidden, row.swept, row.error) = (true, 0, None);
+            (row.attempts, row.expires) = (0, None);
         })?;
         start(tx, &entry)
     }
@@ -257,27 +272,27 @@ impl Rag {
     }
 
     async fn make(&self, job: &JobContext, id: EntryId) -> Result<()> {
-        let read = self.inner.store.query(move |tx| {
-            let entry = require(tx, id)?;
-            let namespace = namespaces::require(tx, entry.namespace)?;
-            let input = tx.get(Id::<InputRow>::from_raw(id.raw()))?;
-            Ok((entry, namespace, input))
-        });
-        let (entry, namespace, input) = read.await.map_err(unwrapped)?;
-        let Some(input) = input.filter(|_| entry.status == EntryStatus::Pending) else { return Ok(()) };
+        let maker = Maker { job: Some(job.id()), attempt: job.attempt() };
+        let Some((entry, namespace, input)) = self.take_up(id, maker).await? else { return Ok(()) };
+        let user = input.user.as_deref();
         self.inner.wanted.check(&namespace)?;
-        let attempts = job.attempt();
-        let noted = self.inner.store.mutate(move |tx| tx.update(id, |row| row.attempts = attempts).map(drop));
-        noted.relaxed().await?;
-        let content = match input.record.from {
+        let content = match input.from {
             From::Text(text) => Content::Text(text),
-            From::File(file) => self.content_of(file).await?,
+            From::File(file) => self.content_of(file, &namespace, user).await?,
             From::Source { name, args } => {
                 let make = self.inner.sources.get(&name)?;
                 make(Sourcing { entry: entry.clone(), job: job.clone() }, args).await?
             }
         };
-        let (chunks, of) = match self.cut_content(content).await? {
+        let hash = content.hash(&*self.inner.chunker);
+        let chunks = self.cut_content(content).await?.gathered(BATCH_CHUNKS).await?;
+        if let Some(hash) = hash.or_else(|| chunks.hash())
+            && entry.content_hash.is_none()
+            && self.is_same_by(id, maker, hash).await?
+        {
+            return Ok(());
+        }
+        let (chunks, of) = match chunks {
             Chunked::Here(chunks) => {
                 let of = chunks.len();
                 (futures_util::stream::iter(chunks.into_iter().map(Ok)).boxed(), Some(of))
@@ -289,19 +304,95 @@ impl Rag {
             let text = of.map_or_else(|| format!("{done} chunks"), |of| format!("{done} of {of} chunks"));
             async move { Ok(job.progress(fraction, text).await?) }
         };
-        let filled = self.fill(id, &namespace, None, chunks, progress).await?;
-        self.publish(id, &namespace, filled).await.map(drop)
+        let bill = Bill::new(Task::EmbedChunks, Some(&namespace.name), user);
+        let filled = self.fill(id, maker, &namespace, &bill, chunks, progress).await?;
+        self.publish(id, maker, &namespace, filled).await.map(drop)
     }
 
-    async fn content_of(&self, file: FileId) -> Result<Content> {
+    /// Takes over the making of an entry from the attempts before. One that was added by the name of its
+    /// namespace goes to the version that answers now. `None` if there is nothing to make any more.
+    async fn take_up(&self, id: EntryId, maker: Maker) -> Result<Option<TakenUp>> {
+        loop {
+            let wanted = self.inner.wanted.clone();
+            let step = self.inner.store.mutate(move |tx| {
+                let input = tx.get(Id::<InputRow>::from_raw(id.raw()))?;
+                let entry = require(tx, id)?;
+                let Some(input) = input.filter(|_| entry.status == EntryStatus::Pending) else {
+                    return Ok(Some(None));
+                };
+                if entry.job == maker.job && entry.attempts < maker.attempt {
+                    tx.update(id, |row| row.attempts = maker.attempt)?;
+                }
+                let mut entry = pending(tx, id, maker)?;
+                let mut namespace = namespaces::require(tx, entry.namespace)?;
+                if entry.by_name && namespace.status == NamespaceStatus::Replaced {
+                    let Some(now) = wanted.answering(tx, &namespace.name)? else {
+                        return Err(namespaces::no_longer_answers(tx, &namespace, id)?.into());
+                    };
+                    if !delete_chunks(tx, &entry)? {
+                        return Ok(None);
+                    }
+                    entry = move_to(tx, entry, &now)?;
+                    namespace = now;
+                }
+                Ok(Some(Some((entry, namespace, input.record))))
+            });
+            if let Some(taken) = step.await.map_err(unwrapped)? {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Drops an entry whose content turns out to be that of the live one; else notes what it is.
+    async fn is_same_by(&self, id: EntryId, maker: Maker, hash: String) -> Result<bool> {
+        let settling = self.inner.settling.clone();
+        let compared = self.inner.store.mutate(move |tx| {
+            let entry = pending(tx, id, maker)?;
+            if drop_same(tx, &settling, &entry, &hash)?.is_some() {
+                return Ok(true);
+            }
+            tx.update(id, |row| row.content_hash = Some(hash)).map(|_| false)
+        });
+        compared.await.map_err(unwrapped)
+    }
+
+    async fn content_of(
+        &self,
+        file: FileId,
+        namespace: &NamespaceRow,
+        user: Option<&str>,
+    ) -> Result<Content> {
         let needs = "`Builder::files`";
         let files = self.inner.files.as_ref().ok_or(Error::Missing { what: "a file as input", needs })?;
         let row: Row<File> = self.inner.store.query(move |tx| tx.require(file)).await?;
-        let bytes = files.read(file).await?;
         let name = row.name.clone().unwrap_or_else(|| file.to_string());
+        self.inner.reader.check_size(&name, row.size)?;
+        let bytes = files.read(file).await?;
         let document = self.inner.reader.read(&name, row.media_type.as_deref(), bytes).await?;
+        self.charge_reading(&document, &namespace.name, user).await?;
         Ok(self.inner.reader.content(document, &self.inner.chunker))
     }
+
+    /// Tells what a model used that read a document.
+    pub(crate) async fn charge_reading(
+        &self,
+        document: &Document,
+        namespace: &str,
+        user: Option<&str>,
+    ) -> Result<()> {
+        let Some((model, usage)) = &document.used else { return Ok(()) };
+        self.charge(&Bill::new(Task::Read, Some(namespace), user), model, usage).await
+    }
+}
+
+/// Moves an entry of which nothing is written to another version of its namespace.
+fn move_to(tx: &mut Tx, entry: Row<EntryRow>, to: &Row<NamespaceRow>) -> StoreResult<Row<EntryRow>> {
+    let newest = match &entry.key {
+        Some(key) => tx.first(EntryRow::by_key.eq(to.id).eq(key.as_str()).desc())?,
+        None => None,
+    };
+    let version = newest.map_or(0, |newest| newest.version + 1);
+    tx.update(entry.id, |row| (row.namespace, row.version, row.chunks) = (to.id, version, 0))
 }
 
 /// Binds several knowledge bases to one pool; each makes the entries of namespaces that it serves.
@@ -313,7 +404,6 @@ pub fn bind(pool: workpool::Builder, rags: impl IntoIterator<Item = Rag>) -> wor
         async move { serving(&rags, &job, id).await?.ingest(job, id).await }
     });
     let pool = pool.on_done(INGESTED, move |tx, done: Done<EntryId, ()>| {
-        let Some(rag) = settling.first() else { return Ok(()) };
         let (status, error) = match done.outcome {
             Outcome::Success(()) => return Ok(()),
             Outcome::Failed(reason) => (EntryStatus::Failed, Some(reason)),
@@ -322,34 +412,40 @@ pub fn bind(pool: workpool::Builder, rags: impl IntoIterator<Item = Rag>) -> wor
         };
         let is_pending =
             |entry: &Row<EntryRow>| entry.status == EntryStatus::Pending && entry.job == Some(done.job);
-        if tx.get(done.context)?.is_some_and(|entry| is_pending(&entry)) {
-            tx.update(done.context, |row| row.attempts = done.attempts)?;
-            rag.inner.settling.settle(tx, done.context, status, error)?;
-        }
-        Ok(())
+        let Some(entry) = tx.get(done.context)?.filter(is_pending) else { return Ok(()) };
+        let namespace = namespaces::require(tx, entry.namespace)?;
+        let serves = |rag: &&Rag| rag.inner.wanted.check(&namespace).is_ok();
+        let Some(rag) = settling.iter().find(serves).or_else(|| settling.first()) else { return Ok(()) };
+        tx.update(done.context, |row| row.attempts = done.attempts)?;
+        rag.inner.settling.settle(tx, done.context, status, error).map(drop)
     });
     migrate::bind(pool, rags)
 }
 
-/// Returns the knowledge base that serves the namespace of an entry.
+/// Returns the knowledge base that serves the namespace of an entry, or the one that it has to go to.
 async fn serving<'a>(rags: &'a [Rag], job: &JobContext, id: EntryId) -> StoreResult<&'a Rag> {
+    let wanted: Vec<Wanted> = rags.iter().map(|rag| rag.inner.wanted.clone()).collect();
     let read = job.store().query(move |tx| {
-        let entry = require(tx, id)?;
-        Ok(namespaces::require(tx, entry.namespace)?)
-    });
-    let namespace = match read.await {
-        Ok(namespace) => namespace,
-        Err(error) if error.kind() == Kind::NotFound => return first(rags),
-        Err(error) => return Err(error),
-    };
-    let mut reason = None;
-    for rag in rags {
-        match rag.inner.wanted.check(&namespace) {
-            Ok(()) => return Ok(rag),
-            Err(error) => reason = Some(error),
+        let Some(entry) = tx.get(id)? else { return Ok(Ok(0)) };
+        let namespace = namespaces::require(tx, entry.namespace)?;
+        if entry.by_name && namespace.status == NamespaceStatus::Replaced {
+            for (at, wanted) in wanted.iter().enumerate() {
+                if wanted.answering(tx, &namespace.name)?.is_some() {
+                    return Ok(Ok(at));
+                }
+            }
         }
-    }
-    reason.map_or_else(|| first(rags), |error| Err(error.into()))
+        let mut reason = Ok(0);
+        for (at, wanted) in wanted.iter().enumerate() {
+            match wanted.check(&namespace) {
+                Ok(()) => return Ok(Ok(at)),
+                Err(error) => reason = Err(error),
+            }
+        }
+        Ok(reason)
+    });
+    let at = read.await?.map_err(loomwork_store::Error::from)?;
+    rags.get(at).map_or_else(|| first(rags), Ok)
 }
 
 pub(crate) fn first(rags: &[Rag]) -> StoreResult<&Rag> {

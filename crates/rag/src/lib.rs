@@ -66,6 +66,7 @@
 //! All off by default: `html` reads web pages, `pdf` PDF files, `code` cuts source code along its syntax.
 
 mod add;
+mod asked;
 mod assemble;
 mod content;
 mod cut;

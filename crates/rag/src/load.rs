@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use loomwork_files::media_type;
-use loomwork_models::LanguageModel;
+use loomwork_models::{LanguageModel, ModelName, Usage};
 
 use crate::content::Content;
-use crate::cut::{Chunker, Markdown, Piece};
+use crate::cut::{Chunker, MARK, Markdown, Piece};
 use crate::{Error, Result};
 
 pub use folder::{FolderOptions, Ingested};
@@ -31,7 +31,7 @@ pub const MAX_DOCUMENT_BYTES: usize = 64 << 20;
 pub const MAX_PAGE_BYTES: usize = 8 << 20;
 
 /// A document that was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {
     /// Its title, where it says one.
     pub title: Option<String>,
@@ -41,6 +41,10 @@ pub struct Document {
     pub form: Form,
     /// Where its pages begin in the text, in bytes; none where it has no pages.
     pub pages: Vec<usize>,
+    /// Whether a mark of the order of bytes stood before the text; places in its source count it.
+    pub is_marked: bool,
+    /// What a model used to read it.
+    pub used: Option<(ModelName, Usage)>,
 }
 
 /// How a text is written.
@@ -101,6 +105,9 @@ const CODE: &[&str] = &[
     "ts", "tsx", "vue", "yaml", "yml", "zig",
 ];
 
+/// Endings of files that are text and nothing else: what is none is damaged.
+const TEXT: &[&str] = &["txt", "log", "rst", "text"];
+
 impl Reader {
     /// Bounds the bytes of a document; [`MAX_DOCUMENT_BYTES`] by default.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
@@ -133,6 +140,19 @@ impl Reader {
         self
     }
 
+    pub(crate) fn limit(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// Checks that a document is not too large to be read.
+    pub(crate) fn check_size(&self, name: &str, bytes: u64) -> Result<()> {
+        if bytes <= self.max_bytes as u64 {
+            return Ok(());
+        }
+        let right = "split it, or allow more with `Reader::max_bytes`";
+        Err(Error::TooLarge { what: name.to_owned(), bytes, limit: self.max_bytes, right })
+    }
+
     /// Says how documents are cut: the same bytes that are cut in another way are another content.
     pub(crate) fn name(&self, plain: &dyn Chunker) -> String {
         let code: Vec<_> = self.code.iter().map(|(ending, by)| format!("{ending}:{}", by.name())).collect();
@@ -142,12 +162,10 @@ impl Reader {
     /// Reads a document. `name` says what it is where its bytes and `declared` do not.
     ///
     /// # Errors
-    /// [`Error::TooLarge`]; [`Error::Unreadable`] for what is not what it says it is, or nothing that can
-    /// be read; [`Error::Missing`] where reading it needs a feature or a model.
+    /// [`Error::TooLarge`]; [`Error::Unreadable`] for what is not what it says it is;
+    /// [`Error::NoReader`] for what is no text, and where reading it needs a feature or a model.
     pub async fn read(&self, name: &str, declared: Option<&str>, bytes: Bytes) -> Result<Document> {
-        if bytes.len() > self.max_bytes {
-            return Err(Error::TooLarge { what: "document", bytes: bytes.len(), limit: self.max_bytes });
-        }
+        self.check_size(name, bytes.len() as u64)?;
         let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).unwrap_or_default();
         let found = media_type(&bytes, Some(name));
         let found = found.as_deref().filter(|found| *found != "text/plain").or(declared).or(found.as_deref());
@@ -157,9 +175,10 @@ impl Reader {
             ("text/html" | "application/xhtml+xml", _) => read_html(name, bytes).await,
             (image, _) if image.starts_with("image/") && image != "image/svg+xml" => {
                 let needs = "a model, named with `Reader::images`";
-                let model = self.images.as_ref().ok_or(Error::Missing { what: "an image", needs })?;
-                let Transcript { text, .. } = describe_image(&**model, bytes, Some(image)).await?;
-                Ok(Document { text, form: Form::Markdown, ..Document::default() })
+                let model = self.images.as_ref().ok_or_else(|| no_reader(name, image, needs))?;
+                let Transcript { text, usage } = describe_image(&**model, bytes, Some(image)).await?;
+                let used = Some((model.name().clone(), usage));
+                Ok(Document { text, form: Form::Markdown, used, ..Document::default() })
             }
             ("application/json", _) | (_, "json") => records::json(name, &text_of(name, &bytes)?),
             (_, "jsonl" | "ndjson") => records::json_lines(name, &text_of(name, &bytes)?),
@@ -169,13 +188,22 @@ impl Reader {
             }
             ("text/markdown", _) | (_, "md" | "mdx" | "markdown") => {
                 let text = text_of(name, &bytes)?;
-                Ok(Document { title: heading(&text), text, form: Form::Markdown, ..Document::default() })
+                let (title, is_marked) = (heading(&text), is_marked(&bytes));
+                Ok(Document { title, text, form: Form::Markdown, is_marked, ..Document::default() })
             }
             (_, ending) if CODE.contains(&ending) || self.code.contains_key(ending) => {
-                let form = Form::Code(ending.to_owned());
-                Ok(Document { text: text_of(name, &bytes)?, form, ..Document::default() })
+                let (form, is_marked) = (Form::Code(ending.to_owned()), is_marked(&bytes));
+                Ok(Document { text: text_of(name, &bytes)?, form, is_marked, ..Document::default() })
             }
-            _ => Ok(Document { text: text_of(name, &bytes)?, ..Document::default() }),
+            (kind, ending) => match text_of(name, &bytes) {
+                Ok(text) => Ok(Document { text, is_marked: is_marked(&bytes), ..Document::default() }),
+                Err(error) if kind.starts_with("text/") || TEXT.contains(&ending) => Err(error),
+                Err(_) => Err(no_reader(
+                    name,
+                    if kind.is_empty() { "no text" } else { kind },
+                    "a reader of its own",
+                )),
+            },
         }
     }
 
@@ -186,10 +214,11 @@ impl Reader {
             Form::Code(ending) => self.code.get(ending).unwrap_or(plain).clone(),
             Form::Plain => plain.clone(),
         };
-        if document.pages.is_empty() {
-            return Content::Cut(document.text, Box::new(by));
+        if !document.pages.is_empty() {
+            return Content::Cut(document.text, Box::new(Paged { by, pages: document.pages }));
         }
-        Content::Cut(document.text, Box::new(Paged { by, pages: document.pages }))
+        let text = if document.is_marked { format!("{MARK}{}", document.text) } else { document.text };
+        Content::Cut(text, Box::new(by))
     }
 
     #[cfg(feature = "pdf")]
@@ -198,28 +227,34 @@ impl Reader {
     }
 
     #[cfg(not(feature = "pdf"))]
-    async fn read_pdf(&self, _name: &str, _bytes: Bytes) -> Result<Document> {
-        Err(Error::Missing {
-            what: "a PDF file",
-            needs: "the feature `pdf` of loomwork-rag, or `transcribe_pdf`",
-        })
+    async fn read_pdf(&self, name: &str, _bytes: Bytes) -> Result<Document> {
+        Err(no_reader(name, "a PDF file", "the feature `pdf` of loomwork-rag, or `transcribe_pdf`"))
     }
 }
 
 #[cfg(feature = "html")]
 async fn read_html(name: &str, bytes: Bytes) -> Result<Document> {
     if bytes.len() > MAX_PAGE_BYTES {
-        return Err(Error::TooLarge { what: "web page", bytes: bytes.len(), limit: MAX_PAGE_BYTES });
+        let (what, bytes, right) =
+            (name.to_owned(), bytes.len() as u64, "no page that somebody reads is larger");
+        return Err(Error::TooLarge { what, bytes, limit: MAX_PAGE_BYTES, right });
     }
     let text = text_of(name, &bytes)?;
-    let name = name.to_owned();
-    let read = tokio::task::spawn_blocking(move || html::read(&name, &text));
-    read.await.unwrap_or(Err(Error::Panicked("read a web page")))
+    let read = tokio::task::spawn_blocking(move || html::read(&text));
+    read.await.map_err(|_| Error::Panicked("read a web page"))
 }
 
 #[cfg(not(feature = "html"))]
-async fn read_html(_name: &str, _bytes: Bytes) -> Result<Document> {
-    Err(Error::Missing { what: "a web page", needs: "the feature `html` of loomwork-rag" })
+async fn read_html(name: &str, _bytes: Bytes) -> Result<Document> {
+    Err(no_reader(name, "a web page", "the feature `html` of loomwork-rag"))
+}
+
+fn no_reader(name: &str, kind: &str, needs: &'static str) -> Error {
+    Error::NoReader { name: name.to_owned(), kind: kind.to_owned(), needs }
+}
+
+fn is_marked(bytes: &[u8]) -> bool {
+    bytes.starts_with(MARK.as_bytes())
 }
 
 /// Returns bytes as text, without a mark of their order.
@@ -230,7 +265,7 @@ fn text_of(name: &str, bytes: &[u8]) -> Result<String> {
     if text.contains('\0') {
         return Err(unreadable("it has zero bytes, so it is no text".to_owned()));
     }
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
+    Ok(text.strip_prefix(MARK).unwrap_or(text).to_owned())
 }
 
 /// Returns the first heading of a Markdown text, if it begins with one of the first level.
@@ -254,7 +289,10 @@ impl Chunker for Paged {
 
     fn cut(&self, text: &str) -> Result<Vec<Piece>> {
         let page = |piece: Piece| {
-            let page = self.pages.partition_point(|start| *start <= piece.range.start);
+            // A piece keeps the space before its text, which may be the end of the page before.
+            let slice = text.get(piece.range.clone()).unwrap_or_default();
+            let start = piece.range.start + slice.len() - slice.trim_start().len();
+            let page = self.pages.partition_point(|begin| *begin <= start);
             Piece { page: u32::try_from(page).ok().filter(|page| *page > 0), ..piece }
         };
         Ok(self.by.cut(text)?.into_iter().map(page).collect())

@@ -5,21 +5,22 @@
 //! stopped, and nothing is missed that was added meanwhile. Cutting over and rolling back swap the two.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use loomwork_models::Usage;
 use loomwork_search::{Space, vectors};
 use loomwork_store::{Error as StoreError, Result as StoreResult, Row, Tx};
 use loomwork_workpool::{self as workpool, Completion, Done, Job, JobContext, Options, Outcome, Repeat};
 
 use crate::content::chunk_hash;
-use crate::embed::{EMBED_TEXTS, Embedder, Task, Used, texts_of};
+use crate::embed::{Bill, EMBED_TEXTS, Embedder, Task, texts_of};
 use crate::error::unwrapped;
 use crate::ingest::{RAG_POOL, first};
 use crate::namespaces::require;
 use crate::rag::Rag;
+use crate::sweep::SWEEP_STEP;
 use crate::tables::{
-    ChunkId, ChunkRow, EntryId, EntryRow, EntryStatus, MigrationRow, NamespaceId, NamespaceRow, space_key,
+    ChunkId, ChunkRow, EntryId, EntryRow, MigrationRow, NamespaceId, NamespaceRow, space_key,
 };
 use crate::weight::folded;
 use crate::{Error, Result};
@@ -34,7 +35,7 @@ pub struct Migration {
     pub space: Space,
     /// The other one.
     pub also: Option<Space>,
-    /// How many of its entries there are, live ones and those that can be again.
+    /// How many of its entries have chunks, live ones and those that can be again.
     pub entries: usize,
     /// How many of them lack vectors in one of the two.
     pub lacking: usize,
@@ -151,36 +152,97 @@ pub(crate) fn bind(pool: workpool::Builder, rags: Arc<[Rag]>) -> workpool::Build
 /// Gives all entries of a namespace the vectors that they lack.
 async fn give_vectors(rags: &[Rag], job: &JobContext, id: NamespaceId) -> StoreResult<()> {
     let rag = first(rags)?;
+    let standing = job.store().query(move |tx| migration(tx, id)).await?;
+    let (lacking, mut given) = (standing.map_or(0, |standing| standing.lacking), 0);
+    let mut from: Option<(Space, EntryId, u32)> = None;
     loop {
-        let read = job.store().query(move |tx| {
-            let Some(namespace) = tx.get(id)? else { return Ok(None) };
-            let Some(also) = namespace.also.clone() else { return Ok(None) };
-            for space in [namespace.space.clone(), also] {
-                if let Some(entry) = one_that(tx, id, &space, false)? {
-                    return Ok(Some((namespace, space, entry)));
-                }
-            }
-            Ok(None)
-        });
-        let Some((namespace, space, entry)) = read.await? else { return Ok(()) };
+        let begun = from.clone();
+        let read = job.store().query(move |tx| lacking_chunks(tx, id, begun.as_ref()));
+        let Some((namespace, space, parts)) = read.await? else { return Ok(()) };
         let all = rags.iter().flat_map(|rag| [Some(&rag.inner.own), rag.inner.former.as_ref()]);
         let Some(embedder) = all.flatten().find(|embedder| embedder.space == space).cloned() else {
             let reason = format!("no knowledge base here has the model {}", space.model());
             return Err(Error::BadMigration { namespace: id.to_string(), reason }.into());
         };
+        let last = parts.last().filter(|last| !last.is_end);
+        from = last.map(|last| (space.clone(), last.entry, last.next));
+        given += parts.iter().filter(|part| part.is_end).count();
         tokio::select! {
-            given = rag.give(&namespace, &embedder, entry.id) => given?,
+            done = rag.give(&namespace, &embedder, parts) => done?,
             () = job.cancelled() => {
                 return Err(StoreError::message(loomwork_core::Kind::Cancelled, "the migration was called off"));
             }
         }
-        let standing = job.store().query(move |tx| migration(tx, id)).await?;
-        if let Some(standing) = standing {
-            let done = standing.entries - standing.lacking;
-            let fraction = done as f64 / standing.entries.max(1) as f64;
-            job.progress(fraction, format!("{done} of {} entries", standing.entries)).await?;
+        let fraction = given as f64 / lacking.max(given).max(1) as f64;
+        job.progress(fraction, format!("{given} of {} entries", lacking.max(given))).await?;
+    }
+}
+
+/// Some chunks of an entry, those of them that lack a vector with their texts.
+#[derive(Clone, Debug)]
+struct Part {
+    entry: EntryId,
+    chunks: Vec<(ChunkId, String)>,
+    /// The place behind these chunks.
+    next: u32,
+    /// There are no more behind them.
+    is_end: bool,
+}
+
+type Lacking = (Row<NamespaceRow>, Space, Vec<Part>);
+
+/// Returns chunks that lack vectors in one of the two spaces of a namespace, as many as a model is asked for at
+/// once: of the entry that was begun, from a place on, and of those after it.
+fn lacking_chunks(
+    tx: &Tx,
+    id: NamespaceId,
+    from: Option<&(Space, EntryId, u32)>,
+) -> StoreResult<Option<Lacking>> {
+    let Some(namespace) = tx.get(id)? else { return Ok(None) };
+    let Some(also) = namespace.also.clone() else { return Ok(None) };
+    for space in [also, namespace.space.clone()] {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut left = EMBED_TEXTS;
+        if let Some((_, begun, place)) = from.filter(|(of, _, _)| *of == space)
+            && tx.get(*begun)?.is_some_and(|entry| entry.is_kept() && !entry.spaces.contains(&space))
+        {
+            parts.push(part_of(tx, &space, *begun, *place, &mut left)?);
+        }
+        let mut next = tx.first(EntryRow::embedded.eq(id))?;
+        while let Some(group) = next {
+            let key = group.spaces_key();
+            if left > 0 && !has(&key, &space) {
+                tx.each(EntryRow::embedded.eq(id).eq(&key), |entry| {
+                    if parts.first().is_none_or(|first| first.entry != entry.id) {
+                        parts.push(part_of(tx, &space, entry.id, 0, &mut left)?);
+                    }
+                    let is_enough = left == 0 || parts.len() == EMBED_TEXTS;
+                    Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                })?;
+            }
+            next = tx.first(EntryRow::embedded.eq(id).gt(&key))?;
+        }
+        if !parts.is_empty() {
+            return Ok(Some((namespace, space, parts)));
         }
     }
+    Ok(None)
+}
+
+/// Returns up to `left` chunks of an entry from a place on, and counts them off.
+fn part_of(tx: &Tx, space: &Space, entry: EntryId, from: u32, left: &mut usize) -> StoreResult<Part> {
+    let mut read = tx.scan(ChunkRow::by_entry.eq(entry).ge(from).take(*left + 1))?;
+    let is_end = read.len() <= *left;
+    read.truncate(*left);
+    *left -= read.len();
+    let next = read.last().map_or(from, |last| last.order + 1);
+    let mut chunks = Vec::new();
+    for chunk in read {
+        if vectors::of(tx, space, chunk.id)?.is_none() {
+            chunks.push((chunk.id, chunk.record.text));
+        }
+    }
+    Ok(Part { entry, chunks, next, is_end })
 }
 
 impl Rag {
@@ -244,9 +306,10 @@ impl Rag {
         let wrong = |reason: String| Error::BadMigration { namespace: namespace.id.to_string(), reason };
         let also = namespace.also.clone().ok_or_else(|| wrong("it has no other space".to_owned()))?;
         if let Some(entry) = one_that(tx, namespace.id, &also, false)? {
-            start(tx, namespace.id)?;
-            let reason =
-                format!("the entry {} and perhaps others lack vectors of {}", entry.id, also.model());
+            let (entry, model) = (entry.id, also.model());
+            let reason = format!(
+                "the entry {entry} and perhaps others lack vectors of {model}; call `migrate` again, and wait for it"
+            );
             return Err(wrong(reason).into());
         }
         tx.update(namespace.id, |row| row.also = Some(std::mem::replace(&mut row.space, also)))
@@ -268,104 +331,95 @@ impl Rag {
             Ok(if namespace.space == row.to { row.record.from } else { row.record.to })
         });
         let other = began.await.map_err(unwrapped)?;
+        let mut from = 0;
         loop {
             let space = other.clone();
             let step = self.inner.store.mutate(move |tx| {
                 let Some(entry) = one_that(tx, id, &space, true)? else {
                     forget(tx, id)?;
-                    return Ok(false);
+                    return Ok(None);
                 };
-                drop_vectors(tx, &entry, &space)?;
-                Ok(true)
+                drop_vectors(tx, &entry, from, &space).map(Some)
             });
-            if !step.await.map_err(unwrapped)? {
+            match step.await.map_err(unwrapped)? {
+                Some(next) => from = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Gives chunks the vectors that they lack in the space of a model.
+    async fn give(&self, namespace: &Row<NamespaceRow>, by: &Embedder, parts: Vec<Part>) -> Result<()> {
+        let chunks = parts.iter().flat_map(|part| &part.chunks);
+        let texts = texts_of(chunks.map(|(_, text)| text.as_str()));
+        let bill = Bill::new(Task::EmbedChunks, Some(&namespace.name), None);
+        let (id, space) = (namespace.id, by.space.clone());
+        let (vectors, taken) = self.complete(by, id, &texts, &bill).await?;
+        let tokens = bill.spent().total();
+        let given = Arc::new((parts, vectors));
+        let stored = self.inner.store.mutate(move |tx| {
+            let namespace = require(tx, id)?;
+            // The migration may have been finished meanwhile.
+            if namespace.space != space && namespace.also.as_ref() != Some(&space) {
                 return Ok(());
             }
-        }
-    }
-
-    /// Gives the chunks of one entry the vectors that they lack in a space.
-    async fn give(&self, namespace: &Row<NamespaceRow>, embedder: &Embedder, id: EntryId) -> Result<()> {
-        let mut first = Some(0);
-        while let Some(from) = first {
-            let space = embedder.space.clone();
-            let read = self.inner.store.query(move |tx| {
-                let span = ChunkRow::by_entry.eq(id).ge(from).take(EMBED_TEXTS);
-                let chunks = tx.scan(span)?;
-                let next = (chunks.len() == EMBED_TEXTS).then(|| chunks.last().map(|chunk| chunk.order + 1));
-                let mut lacking = Vec::new();
-                for chunk in chunks {
-                    if vectors::of(tx, &space, chunk.id)?.is_none() {
-                        lacking.push((chunk.id, chunk.record.text));
-                    }
-                }
-                Ok((lacking, next.flatten()))
-            });
-            let (lacking, next) = read.await?;
-            first = next;
-            let texts = texts_of(lacking.iter().map(|(_, text)| text.as_str()));
-            let (vectors, usage) = embedder.complete(&texts, HashMap::new()).await?;
-            let given: Vec<(ChunkId, Vec<f32>)> = lacking
-                .iter()
-                .filter_map(|(chunk, text)| Some((*chunk, vectors.get(&chunk_hash(text))?.clone())))
-                .collect();
-            let (space, is_last) = (embedder.space.clone(), next.is_none());
-            let used = Used {
-                task: Task::EmbedChunks,
-                model: embedder.model.name().clone(),
-                usage,
-                namespace: Some(namespace.name.clone()),
-                user: None,
-            };
-            let rag = self.clone();
-            let given = Arc::new(given);
-            let write =
-                self.inner.store.mutate(move |tx| rag.store_given(tx, id, &space, &given, is_last, &used));
-            write.await.map_err(unwrapped)?;
-        }
-        Ok(())
-    }
-
-    fn store_given(
-        &self,
-        tx: &mut Tx,
-        id: EntryId,
-        space: &Space,
-        given: &[(ChunkId, Vec<f32>)],
-        is_last: bool,
-        used: &Used,
-    ) -> StoreResult<()> {
-        let Some(entry) = tx.get(id)? else { return Ok(()) };
-        if !matches!(entry.status, EntryStatus::Ready | EntryStatus::Replaced) {
-            return Ok(());
-        }
-        for (chunk, vector) in given {
-            if tx.get(*chunk)?.is_some() {
-                vectors::insert(tx, space, *chunk, folded(vector, entry.importance))?;
+            let (parts, vectors) = &*given;
+            let mut count = 0;
+            for part in parts {
+                count += store_given(tx, part, &space, vectors)?;
             }
-        }
-        if is_last && !entry.spaces.contains(space) {
-            tx.update(id, |row| row.spaces.push(space.clone()))?;
-        }
-        if let Some(row) = tx.first(MigrationRow::by_namespace.eq(entry.namespace))? {
-            let (count, tokens) = (given.len() as u64, used.usage.total());
-            tx.update(row.id, |row| (row.chunks, row.tokens) = (row.chunks + count, row.tokens + tokens))?;
-        }
-        if used.usage == Usage::default() {
-            return Ok(());
-        }
-        self.tell_used(tx, std::slice::from_ref(used))
+            match tx.first(MigrationRow::by_namespace.eq(id))? {
+                Some(row) => tx
+                    .update(row.id, |row| {
+                        (row.chunks, row.tokens) = (row.chunks + count, row.tokens + tokens);
+                    })
+                    .map(drop),
+                None => Ok(()),
+            }
+        });
+        let stored = stored.await.map_err(unwrapped);
+        drop(taken);
+        stored
     }
 }
 
-/// Deletes the vectors of an entry in a space.
-fn drop_vectors(tx: &mut Tx, entry: &Row<EntryRow>, space: &Space) -> StoreResult<()> {
-    for chunk in tx.ids(ChunkRow::by_entry.eq(entry.id))? {
-        if let Some(row) = vectors::of(tx, space, chunk)? {
+/// Stores the vectors of some chunks of an entry, and returns how many these are.
+fn store_given(
+    tx: &mut Tx,
+    part: &Part,
+    space: &Space,
+    vectors: &HashMap<String, Vec<f32>>,
+) -> StoreResult<u64> {
+    let Some(entry) = tx.get(part.entry)?.filter(|entry| entry.is_kept()) else { return Ok(0) };
+    let mut count = 0;
+    for (chunk, text) in &part.chunks {
+        let Some(vector) = vectors.get(&chunk_hash(text)) else { continue };
+        if tx.get(*chunk)?.is_some() {
+            vectors::insert(tx, space, *chunk, folded(vector, entry.importance))?;
+            count += 1;
+        }
+    }
+    if part.is_end && !entry.spaces.contains(space) {
+        tx.update(entry.id, |row| row.spaces.push(space.clone()))?;
+    }
+    Ok(count)
+}
+
+/// Deletes vectors of an entry in a space, from a place on, and returns where to go on.
+fn drop_vectors(tx: &mut Tx, entry: &Row<EntryRow>, from: u32, space: &Space) -> StoreResult<u32> {
+    let chunks = tx.scan(ChunkRow::by_entry.eq(entry.id).ge(from).take(SWEEP_STEP))?;
+    for chunk in &chunks {
+        if let Some(row) = vectors::of(tx, space, chunk.id)? {
             vectors::delete(tx, row.id)?;
         }
     }
-    tx.update(entry.id, |row| row.spaces.retain(|other| other != space)).map(drop)
+    match chunks.last() {
+        Some(last) if chunks.len() == SWEEP_STEP => Ok(last.order + 1),
+        _ => {
+            tx.update(entry.id, |row| row.spaces.retain(|other| other != space))?;
+            Ok(0)
+        }
+    }
 }
 
 fn migrating(tx: &Tx, id: NamespaceId) -> StoreResult<(Row<MigrationRow>, Row<NamespaceRow>)> {

@@ -4,7 +4,7 @@ use loomwork_search::Space;
 use loomwork_store::{Page, Paged, Result as StoreResult, Row, Tx};
 
 use crate::settle::{Settled, Settling};
-use crate::tables::{EntryRow, NamespaceId, NamespaceRow, NamespaceStatus};
+use crate::tables::{EntryId, EntryRow, NamespaceId, NamespaceRow, NamespaceStatus};
 use crate::{Error, Result};
 
 /// The longest name of a namespace, in bytes.
@@ -21,7 +21,7 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// Whether a namespace has vectors that it can use.
-    fn is_of_space(&self, namespace: &NamespaceRow) -> bool {
+    pub(crate) fn is_of_space(&self, namespace: &NamespaceRow) -> bool {
         let mut has = [Some(&namespace.space), namespace.also.as_ref()].into_iter().flatten();
         has.any(|space| *space == self.space || Some(space) == self.former.as_ref())
     }
@@ -35,8 +35,17 @@ impl Wanted {
         self.is_of_space(namespace) && names.all(|name| namespace.filter_names.iter().any(|has| has == name))
     }
 
+    /// Returns the version of a name that answers and serves to add to.
+    pub(crate) fn answering(&self, tx: &Tx, name: &str) -> StoreResult<Option<Row<NamespaceRow>>> {
+        let names = self.filter_names.iter().map(String::as_str);
+        find(tx, name, NamespaceStatus::Ready, self, names)
+    }
+
     /// Checks that a namespace serves to add to.
     pub(crate) fn check(&self, namespace: &Row<NamespaceRow>) -> Result<()> {
+        if namespace.status == NamespaceStatus::Deleting {
+            return Err(Error::UnknownNamespace { id: namespace.id.to_string() });
+        }
         if self.is_served_by(namespace, self.filter_names.iter().map(String::as_str)) {
             return Ok(());
         }
@@ -81,7 +90,24 @@ pub fn get(tx: &Tx, id: NamespaceId) -> StoreResult<Option<Row<NamespaceRow>>> {
 }
 
 pub(crate) fn require(tx: &Tx, id: NamespaceId) -> Result<Row<NamespaceRow>> {
-    tx.get(id)?.ok_or_else(|| Error::UnknownNamespace { name: id.to_string() })
+    tx.get(id)?.ok_or_else(|| Error::UnknownNamespace { id: id.to_string() })
+}
+
+/// Says that what was to be published in a namespace would not be found by its name, and what would be.
+pub(crate) fn no_longer_answers(
+    tx: &Tx,
+    namespace: &Row<NamespaceRow>,
+    entry: EntryId,
+) -> StoreResult<Error> {
+    let mut others = versions(tx, &namespace.name)?.into_iter();
+    let now = others.find(|other| other.status == NamespaceStatus::Ready);
+    let change = match (namespace.status, now) {
+        (NamespaceStatus::Deleting, _) => "is deleted".to_owned(),
+        (_, Some(now)) => format!("was replaced by {}, which answers now,", now.id),
+        (_, None) => "was replaced".to_owned(),
+    };
+    let namespace = format!("{} ({})", namespace.name, namespace.id);
+    Ok(Error::NamespaceChanged { namespace, change, entry: entry.to_string() })
 }
 
 /// Returns the newest version of a name that stands so and serves.
@@ -122,6 +148,7 @@ pub(crate) fn get_or_create(
         status: NamespaceStatus::Pending,
         created: tx.now(),
         replaced: None,
+        shelved: 0,
     })?;
     if status == NamespaceStatus::Pending {
         return Ok(namespace);
@@ -129,7 +156,7 @@ pub(crate) fn get_or_create(
     // Those of other models go on beside it.
     promote_over(tx, settling, namespace, |other| other.space == wanted.space)?;
     let newest = tx.first(NamespaceRow::by_name.eq(name).desc())?;
-    newest.ok_or_else(|| Error::UnknownNamespace { name: name.to_owned() }.into())
+    newest.ok_or_else(|| Error::UnknownNamespace { id: name.to_owned() }.into())
 }
 
 /// Makes a namespace the one that answers by its name, in place of all others, and returns those.
@@ -142,6 +169,7 @@ pub(crate) fn promote(
     match namespace.status {
         NamespaceStatus::Ready => Ok(Vec::new()),
         NamespaceStatus::Replaced => Ok(vec![namespace]),
+        NamespaceStatus::Deleting => Err(Error::UnknownNamespace { id: id.to_string() }.into()),
         NamespaceStatus::Pending => promote_over(tx, settling, namespace, |_| true),
     }
 }

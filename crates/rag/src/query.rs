@@ -79,7 +79,8 @@ pub enum Context {
         /// How many on each side.
         most: u32,
     },
-    /// The whole entry where at least this share of its chunks, from 0 to 1, are hits, and else the hit.
+    /// The whole entry where at least this share of its chunks, from 0 to 1, are hits, and else the hit. Of an
+    /// entry of more than [`MAX_CONTEXT`] chunks, the hit.
     Whole {
         /// The share.
         from: f32,
@@ -288,7 +289,8 @@ pub struct FoundRange {
     pub start_order: u32,
     /// The chunks, in their order.
     pub content: Vec<FoundChunk>,
-    /// By meaning, the score by meaning; else how far in front it is: 1 for the first of N, 1/N for the last.
+    /// By meaning in one namespace, the score by meaning. By words, by both, from several namespaces or with a
+    /// reranker, how far in front it is: 1 for the first of N, 1/N for the last. `scores` has all of them.
     pub score: f64,
     /// How good the hit is, in each measure.
     pub scores: Scores,
@@ -315,6 +317,8 @@ pub enum Note {
     NotReranked(String),
     /// What is searched is being made anew: some may be missing.
     Filling,
+    /// Entries were replaced so fast that some may be missing.
+    Late,
     /// The text was cut to its beginning before words were looked for.
     TextCut,
 }

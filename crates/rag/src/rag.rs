@@ -11,6 +11,7 @@ use loomwork_models::EmbeddingModel;
 use loomwork_search::{Search, Space};
 use loomwork_store::{Result as StoreResult, Row, Store, Tx};
 
+use crate::asked::Asked;
 use crate::content::{Content, check_declared};
 use crate::cut::{Chunker, Paragraphs};
 use crate::embed::{Embedder, Used};
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) on_used: Option<OnUsed>,
     pub(crate) access: Option<Access>,
     pub(crate) sources: Sources,
+    pub(crate) asked: Asked,
     tasks: Tasks,
 }
 
@@ -162,8 +164,8 @@ impl Builder {
         self
     }
 
-    /// Calls this for each call of a model that used something: in the transaction that stores what came of
-    /// it, or in one of its own.
+    /// Calls this for each call of a model that used something, as soon as it has answered, in a transaction of
+    /// its own: it is to be paid, whatever comes of it. If it fails, so does what the model was asked for.
     pub fn on_used(
         mut self,
         hook: impl Fn(&mut Tx, &Used) -> StoreResult<()> + Send + Sync + 'static,
@@ -222,7 +224,8 @@ impl Builder {
             filter_names: self.filter_names,
         };
         let tasks = Tasks::new();
-        self.store.start_upkeep(&tasks, sweep::upkeep(self.settling.clone()));
+        self.store.start_upkeep(&tasks, sweep::upkeep());
+        self.store.start_upkeep(&tasks, sweep::leases(self.settling.clone(), wanted.clone()));
         let inner = Inner {
             store: self.store,
             search,
@@ -237,6 +240,7 @@ impl Builder {
             on_used: self.on_used,
             access: self.access,
             sources: self.sources,
+            asked: Asked::default(),
             tasks,
         };
         Ok(Rag { inner: Arc::new(inner) })
@@ -327,7 +331,7 @@ impl Rag {
         Ok(self.inner.search.shutdown(deadline).await?)
     }
 
-    /// Tells what a model used that wrote nothing itself.
+    /// Tells what a model used.
     pub(crate) async fn tell(&self, used: Used) -> Result<()> {
         let Some(hook) = self.inner.on_used.clone() else { return Ok(()) };
         if used.usage.is_empty() {

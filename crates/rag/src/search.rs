@@ -3,36 +3,39 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use loomwork_models::Usage;
 use loomwork_search::{
     Filter as Indexed, Hit, MAX_QUERY_BYTES, Query as Indexing, QueryVector, fuse_ranks, vectors,
 };
-use loomwork_store::{Row, Tx};
+use loomwork_store::{Result as StoreResult, Row, Tx};
 
-use crate::embed::{Embedder, Task, Used};
+use crate::embed::{Bill, Embedder, Task};
 use crate::error::unwrapped;
-use crate::index;
-use crate::namespaces::{self, find};
+use crate::filter::Filter;
+use crate::namespaces::{self, Wanted, find};
 use crate::query::{Ask, Found, Mode, Note, Query, Scores};
 use crate::rag::Rag;
-use crate::rerank::diverse;
+use crate::rerank::{Reranked, diverse};
+use crate::settle::last_publication;
 use crate::tables::{
     ChunkId, ChunkRow, EntryId, EntryRow, EntryStatus, NamespaceId, NamespaceRow, NamespaceStatus,
 };
 use crate::weight::folded;
-use crate::{Error, Result, assemble};
+use crate::{Error, Result, assemble, index};
 
 /// How many hits each ranking gives to their fusion at least, and how many for each one that is wanted.
 const MIN_DEPTH: usize = 50;
 const DEPTH: usize = 4;
 
-/// How often a search looks again where entries that it found were written or deleted meanwhile.
+/// How often a search looks again where what it began with is no longer what the index holds.
 const LOOKS: usize = 4;
 
-/// A namespace as it stood when the search began.
+/// How often a search by words asks for what counts more than what it has, and so may come before it.
+const ROUNDS: usize = 12;
+
+/// A namespace as it stood when a search looked.
 #[derive(Clone, Debug)]
 struct View {
-    namespace: Row<NamespaceRow>,
+    namespace: NamespaceId,
     /// The entries that are not live, and whose chunks the index may know.
     hidden: Vec<EntryId>,
     /// The entry that was begun last.
@@ -53,6 +56,8 @@ pub(crate) struct Candidate {
 /// What is ranked of the namespaces that are searched.
 pub(crate) struct Ranked {
     pub(crate) candidates: Vec<Candidate>,
+    /// What they are worth is their score by meaning.
+    pub(crate) is_by_meaning: bool,
     pub(crate) entries: BTreeMap<EntryId, Arc<Row<EntryRow>>>,
 }
 
@@ -86,7 +91,7 @@ impl Rag {
             if !(0.0..f64::INFINITY).contains(&weight) {
                 return Err(Error::bad("the weight of a namespace is", weight, "it has to be 0 or more"));
             }
-            self.check_access(&query, name)?;
+            self.check_access(query.user.as_deref(), name)?;
             targets.push((Sought::Name(name.to_owned()), weight));
         }
         self.search_in(targets, query).await
@@ -101,16 +106,14 @@ impl Rag {
         let query = query.into();
         let row = self.inner.store.query(move |tx| namespaces::get(tx, id)).await?;
         if let Some(row) = row {
-            self.check_access(&query, &row.name)?;
+            self.check_access(query.user.as_deref(), &row.name)?;
         }
         self.search_in(vec![(Sought::Id(id), 1.0)], query).await
     }
 
-    fn check_access(&self, query: &Query, name: &str) -> Result<()> {
+    pub(crate) fn check_access(&self, user: Option<&str>, name: &str) -> Result<()> {
         match &self.inner.access {
-            Some(access) if !access(query.user.as_deref(), name) => {
-                Err(Error::Denied { name: name.to_owned() })
-            }
+            Some(access) if !access(user, name) => Err(Error::Denied { name: name.to_owned() }),
             _ => Ok(()),
         }
     }
@@ -118,13 +121,18 @@ impl Rag {
     async fn search_in(&self, targets: Vec<(Sought, f64)>, query: Query) -> Result<Found> {
         query.check()?;
         let filter = query.filter.indexed()?;
-        let mut views = Vec::new();
-        for (target, weight) in &targets {
-            if let Some(view) = self.view(target.clone(), &query).await? {
-                views.push((target.clone(), view, *weight));
+        if query.limit == 0 {
+            return Ok(Found::default());
+        }
+        let mut there = Vec::new();
+        let mut names = Vec::new();
+        for (target, weight) in targets {
+            if let Some(namespace) = self.sought(target.clone(), &query).await? {
+                names.push(namespace.record.name);
+                there.push((target, weight));
             }
         }
-        if views.is_empty() || query.limit == 0 {
+        if there.is_empty() {
             return Ok(Found::default());
         }
         let way = query.way();
@@ -138,23 +146,25 @@ impl Rag {
         if way != Mode::Vector && query.text().len() > MAX_QUERY_BYTES {
             found.notes.push(Note::TextCut);
         }
-        let names: Vec<&str> = views.iter().map(|(_, view, _)| view.namespace.name.as_str()).collect();
+        let bill = Bill::new(Task::EmbedQuery, names.first().map(String::as_str), query.user.as_deref());
         let vector = match way {
             Mode::Text => None,
-            Mode::Vector | Mode::Hybrid => Some(self.vector_of(&query, &names, &mut found.usage).await?),
+            Mode::Vector | Mode::Hybrid => Some(self.vector_of(&query, &bill).await?),
         };
+        found.usage += &bill.spent();
         let wanted = wanted(&query);
         let mut lists = Vec::new();
         let mut entries = BTreeMap::new();
-        for (target, view, weight) in views {
+        for (target, weight) in there {
             let (candidates, of_entries) =
-                self.ranked(target, view, &query, &filter, vector.as_ref(), &mut found.notes).await?;
+                self.ranked(target, &query, &filter, vector.as_ref(), &mut found.notes).await?;
             entries.extend(of_entries);
             lists.push((candidates, weight));
         }
-        let mut ranked = Ranked { candidates: merged(lists, query.rank_constant), entries };
+        let is_by_meaning = way == Mode::Vector && lists.len() == 1;
+        let mut ranked = Ranked { candidates: merged(lists, query.rank_constant), entries, is_by_meaning };
         ranked.candidates.truncate(wanted);
-        self.rerank(&query, &mut ranked.candidates, &mut found).await?;
+        ranked.is_by_meaning &= !self.rerank(&query, &mut ranked.candidates, &mut found).await?;
         if query.diversity > 0.0 {
             ranked.candidates = self.diversified(&query, ranked.candidates).await?;
         }
@@ -163,7 +173,7 @@ impl Rag {
     }
 
     /// Returns the vectors of what is asked for.
-    async fn vector_of(&self, query: &Query, names: &[&str], usage: &mut Usage) -> Result<QueryVector> {
+    async fn vector_of(&self, query: &Query, bill: &Bill) -> Result<QueryVector> {
         let text = match &query.ask {
             Ask::Vector(vector) => {
                 self.inner.own.space.check(vector)?;
@@ -175,13 +185,8 @@ impl Rag {
             return Err(Error::bad("a search for", "nothing", "give it a text or a vector"));
         }
         let text = [text.to_owned()];
-        let mut embed = async |embedder: &Embedder| {
-            let (vectors, used) = embedder.embed(&text).await?;
-            *usage += &used;
-            let of = names.first().map(|name| (*name).to_owned());
-            let model = embedder.model.name().clone();
-            let user = query.user.clone();
-            self.tell(Used { task: Task::EmbedQuery, model, usage: used, namespace: of, user }).await?;
+        let embed = async |embedder: &Embedder| {
+            let vectors = self.embed(embedder, &text, bill).await?;
             Ok::<_, Error>(folded(&vectors.into_iter().next().unwrap_or_default(), 1.0))
         };
         let vector = embed(&self.inner.own).await?;
@@ -198,23 +203,21 @@ impl Rag {
         stats.iter().any(|stats| stats.index == self.inner.index && stats.former_vectors > 0)
     }
 
+    /// Returns the namespace that is searched.
+    async fn sought(&self, target: Sought, query: &Query) -> Result<Option<Row<NamespaceRow>>> {
+        let (wanted, filter) = (self.inner.wanted.clone(), query.filter.clone());
+        let read = self.inner.store.query(move |tx| target.find(tx, &wanted, &filter));
+        read.await.map_err(unwrapped)
+    }
+
     async fn view(&self, target: Sought, query: &Query) -> Result<Option<View>> {
         let (wanted, filter) = (self.inner.wanted.clone(), query.filter.clone());
         let read = self.inner.store.query(move |tx| {
-            let names = filter.names();
-            let names = names.iter().copied();
-            let namespace = match &target {
-                Sought::Name(name) => find(tx, name, NamespaceStatus::Ready, &wanted, names)?,
-                Sought::Id(id) => {
-                    namespaces::get(tx, *id)?.filter(|namespace| wanted.is_served_by(namespace, names))
-                }
-            };
-            let Some(namespace) = namespace else { return Ok(None) };
+            let Some(namespace) = target.find(tx, &wanted, &filter)? else { return Ok(None) };
             let hidden = tx.ids(EntryRow::hidden.eq(namespace.id))?;
             let newest = tx.ids(EntryRow::by_namespace.eq(namespace.id).desc().take(1))?.pop();
-            let last = tx.first(EntryRow::publications.eq(namespace.id).desc())?;
-            let published = last.and_then(|last| last.published).unwrap_or_default();
-            Ok(Some(View { namespace, hidden, newest, published }))
+            let published = last_publication(tx, namespace.id)?;
+            Ok(Some(View { namespace: namespace.id, hidden, newest, published }))
         });
         read.await.map_err(unwrapped)
     }
@@ -223,19 +226,27 @@ impl Rag {
     async fn ranked(
         &self,
         target: Sought,
-        mut view: View,
         query: &Query,
         filter: &Indexed,
         vector: Option<&QueryVector>,
         notes: &mut Vec<Note>,
     ) -> Result<(Vec<Candidate>, BTreeMap<EntryId, Arc<Row<EntryRow>>>)> {
         for look in 1.. {
-            let filter = index::live(view.namespace.id, &view.hidden, view.newest).and(filter.clone());
+            // The model may have taken its time for the query, so what is seen is what is there now.
+            let Some(view) = self.view(target.clone(), query).await? else { break };
+            let filter = index::live(view.namespace, &view.hidden, view.newest).and(filter.clone());
             let (by_vector, by_text) = self.legs(query, filter, vector, notes).await?;
             let mut ids: Vec<EntryId> = by_vector.iter().chain(&by_text).map(|hit| hit.row.entry).collect();
             ids.sort_unstable();
             ids.dedup();
-            let entries = self.inner.store.query(move |tx| read_entries(tx, &ids)).await?;
+            let namespace = view.namespace;
+            let read = self.inner.store.query(move |tx| {
+                let shelved = tx.get(namespace)?.map(|namespace| namespace.shelved);
+                Ok((read_entries(tx, &ids)?, shelved))
+            });
+            let (entries, shelved) = read.await?;
+            // What was replaced since has left the index already, and what took its place is left out.
+            let is_late = shelved.is_none_or(|shelved| shelved > view.published);
             let was_live = |hit: &Hit<ChunkRow>| {
                 entries.get(&hit.row.entry).is_some_and(|entry| was_live(entry, view.published))
             };
@@ -243,14 +254,14 @@ impl Rag {
             let by_vector: Vec<_> = by_vector.into_iter().filter(was_live).collect();
             let by_text: Vec<_> = by_text.into_iter().filter(was_live).collect();
             // What was begun since is no part of what this search sees, and others take its place.
-            if by_vector.len() + by_text.len() < found && look < LOOKS {
-                match self.view(target.clone(), query).await? {
-                    Some(again) => view = again,
-                    None => break,
-                }
+            let is_short = by_vector.len() + by_text.len() < found;
+            if (is_late || is_short) && look < LOOKS {
                 continue;
             }
-            let candidates = ranking(query, by_vector, by_text, &entries);
+            if is_late && !notes.contains(&Note::Late) {
+                notes.push(Note::Late);
+            }
+            let candidates = ranking(query, by_vector, by_text);
             return Ok((candidates, entries));
         }
         Ok((Vec::new(), BTreeMap::new()))
@@ -284,10 +295,13 @@ impl Rag {
             }
             let text = query.text();
             let text = text[..text.floor_char_boundary(MAX_QUERY_BYTES)].to_owned();
-            let (filter, recency) = (filter.clone(), recency.clone());
-            let asked = Indexing { filter, limit: depth, recency, ..Indexing::text(text) };
-            let found = search.find::<ChunkRow>(index, asked).await?;
-            Ok::<_, Error>((found.hits, found.filling.is_some()))
+            let asked = Indexing {
+                filter: filter.clone(),
+                limit: depth,
+                recency: recency.clone(),
+                ..Indexing::text(text)
+            };
+            self.heaviest(asked).await
         };
         let ((by_vector, one), (by_text, two)) = tokio::try_join!(by_vector, by_text)?;
         if (one || two) && !notes.contains(&Note::Filling) {
@@ -296,11 +310,46 @@ impl Rag {
         Ok((by_vector, by_text))
     }
 
-    async fn rerank(&self, query: &Query, candidates: &mut [Candidate], found: &mut Found) -> Result<()> {
-        let Some(reranking) = &query.rerank else { return Ok(()) };
-        if candidates.is_empty() {
-            return Ok(());
+    /// Finds by words what is best by words and importance: as many hits as are asked for, or more.
+    ///
+    /// The index ranks by words. What it leaves out is no better by words than the last hit, so it comes before
+    /// the worst that is kept only if it counts for more, by a factor that both tell: that is asked for next.
+    async fn heaviest(&self, asked: Indexing) -> Result<(Vec<Hit<ChunkRow>>, bool)> {
+        let (index, search) = (&self.inner.index, &self.inner.search);
+        let mut all: HashMap<ChunkId, Hit<ChunkRow>> = HashMap::new();
+        let (mut is_filling, mut least, mut filter) = (false, 0.0, asked.filter.clone());
+        let weighed = |hit: &Hit<ChunkRow>| hit.score * f64::from(hit.row.importance);
+        for _ in 0..ROUNDS {
+            let query = Indexing { filter, ..asked.clone() };
+            let found = search.find::<ChunkRow>(index, query).await?;
+            is_filling |= found.filling.is_some();
+            let last = (found.hits.len() == asked.limit).then(|| found.hits.last().map(|hit| hit.score));
+            all.extend(found.hits.into_iter().map(|hit| (hit.row.id, hit)));
+            let Some(last) = last.flatten() else { break };
+            let mut worth: Vec<f64> = all.values().map(weighed).collect();
+            worth.sort_by(|one, two| two.total_cmp(one));
+            let needed = worth.get(asked.limit - 1).map_or(0.0, |worst| worst / last);
+            // Nothing counts for more than 1, and what counts for less was asked for. With recency the last hit
+            // is no bound on the others.
+            if needed >= 1.0 || needed <= least || asked.recency.is_some() {
+                break;
+            }
+            least = needed;
+            filter = asked.filter.clone().and(index::counts_more(least));
         }
+        let mut hits: Vec<Hit<ChunkRow>> = all.into_values().collect();
+        hits.sort_by(|one, two| {
+            weighed(two).total_cmp(&weighed(one)).then_with(|| one.row.id.cmp(&two.row.id))
+        });
+        hits.truncate(asked.limit);
+        Ok((hits, is_filling))
+    }
+
+    /// Puts candidates in the order that a reranker says, and says whether there is one.
+    async fn rerank(&self, query: &Query, candidates: &mut [Candidate], found: &mut Found) -> Result<bool> {
+        let Some(reranking) = query.rerank.as_ref().filter(|_| !candidates.is_empty()) else {
+            return Ok(false);
+        };
         let texts: Vec<String> = candidates.iter().map(|candidate| candidate.chunk.text.clone()).collect();
         let said = tokio::select! {
             said = reranking.by.rerank(query.text(), &texts) => said.map_err(|error| error.to_string()),
@@ -308,9 +357,16 @@ impl Rag {
                 Err(format!("it took longer than {:?}", reranking.timeout))
             }
         };
+        if let Ok(Reranked { used: Some((model, usage)), .. }) = &said {
+            found.usage += usage;
+            self.charge(&Bill::new(Task::Rerank, None, query.user.as_deref()), model, usage).await?;
+        }
         let said = said.and_then(|said| match said.scores.len() {
-            count if count == texts.len() => Ok(said),
-            count => Err(format!("it gave {count} scores for {} texts", texts.len())),
+            count if count != texts.len() => Err(format!("it gave {count} scores for {} texts", texts.len())),
+            _ if said.scores.iter().any(|score| score.is_nan()) => {
+                Err("it gave scores that are no numbers".to_owned())
+            }
+            _ => Ok(said),
         });
         match said {
             Ok(said) => {
@@ -318,15 +374,13 @@ impl Rag {
                     (candidate.scores.reranked, candidate.worth) = (Some(score), f64::from(score));
                 }
                 candidates.sort_by(|one, two| two.worth.total_cmp(&one.worth));
-                if let Some((model, usage)) = said.used {
-                    found.usage += &usage;
-                    let (task, user) = (Task::Rerank, query.user.clone());
-                    self.tell(Used { task, model, usage, namespace: None, user }).await?;
-                }
             }
-            Err(why) => found.notes.push(Note::NotReranked(why)),
+            Err(why) => {
+                found.notes.push(Note::NotReranked(why));
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn diversified(&self, query: &Query, candidates: Vec<Candidate>) -> Result<Vec<Candidate>> {
@@ -352,6 +406,20 @@ enum Sought {
     Id(NamespaceId),
 }
 
+impl Sought {
+    /// Returns the namespace, if it is there and knows the fields of the filter.
+    fn find(&self, tx: &Tx, wanted: &Wanted, filter: &Filter) -> StoreResult<Option<Row<NamespaceRow>>> {
+        let names = filter.names();
+        let names = names.iter().copied();
+        match self {
+            Self::Name(name) => find(tx, name, NamespaceStatus::Ready, wanted, names),
+            Self::Id(id) => Ok(namespaces::get(tx, *id)?.filter(|namespace| {
+                namespace.status != NamespaceStatus::Deleting && wanted.is_served_by(namespace, names)
+            })),
+        }
+    }
+}
+
 /// How many hits are ranked before they are cut to the limit.
 fn wanted(query: &Query) -> usize {
     let reranked = query.rerank.as_ref().map_or(0, |reranking| reranking.candidates);
@@ -359,7 +427,7 @@ fn wanted(query: &Query) -> usize {
     query.limit.max(reranked).max(diverse).clamp(1, loomwork_search::MAX_LIMIT)
 }
 
-fn read_entries(tx: &Tx, ids: &[EntryId]) -> loomwork_store::Result<BTreeMap<EntryId, Arc<Row<EntryRow>>>> {
+fn read_entries(tx: &Tx, ids: &[EntryId]) -> StoreResult<BTreeMap<EntryId, Arc<Row<EntryRow>>>> {
     let rows = ids.iter().map(|id| tx.get(*id));
     let rows = rows.filter_map(Result::transpose).map(|row| row.map(|row| (row.id, Arc::new(row))));
     rows.collect()
@@ -376,14 +444,8 @@ fn was_live(entry: &EntryRow, published: u64) -> bool {
     is_whole && entry.published.is_some_and(|number| number <= published)
 }
 
-/// Makes one ranking of the two, with what each entry's importance says of its words.
-fn ranking(
-    query: &Query,
-    by_vector: Vec<Hit<ChunkRow>>,
-    by_text: Vec<Hit<ChunkRow>>,
-    entries: &BTreeMap<EntryId, Arc<Row<EntryRow>>>,
-) -> Vec<Candidate> {
-    let importance = |hit: &Hit<ChunkRow>| entries.get(&hit.row.entry).map_or(1.0, |entry| entry.importance);
+/// Makes one ranking of the two.
+fn ranking(query: &Query, by_vector: Vec<Hit<ChunkRow>>, by_text: Vec<Hit<ChunkRow>>) -> Vec<Candidate> {
     let mut words: Vec<(ChunkId, f64)> = Vec::new();
     let mut all: HashMap<ChunkId, Candidate> = HashMap::new();
     let candidate =
@@ -396,7 +458,7 @@ fn ranking(
         meaning.push(id);
     }
     for hit in by_text {
-        let weight = importance(&hit);
+        let weight = hit.row.importance;
         let (id, worth) = (hit.row.id, hit.score * f64::from(weight));
         let score = hit.text.map(|standing| standing.score * weight);
         if query.text_threshold.is_some_and(|least| score.is_none_or(|score| score < least)) {

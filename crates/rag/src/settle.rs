@@ -3,6 +3,9 @@
 //! An entry becomes the live one of its key in one transaction that changes two rows, whatever its size.
 //! A search keeps out the chunks of entries that are `hidden`: not live, and still known to the index. So
 //! the chunks of a version may be written before it is live, and taken away after it was.
+//!
+//! What is settled is told, and kept for as long as the knowledge base says that settles it. What comes later,
+//! out of the index and out of the store, is done by any of those that share the store: see `sweep`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,22 +14,24 @@ use std::time::Duration;
 use loomwork_store::{Result as StoreResult, Row, Tx};
 use loomwork_workpool as workpool;
 
-use crate::tables::{EntryId, EntryRow, EntryStatus, InputRow, NamespaceRow};
-use crate::{Error, migrate};
+use crate::tables::{EntryId, EntryRow, EntryStatus, InputRow, NamespaceId, NamespaceRow, NamespaceStatus};
+use crate::{Error, migrate, namespaces};
 
 /// How long the chunks of an entry that is no longer live stay in the index, so that searches which began
 /// before find them all.
 pub const GRACE: Duration = Duration::from_secs(10);
 
-/// How long whoever adds an entry may be silent before it counts as dead.
+/// How long whoever adds an entry may be silent before it counts as dead. It is heard of several times within
+/// that, however long its content or its model take.
 pub const LEASE: Duration = Duration::from_secs(10 * 60);
 
 /// How many versions of a key, besides the live one, are kept, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// How many there are at most. Default: 10.
+    /// How many there are at most. Default: 10. One that was replaced within [`GRACE`] is there besides.
     pub versions: usize,
-    /// How long they are kept after they were replaced; `None` is for ever. Default: a week.
+    /// How long they are kept after they were replaced, and what failed or was called off after that; `None`
+    /// is for ever. Default: a week.
     pub age: Option<Duration>,
 }
 
@@ -82,6 +87,14 @@ impl fmt::Debug for Settling {
 pub(crate) struct Published {
     pub(crate) entry: Row<EntryRow>,
     pub(crate) replaced: Option<Row<EntryRow>>,
+    /// It was dropped, since this one is live and the same.
+    pub(crate) is_same: bool,
+}
+
+impl Published {
+    fn of(entry: Row<EntryRow>, replaced: Option<Row<EntryRow>>) -> Self {
+        Self { entry, replaced, is_same: false }
+    }
 }
 
 pub(crate) fn require(tx: &Tx, id: EntryId) -> StoreResult<Row<EntryRow>> {
@@ -101,26 +114,28 @@ impl Settling {
     pub(crate) fn publish(&self, tx: &mut Tx, id: EntryId) -> StoreResult<Published> {
         let entry = require(tx, id)?;
         match entry.status {
-            EntryStatus::Ready | EntryStatus::Replaced => return Ok(Published { entry, replaced: None }),
+            EntryStatus::Ready | EntryStatus::Replaced => return Ok(Published::of(entry, None)),
             EntryStatus::Pending => {}
             _ => return Err(wrong_status(&entry, "published").into()),
         }
+        check_namespace(tx, &entry)?;
         let live = match &entry.key {
             Some(key) => tx.first(EntryRow::live.eq(entry.namespace).eq(key.as_str()))?,
             None => None,
         };
         if live.as_ref().is_some_and(|live| live.version > entry.version) {
             let entry = self.settle(tx, id, EntryStatus::Replaced, None)?;
-            return Ok(Published { entry, replaced: None });
+            return Ok(Published::of(entry, None));
         }
-        let replaced = live.map(|live| self.leave(tx, live.id, EntryStatus::Replaced)).transpose()?;
-        let last = tx.first(EntryRow::publications.eq(entry.namespace).desc())?;
-        let number = last.and_then(|last| last.published).map_or(1, |last| last + 1);
+        let number = last_publication(tx, entry.namespace)? + 1;
+        let replaced = live.map(|live| self.retire(tx, live.id, EntryStatus::Replaced, Some(number)));
+        let replaced = replaced.transpose()?;
         let now = tx.now();
         let entry = tx.update(id, |row| {
             row.status = EntryStatus::Ready;
             row.published = Some(number);
-            (row.hidden, row.due, row.swept) = (false, None, 0);
+            row.due = row.weighing.map(|_| now);
+            (row.hidden, row.swept, row.over) = (false, 0, None);
             (row.settled, row.error) = (now, None);
         })?;
         drop_input(tx, id)?;
@@ -130,7 +145,7 @@ impl Settling {
             self.overtake(tx, &entry, &key)?;
             self.retain(tx, &entry, &key)?;
         }
-        Ok(Published { entry, replaced })
+        Ok(Published::of(entry, replaced))
     }
 
     /// Ends a pending entry and tells of it.
@@ -141,7 +156,7 @@ impl Settling {
         status: EntryStatus,
         error: Option<String>,
     ) -> StoreResult<Row<EntryRow>> {
-        self.leave(tx, id, status)?;
+        self.retire(tx, id, status, None)?;
         let entry = tx.update(id, |row| row.error = error)?;
         if status == EntryStatus::Replaced {
             drop_input(tx, id)?;
@@ -150,15 +165,17 @@ impl Settling {
         Ok(entry)
     }
 
-    /// Takes an entry out of what searches find. Its chunks leave the index when no search needs them.
-    pub(crate) fn leave(&self, tx: &mut Tx, id: EntryId, status: EntryStatus) -> StoreResult<Row<EntryRow>> {
-        let now = tx.now();
-        tx.update(id, |row| {
-            let was_found = row.published.is_some() && status == EntryStatus::Replaced;
-            (row.status, row.settled) = (status, now);
-            let due = if was_found { now + GRACE } else { now };
-            (row.hidden, row.due, row.swept) = (true, Some(due), 0);
-        })
+    /// Takes an entry out of what searches find, and keeps it as long as this knowledge base says.
+    fn retire(
+        &self,
+        tx: &mut Tx,
+        id: EntryId,
+        status: EntryStatus,
+        over: Option<u64>,
+    ) -> StoreResult<Row<EntryRow>> {
+        leave(tx, id, status)?;
+        let expires = self.retention.age.map(|age| tx.now() + age);
+        tx.update(id, |row| (row.expires, row.over) = (expires, over))
     }
 
     /// Ends what is pending of older versions.
@@ -178,10 +195,43 @@ impl Settling {
         let versions = tx.scan(EntryRow::by_key.eq(entry.namespace).eq(key).desc())?;
         let replaced = versions.into_iter().filter(|row| row.status == EntryStatus::Replaced);
         for row in replaced.skip(self.retention.versions) {
-            self.leave(tx, row.id, EntryStatus::Deleting)?;
+            if row.hidden {
+                // Searches that began before may need it yet.
+                tx.update(row.id, |row| row.expires = Some(row.settled))?;
+            } else {
+                leave(tx, row.id, EntryStatus::Deleting)?;
+            }
         }
         Ok(())
     }
+}
+
+/// Takes an entry out of what searches find. Its chunks leave the index when no search needs them.
+pub(crate) fn leave(tx: &mut Tx, id: EntryId, status: EntryStatus) -> StoreResult<Row<EntryRow>> {
+    let now = tx.now();
+    tx.update(id, |row| {
+        let was_found = row.published.is_some() && status == EntryStatus::Replaced;
+        (row.status, row.settled) = (status, now);
+        let due = if was_found { now + GRACE } else { now };
+        (row.hidden, row.due, row.swept) = (true, Some(due), 0);
+    })
+}
+
+/// Returns the number of the last publication in a namespace, 0 if there was none.
+pub(crate) fn last_publication(tx: &Tx, namespace: NamespaceId) -> StoreResult<u64> {
+    let last = tx.first(EntryRow::publications.eq(namespace).desc())?;
+    Ok(last.and_then(|last| last.published).unwrap_or_default())
+}
+
+/// Checks that an entry would be found where it is to be published.
+fn check_namespace(tx: &Tx, entry: &Row<EntryRow>) -> StoreResult<()> {
+    let namespace = namespaces::require(tx, entry.namespace)?;
+    let is_wrong = match namespace.status {
+        NamespaceStatus::Deleting => true,
+        NamespaceStatus::Replaced => entry.by_name,
+        NamespaceStatus::Pending | NamespaceStatus::Ready => false,
+    };
+    if is_wrong { Err(namespaces::no_longer_answers(tx, &namespace, entry.id)?.into()) } else { Ok(()) }
 }
 
 pub(crate) fn drop_input(tx: &mut Tx, id: EntryId) -> StoreResult<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
@@ -12,6 +13,7 @@ use crate::content::{Content, NewEntry};
 use crate::entries::DELETE_STEP;
 use crate::error::unwrapped;
 use crate::rag::Rag;
+use crate::settle::last_publication;
 use crate::tables::{EntryId, EntryRow, EntryStatus, NamespaceId};
 use crate::{Error, Result};
 
@@ -20,7 +22,8 @@ use crate::{Error, Result};
 pub struct SyncOptions {
     /// What they are from, by a name that is its own in the namespace.
     pub origin: String,
-    /// Deletes the entries of this origin that are no longer there, if all of it could be read. Default: no.
+    /// Deletes the entries of this origin that are no longer there: those that were there before the run began,
+    /// and if all keys are known. Where nothing is there, all of them go. Default: no.
     pub delete_missing: bool,
     /// Leaves keys alone that are there already, whatever their content is now. Default: no.
     pub only_new: bool,
@@ -41,6 +44,10 @@ pub(crate) enum Made {
     Entry(Box<NewEntry>, Content),
     /// An entry that is known to be as it was.
     Same(String, EntryId),
+    /// Something that could not be made, by its key where that is known.
+    Failed(Option<String>, Error),
+    /// Something of which all that begins with this key could not be looked at.
+    Closed(String, Error),
 }
 
 /// What became of one thing.
@@ -51,6 +58,13 @@ pub enum Step {
     Added(Box<Added>),
     /// It is as it was.
     Same(EntryId),
+    /// It is of a kind that is not read here; what was there stays.
+    Skipped {
+        /// Its key.
+        key: String,
+        /// What would read it.
+        why: Error,
+    },
     /// It could not be made; what was there stays.
     Failed {
         /// Its key, where that is known.
@@ -72,6 +86,8 @@ pub struct Synced {
     pub replaced: usize,
     /// How many are as they were.
     pub same: usize,
+    /// How many were left out, since nothing here reads them.
+    pub skipped: usize,
     /// How many were deleted.
     pub deleted: usize,
     /// What could not be made, and why.
@@ -92,9 +108,38 @@ impl Synced {
                 self.usage += &added.usage;
             }
             Step::Same(_) => self.same += 1,
+            Step::Skipped { .. } => self.skipped += 1,
             Step::Failed { key, error } => self.failed.push((key, error)),
             Step::Deleted(_) => self.deleted += 1,
         }
+    }
+}
+
+/// What a step says of the keys that are there.
+enum There {
+    Key(String),
+    /// This one, and perhaps others that begin with it.
+    Below(String),
+    Unknown,
+}
+
+/// What is there, as far as a run has seen it.
+#[derive(Debug, Default)]
+struct Present {
+    /// The last publication before the run.
+    before: u64,
+    keys: BTreeSet<String>,
+    /// What keys begin with that could not be looked at.
+    closed: Vec<String>,
+    /// Something is there whose key is not known.
+    is_unknown: bool,
+}
+
+impl Present {
+    fn has(&self, entry: &EntryRow) -> bool {
+        let is_new = entry.published.is_none_or(|number| number > self.before);
+        let is_closed = |key: &String| self.closed.iter().any(|closed| key.starts_with(closed.as_str()));
+        is_new || entry.key.as_ref().is_some_and(|key| self.keys.contains(key) || is_closed(key))
     }
 }
 
@@ -105,7 +150,8 @@ impl Rag {
     ///
     /// # Errors
     /// When the namespace cannot be used; when the store cannot be read or written. An entry that cannot be
-    /// made is counted, and stops no other; nothing is deleted then.
+    /// made is counted, and stops no other. What was there of it stays; where its key is not known, nothing is
+    /// deleted.
     ///
     /// # Cancel safety
     /// It may be dropped at any time, and goes on when it is called again.
@@ -120,76 +166,91 @@ impl Rag {
         S: Stream<Item = Result<(NewEntry, Content)>> + Send,
     {
         let made = entries.map(|entry| {
-            Ok(std::future::ready(entry.map(|(new, content)| Made::Entry(Box::new(new), content))))
+            std::future::ready(match entry {
+                Ok((new, content)) => Made::Entry(Box::new(new), content),
+                Err(error) => Made::Failed(None, error),
+            })
         });
-        let namespace = self.namespace_of(target.into()).await?.id;
-        self.sync_made(namespace, sync, made, progress).await
+        self.sync_made(target.into(), sync, made, progress).await
     }
 
     /// As [`sync`](Self::sync), of entries that are yet to be made.
     pub(crate) async fn sync_made<S, W>(
         &self,
-        namespace: NamespaceId,
+        target: Target,
         sync: SyncOptions,
         entries: S,
         mut progress: impl FnMut(&Step),
     ) -> Result<Synced>
     where
-        S: Stream<Item = Result<W>> + Send,
-        W: Future<Output = Result<Made>> + Send,
+        S: Stream<Item = W> + Send,
+        W: Future<Output = Made> + Send,
     {
         if !(1..=200).contains(&sync.at_once) || sync.origin.is_empty() {
             let found = format!("{} entries at once of {:?}", sync.at_once, sync.origin);
             return Err(Error::bad("keeping in step", found, "takes 1 to 200 of an origin with a name"));
         }
+        let namespace = self.namespace_of(target.clone()).await?.id;
+        // What is published from now on is another run's, or this one's.
+        let before = self.inner.store.query(move |tx| last_publication(tx, namespace)).await?;
         let steps = entries.map(|made| {
-            let sync = &sync;
-            async move {
-                match made {
-                    Ok(made) => self.step(namespace, sync, made).await,
-                    Err(error) => (None, Step::Failed { key: None, error }),
-                }
-            }
+            let (sync, target) = (&sync, &target);
+            async move { self.step(target, namespace, sync, made.await).await }
         });
-        let mut steps: BoxStream<'_, (Option<String>, Step)> = steps.buffer_unordered(sync.at_once).boxed();
+        let mut steps: BoxStream<'_, (There, Step)> = steps.buffer_unordered(sync.at_once).boxed();
         let mut synced = Synced::default();
-        let mut there = BTreeSet::new();
-        while let Some((key, step)) = steps.next().await {
-            there.extend(key);
+        let mut present = Present { before, ..Present::default() };
+        while let Some((there, step)) = steps.next().await {
+            match there {
+                There::Key(key) => drop(present.keys.insert(key)),
+                There::Below(key) => present.closed.push(key),
+                There::Unknown => present.is_unknown = true,
+            }
             progress(&step);
             synced.count(step);
         }
         drop(steps);
-        if sync.delete_missing && synced.failed.is_empty() {
-            self.delete_missing(namespace, &sync.origin, &there, &mut synced, progress).await?;
+        if sync.delete_missing && !present.is_unknown {
+            self.delete_missing(namespace, &sync.origin, present, &mut synced, progress).await?;
         }
         Ok(synced)
     }
 
     async fn step(
         &self,
+        target: &Target,
         namespace: NamespaceId,
         sync: &SyncOptions,
-        made: impl Future<Output = Result<Made>>,
-    ) -> (Option<String>, Step) {
-        let (new, content) = match made.await {
-            Ok(Made::Entry(new, content)) => (*new, content),
-            Ok(Made::Same(key, entry)) => return (Some(key), Step::Same(entry)),
-            Err(error) => return (None, Step::Failed { key: None, error }),
+        made: Made,
+    ) -> (There, Step) {
+        let (new, content) = match made {
+            Made::Entry(new, content) => (*new, content),
+            Made::Same(key, entry) => return (There::Key(key), Step::Same(entry)),
+            Made::Failed(Some(key), why @ Error::NoReader { .. }) => {
+                return (There::Key(key.clone()), Step::Skipped { key, why });
+            }
+            Made::Failed(key, error) => {
+                let there = key.clone().map_or(There::Unknown, There::Key);
+                return (there, Step::Failed { key, error });
+            }
+            Made::Closed(key, error) => {
+                return (There::Below(key.clone()), Step::Failed { key: Some(key), error });
+            }
         };
         let Some(key) = new.key.clone() else {
             let error = Error::bad("an entry of an origin has", "no key", "give it one");
-            return (None, Step::Failed { key: None, error });
+            return (There::Unknown, Step::Failed { key: None, error });
         };
-        let step = match self.add_in_step(namespace, sync, new, content).await {
+        let step = match self.add_in_step(target, namespace, sync, new, content).await {
             Ok(step) => step,
             Err(error) => Step::Failed { key: Some(key.clone()), error },
         };
-        (Some(key), step)
+        (There::Key(key), step)
     }
 
     async fn add_in_step(
         &self,
+        target: &Target,
         namespace: NamespaceId,
         sync: &SyncOptions,
         new: NewEntry,
@@ -202,8 +263,9 @@ impl Rag {
                 return Ok(Step::Same(live.id));
             }
         }
-        let new = NewEntry { origin: Some(sync.origin.clone()), ..new };
-        let added = self.add(namespace, new, content).await?;
+        // Each key has an entry of its own, whatever another one's content is.
+        let new = NewEntry { origin: Some(sync.origin.clone()), dedupe: false, ..new };
+        let added = self.add(target.clone(), new, content).await?;
         Ok(if added.created { Step::Added(Box::new(added)) } else { Step::Same(added.entry.id) })
     }
 
@@ -212,15 +274,15 @@ impl Rag {
         &self,
         namespace: NamespaceId,
         origin: &str,
-        there: &BTreeSet<String>,
+        present: Present,
         synced: &mut Synced,
         mut progress: impl FnMut(&Step),
     ) -> Result<()> {
-        let (asked, there) = (origin.to_owned(), there.clone());
+        let (asked, present) = (origin.to_owned(), Arc::new(present));
         let read = self.inner.store.query(move |tx| {
             let mut missing = Vec::new();
             tx.each(EntryRow::of_origin.eq(namespace).eq(Some(asked.clone())), |entry| {
-                if entry.key.as_ref().is_none_or(|key| !there.contains(key)) {
+                if !present.has(&entry) {
                     missing.push(entry.id);
                 }
                 Ok(ControlFlow::Continue(()))

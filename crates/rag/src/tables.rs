@@ -33,6 +33,8 @@ pub enum NamespaceStatus {
     Ready,
     /// Another one of its name and configuration answers in its place.
     Replaced,
+    /// It is being deleted with all that is in it; nothing is added to it or found in it.
+    Deleting,
 }
 
 /// An isolated space of knowledge: one version of a name, for one embedding model.
@@ -61,6 +63,10 @@ pub struct NamespaceRow {
     /// When another one took its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Time>,
+    /// The last of the publications whose predecessors have left the index: a search that began before it does
+    /// not find what it should.
+    #[serde(default)]
+    pub(crate) shelved: u64,
 }
 
 /// Where an entry stands.
@@ -107,9 +113,10 @@ impl EntryStatus {
 #[index(by_hash(namespace, content_hash), when = EntryRow::is_live_of_hash)]
 #[index(publications(namespace, published), when = EntryRow::is_published)]
 #[index(of_origin(namespace, origin), when = EntryRow::is_live_of_origin)]
-#[index(embedded(namespace, spaces: String = EntryRow::spaces_key), when = EntryRow::is_kept)]
+#[index(embedded(namespace, spaces: String = EntryRow::spaces_key), when = EntryRow::is_embedded, version = 2)]
 #[index(hidden(namespace), when = EntryRow::is_hidden)]
-#[index(sweeps(due), when = EntryRow::has_due)]
+#[index(sweeps(due), when = EntryRow::is_swept, version = 2)]
+#[index(leases(due), when = EntryRow::is_leased)]
 #[non_exhaustive]
 pub struct EntryRow {
     /// Where it is.
@@ -166,6 +173,18 @@ pub struct EntryRow {
     pub context: Value,
     /// The spaces in which all of its chunks have vectors.
     pub spaces: Vec<Space>,
+    /// It was added by the name of its namespace, so it belongs to the version that answers by that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) by_name: bool,
+    /// The publication that took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) over: Option<u64>,
+    /// Until when it is kept, now that it is not live; for ever where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<Time>,
+    /// The first of its chunks that do not count as much as it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) weighing: Option<u32>,
     /// The search may still know chunks of it, though it is not live.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) hidden: bool,
@@ -204,8 +223,13 @@ impl EntryRow {
     }
 
     /// Whether it is or can be live again.
-    fn is_kept(&self) -> bool {
+    pub(crate) fn is_kept(&self) -> bool {
         self.published.is_some() && matches!(self.status, EntryStatus::Ready | EntryStatus::Replaced)
+    }
+
+    /// Whether it has vectors that searches need; what has no chunks needs none.
+    fn is_embedded(&self) -> bool {
+        self.is_kept() && self.chunks > 0
     }
 
     /// The spaces in which it has vectors, as one text.
@@ -219,8 +243,13 @@ impl EntryRow {
         self.hidden
     }
 
-    fn has_due(&self) -> bool {
-        self.due.is_some()
+    /// Whether whoever makes it has to be heard of.
+    fn is_leased(&self) -> bool {
+        self.due.is_some() && self.status == EntryStatus::Pending && self.published.is_none()
+    }
+
+    fn is_swept(&self) -> bool {
+        self.due.is_some() && !self.is_leased()
     }
 }
 
@@ -260,9 +289,21 @@ pub struct ChunkRow {
     /// What filters compare, of the entry and of its own metadata.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) marks: Vec<String>,
+    /// How much its entry counts.
+    #[serde(default = "whole", skip_serializing_if = "is_whole")]
+    pub(crate) importance: f32,
     /// It is kept, and no search knows it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) shelved: bool,
+}
+
+fn whole() -> f32 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_whole(importance: &f32) -> bool {
+    *importance == whole()
 }
 
 impl ChunkRow {
@@ -312,6 +353,9 @@ pub struct Place {
 #[table(name = "rag_inputs", id = "input")]
 pub(crate) struct InputRow {
     pub(crate) from: From,
+    /// Whom embedding it is attributed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
 }
 
 /// What an entry is made from.

@@ -4,15 +4,27 @@ use std::collections::BTreeMap;
 
 use loomwork_search::{Space, vectors};
 use loomwork_store::{Result as StoreResult, Row, Tx};
+use loomwork_workpool::JobId;
 
 use crate::Error;
 use crate::content::NewEntry;
 use crate::embed::Prepared;
 use crate::filter::{Holder, marks_of};
-use crate::settle::{LEASE, require};
+use crate::namespaces;
+use crate::settle::{LEASE, Settling, require};
 use crate::sweep::delete_chunk;
-use crate::tables::{ChunkId, ChunkRow, EntryId, EntryRow, EntryStatus, NamespaceId};
+use crate::tables::{
+    ChunkId, ChunkRow, EntryId, EntryRow, EntryStatus, NamespaceId, NamespaceRow, NamespaceStatus,
+};
 use crate::weight::folded;
+
+/// Who makes an entry: whoever called, or an attempt of a job. Where another one has taken over, it writes no
+/// more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Maker {
+    pub(crate) job: Option<JobId>,
+    pub(crate) attempt: u32,
+}
 
 /// Whether an entry has to be written at all.
 pub(crate) enum Begun {
@@ -53,9 +65,46 @@ pub(crate) fn same(
     Ok(others.find(|entry| is_same(entry, new, hash)))
 }
 
+/// Returns the live entry of its key that is the same as one that has been made.
+fn same_as(tx: &Tx, entry: &EntryRow, hash: &str) -> StoreResult<Option<Row<EntryRow>>> {
+    let Some(key) = &entry.key else { return Ok(None) };
+    let live = tx.first(EntryRow::live.eq(entry.namespace).eq(key.as_str()))?;
+    Ok(live.filter(|live| {
+        live.content_hash.as_deref() == Some(hash)
+            && live.importance == entry.importance
+            && live.filters == entry.filters
+            && live.version < entry.version
+    }))
+}
+
+/// Drops an entry that has been made where the live one of its key turns out to be the same, and returns that.
+pub(crate) fn drop_same(
+    tx: &mut Tx,
+    settling: &Settling,
+    entry: &Row<EntryRow>,
+    hash: &str,
+) -> StoreResult<Option<Row<EntryRow>>> {
+    let Some(live) = same_as(tx, entry, hash)? else { return Ok(None) };
+    settling.settle(tx, entry.id, EntryStatus::Replaced, None)?;
+    let EntryRow { title, metadata, origin, .. } = entry.record.clone();
+    if (&live.title, &live.metadata, &live.origin) == (&title, &metadata, &origin) {
+        return Ok(Some(live));
+    }
+    let described = tx.update(live.id, |row| {
+        (row.title, row.metadata, row.origin) = (title, metadata, origin);
+    })?;
+    Ok(Some(described))
+}
+
+/// Whether an entry says of itself what is said of it now. That of another key is another's.
+pub(crate) fn is_described(entry: &EntryRow, new: &NewEntry) -> bool {
+    let is_so = entry.title == new.title && entry.metadata == new.metadata && entry.origin == new.origin;
+    is_so || entry.key != new.key
+}
+
 /// Gives an entry the title and metadata of one that is the same otherwise.
 pub(crate) fn describe(tx: &mut Tx, entry: Row<EntryRow>, new: &NewEntry) -> StoreResult<Row<EntryRow>> {
-    if entry.title == new.title && entry.metadata == new.metadata && entry.origin == new.origin {
+    if is_described(&entry, new) {
         return Ok(entry);
     }
     tx.update(entry.id, |row| {
@@ -69,9 +118,13 @@ pub(crate) fn describe(tx: &mut Tx, entry: Row<EntryRow>, new: &NewEntry) -> Sto
 pub(crate) fn begin(
     tx: &mut Tx,
     namespace: NamespaceId,
+    by_name: bool,
     new: &NewEntry,
     hash: Option<String>,
 ) -> StoreResult<Begun> {
+    if namespaces::require(tx, namespace)?.status == NamespaceStatus::Deleting {
+        return Err(Error::UnknownNamespace { id: namespace.to_string() }.into());
+    }
     if let Some(entry) = same(tx, namespace, new, hash.as_deref())? {
         return describe(tx, entry, new).map(Begun::Same);
     }
@@ -102,31 +155,47 @@ pub(crate) fn begin(
         job: None,
         context: new.context.clone(),
         spaces: Vec::new(),
-        hidden: true,
+        by_name,
+        over: None,
+        expires: None,
+        weighing: None,
+        hidden: false,
         swept: 0,
         due: Some(now + LEASE),
     })?;
     Ok(Begun::New(entry))
 }
 
-/// Returns a pending entry; an error where it is no longer wanted.
-pub(crate) fn pending(tx: &Tx, id: EntryId) -> StoreResult<Row<EntryRow>> {
+/// Returns a pending entry; an error where it is no longer wanted, or made by another one.
+pub(crate) fn pending(tx: &Tx, id: EntryId, maker: Maker) -> StoreResult<Row<EntryRow>> {
     let entry = require(tx, id)?;
-    if entry.status == EntryStatus::Pending {
-        return Ok(entry);
-    }
-    Err(Error::Overtaken { entry: id.to_string(), status: entry.status.as_str() }.into())
+    let status = match entry.status {
+        EntryStatus::Pending if entry.job == maker.job && entry.attempts == maker.attempt => {
+            return Ok(entry);
+        }
+        EntryStatus::Pending => "made by a later attempt",
+        other => other.as_str(),
+    };
+    Err(Error::Overtaken { entry: id.to_string(), status }.into())
+}
+
+/// Says that a pending entry is being made, where its maker is silent for long.
+pub(crate) fn renew(tx: &mut Tx, id: EntryId, maker: Maker) -> StoreResult<()> {
+    pending(tx, id, maker)?;
+    let due = tx.now() + LEASE;
+    tx.update(id, |row| row.due = Some(due)).map(drop)
 }
 
 /// Writes some chunks of a pending entry, in place of those that are there.
 pub(crate) fn write(
     tx: &mut Tx,
     id: EntryId,
+    maker: Maker,
     first: u32,
     chunks: &[Prepared],
     tokens: u64,
 ) -> StoreResult<()> {
-    let entry = pending(tx, id)?;
+    let entry = pending(tx, id, maker)?;
     let of_entry = marks_of(Holder::Entry, &entry.filters);
     for (order, prepared) in (first..).zip(chunks) {
         let mut marks = of_entry.clone();
@@ -141,10 +210,15 @@ pub(crate) fn write(
             place: prepared.chunk.place.clone(),
             hash: prepared.hash.clone(),
             marks,
+            importance: entry.importance,
             shelved: false,
         };
         let chunk: ChunkId = match tx.ids(ChunkRow::by_entry.eq(id).eq(order))?.pop() {
-            Some(chunk) => tx.replace(chunk, row)?.id,
+            Some(chunk) => {
+                // Of an earlier attempt, perhaps of another text and in other spaces.
+                vectors::delete_for(tx, chunk)?;
+                tx.replace(chunk, row)?.id
+            }
             None => tx.insert(row)?.id,
         };
         for (space, vector) in &prepared.vectors {
@@ -157,6 +231,8 @@ pub(crate) fn write(
         row.chunks = row.chunks.max(end);
         row.tokens += tokens;
         row.due = due;
+        // What is waiting is known to no index, and is in no search's way.
+        row.hidden = true;
     })
     .map(drop)
 }
@@ -165,11 +241,18 @@ pub(crate) fn write(
 pub(crate) fn complete(
     tx: &mut Tx,
     id: EntryId,
+    maker: Maker,
     chunks: u32,
     spaces: &[Space],
     hash: Option<String>,
 ) -> StoreResult<()> {
-    pending(tx, id)?;
+    let entry = pending(tx, id, maker)?;
+    let namespace = namespaces::require(tx, entry.namespace)?;
+    if chunks > 0 && !fit(spaces, &namespace) {
+        let change = format!("went over to the model {}", namespace.space.model());
+        let (namespace, entry) = (namespace.id.to_string(), id.to_string());
+        return Err(Error::NamespaceChanged { namespace, change, entry }.into());
+    }
     for surplus in tx.ids(ChunkRow::by_entry.eq(id).ge(chunks))? {
         delete_chunk(tx, surplus)?;
     }
@@ -179,4 +262,11 @@ pub(crate) fn complete(
         row.content_hash = row.content_hash.take().or(hash);
     })
     .map(drop)
+}
+
+/// Whether vectors in these spaces are those that searches of a namespace need. What it is being given by a
+/// migration may come later.
+fn fit(spaces: &[Space], namespace: &NamespaceRow) -> bool {
+    let is_of_it = |space: &Space| *space == namespace.space || Some(space) == namespace.also.as_ref();
+    spaces.contains(&namespace.space) && spaces.iter().all(is_of_it)
 }

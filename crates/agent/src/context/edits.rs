@@ -91,7 +91,7 @@ pub fn render(edits: &[Row<Edit>]) -> String {
             text.push_str(&format!(" author=\"{}\"", attribute(author)));
         }
         text.push_str(">\n");
-        text.push_str(&defused(&edit.snippet));
+        text.push_str(&defused(&edit.snippet, "edit"));
         text.push_str("\n</edit>\n");
     }
     text.push_str("</edits>");
@@ -119,12 +119,13 @@ pub(super) fn attribute(text: &str) -> String {
     safe
 }
 
-/// Returns a text in which no mark of ours begins or ends, and all else is as it was.
-fn defused(text: &str) -> String {
+/// Returns a text in which no mark of a name begins or ends, and all else is as it was.
+pub(crate) fn defused(text: &str, name: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for (at, letter) in text.char_indices() {
         let rest = text[at + letter.len_utf8()..].trim_start_matches('/');
-        let is_mark = letter == '<' && rest.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("edit"));
+        let is_mark =
+            letter == '<' && rest.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name));
         safe.push_str(if is_mark { "&lt;" } else { &text[at..at + letter.len_utf8()] });
     }
     safe

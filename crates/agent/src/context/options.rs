@@ -43,6 +43,10 @@ pub struct ContextOptions {
     /// Default: 100.
     #[serde(skip_serializing_if = "Setting::is_inherited")]
     pub recent: Setting<usize>,
+    /// Whether a [summary](loomwork_messages::summaries) stands in the place of the oldest turns, where there is
+    /// one: the recent ones are then those behind it. With no recent messages there is none. Default: yes.
+    #[serde(skip_serializing_if = "Setting::is_inherited")]
+    pub summary: Setting<bool>,
     /// From how many messages on a turn is cut in its middle: its first message and its newest stay.
     /// Default: 1,000.
     #[serde(skip_serializing_if = "Setting::is_inherited")]
@@ -138,6 +142,8 @@ pub enum Layer {
 pub struct ContextValues {
     /// How many recent messages.
     pub recent: usize,
+    /// Whether a summary stands in the place of the oldest turns.
+    pub summary: bool,
     /// From how many messages on a turn is cut.
     pub max_turn: usize,
     /// Whether tool calls and their results are left out.
@@ -178,6 +184,7 @@ impl Default for ContextValues {
     fn default() -> Self {
         Self {
             recent: 100,
+            summary: true,
             max_turn: 1_000,
             exclude_tools: false,
             other_threads: false,
@@ -207,6 +214,7 @@ impl ContextOptions {
     pub fn merged(self, nearer: Self) -> Self {
         Self {
             recent: nearer.recent.over(self.recent),
+            summary: nearer.summary.over(self.summary),
             max_turn: nearer.max_turn.over(self.max_turn),
             exclude_tools: nearer.exclude_tools.over(self.exclude_tools),
             other_threads: nearer.other_threads.over(self.other_threads),
@@ -225,6 +233,7 @@ impl ContextOptions {
         let default = ContextValues::default();
         let values = ContextValues {
             recent: self.recent.or(default.recent),
+            summary: self.summary.or(default.summary),
             max_turn: self.max_turn.or(default.max_turn),
             exclude_tools: self.exclude_tools.or(default.exclude_tools),
             other_threads: self.other_threads.or(default.other_threads),

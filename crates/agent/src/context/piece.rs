@@ -1,6 +1,6 @@
 //! A context, piece by piece.
 
-use loomwork_messages::{EditId, MessageId, Position, ThreadId};
+use loomwork_messages::{EditId, MessageId, Position, SummaryId, ThreadId};
 use loomwork_models::{Message, ModelName, Usage};
 use serde::Serialize;
 
@@ -49,6 +49,15 @@ pub enum Origin {
         /// Why; `None` if it only stands beside what was found.
         why: Option<Why>,
     },
+    /// It stands in the place of the oldest turns.
+    Summary {
+        /// The summary.
+        summary: SummaryId,
+        /// The first turn that it covers.
+        first: u64,
+        /// The last one.
+        last: u64,
+    },
     /// It is recent.
     Recent,
     /// The caller gave it, to go before the prompt.
@@ -72,6 +81,7 @@ impl Origin {
             Self::Label => "label",
             Self::OtherThread { .. } => "other thread",
             Self::Search { .. } => "search",
+            Self::Summary { .. } => "summary",
             Self::Recent => "recent",
             Self::Input => "input",
             Self::Prompt => "prompt",

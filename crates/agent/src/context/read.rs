@@ -1,6 +1,8 @@
 //! What one snapshot of the store gives.
 
-use loomwork_messages::{Edit, MessageId, MessageRow, Position, Thread, ThreadId, threads};
+use loomwork_messages::{
+    Edit, MessageId, MessageRow, Position, Summary, Thread, ThreadId, summaries, threads,
+};
 use loomwork_store::{Result, Row, Tx};
 
 use super::turns::Turns;
@@ -11,6 +13,8 @@ use super::{Asked, ContextError, Turn, edits};
 pub struct Material {
     /// The thread.
     pub thread: Option<Row<Thread>>,
+    /// What stands in the place of the oldest turns.
+    pub summary: Option<Row<Summary>>,
     /// Recent turns before the prompt's, the oldest first.
     pub turns: Vec<Turn>,
     /// What the prompt's turn has before it.
@@ -34,7 +38,7 @@ impl Material {
     }
 }
 
-/// Reads what the store knows: recent turns, the prompt with its turn, and edits. It is for queries and
+/// Reads what the store knows: a summary of the oldest turns, recent turns, the prompt with its turn, and edits. It is for queries and
 /// mutations, and reads a bounded number of rows, however long the thread is.
 ///
 /// The prompt is looked up by its id, so it is there whatever the options leave out.
@@ -59,7 +63,11 @@ pub fn read(tx: &Tx, asked: &Asked) -> Result<Material> {
         material.prompt = Some(prompt);
     }
     let before = material.prompt.as_ref().map(|prompt| prompt.order);
-    material.turns = turns.newest(before, wanted)?;
+    if asked.values.summary && asked.values.recent > 0 {
+        material.summary = summaries::newest(tx, thread, before)?;
+    }
+    let from = material.summary.as_ref().map_or(0, |summary| summary.to + 1);
+    material.turns = turns.newest(from, before, wanted)?;
     material.edits = edits::recall(tx, thread, &asked.values.edits)?;
     Ok(material)
 }

@@ -24,11 +24,11 @@ pub struct Turn {
 
 /// How the turns of a thread are read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turns<'a> {
-    pub(super) tx: &'a Tx,
-    pub(super) thread: ThreadId,
-    pub(super) max_turn: usize,
-    pub(super) without_tools: bool,
+pub(crate) struct Turns<'a> {
+    pub(crate) tx: &'a Tx,
+    pub(crate) thread: ThreadId,
+    pub(crate) max_turn: usize,
+    pub(crate) without_tools: bool,
 }
 
 impl<'a> Turns<'a> {
@@ -40,14 +40,14 @@ impl<'a> Turns<'a> {
         row.status == MessageStatus::Success && !(self.without_tools && row.tool)
     }
 
-    /// Returns the newest turns in front of a turn (of all, for `None`) that have `wanted` messages together,
-    /// the oldest first.
-    pub(super) fn newest(&self, before: Option<u64>, wanted: usize) -> Result<Vec<Turn>> {
+    /// Returns the newest turns from one on in front of another (of all, for `None`) that have `wanted` messages
+    /// together, the oldest first.
+    pub(super) fn newest(&self, from: u64, before: Option<u64>, wanted: usize) -> Result<Vec<Turn>> {
         let mut turns: Vec<Turn> = Vec::new();
         let (mut count, mut looks) = (0, LOOKS * (wanted + self.max_turn));
         let mut before = before.map(Position::start_of);
         while count < wanted {
-            let span = MessageRow::by_position.eq(self.thread).ge(Position::FIRST);
+            let span = MessageRow::by_position.eq(self.thread).ge(Position::start_of(from));
             let span = match before {
                 Some(before) => span.lt(before),
                 None => span,
@@ -95,7 +95,7 @@ impl<'a> Turns<'a> {
     }
 
     /// Returns a turn, if any of it is complete.
-    pub(super) fn one(&self, order: u64) -> Result<Option<Turn>> {
+    pub(crate) fn one(&self, order: u64) -> Result<Option<Turn>> {
         let (mut messages, is_cut) = self.between(Position::start_of(order), Position::end_of(order))?;
         messages.reverse();
         if messages.is_empty() {

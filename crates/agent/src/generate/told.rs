@@ -17,6 +17,9 @@ impl<S: Send + Sync + 'static> Generation<S> {
     pub(crate) async fn told(&mut self) -> Result<(Vec<Message>, Vec<(ModelName, Usage)>), AgentError> {
         self.settle_tools().await?;
         let mut context = self.context(self.values()?).await?;
+        if let (Some(compaction), Some(thread)) = (&self.options.compaction, self.target.thread) {
+            compaction.consider(&self.runtime, thread, &context).await;
+        }
         self.denials = std::mem::take(&mut context.denials);
         let embedded = std::mem::take(&mut context.embedded);
         let mut messages = context.into_messages();

@@ -21,6 +21,8 @@ pub enum Field {
     ToolChoice,
     /// When it stops.
     StopWhen,
+    /// What keeps long threads short.
+    Compaction,
     /// Who has the last word on what is sent.
     ContextHandler,
     /// What counts tokens.
@@ -90,6 +92,7 @@ impl Field {
         Self::Tools,
         Self::ToolChoice,
         Self::StopWhen,
+        Self::Compaction,
         Self::ContextHandler,
         Self::TokenCounter,
         Self::Messages,
@@ -132,6 +135,7 @@ impl<S> Options<S> {
             Field::Tools => self.tools.is_some() || !self.tool_changes.is_empty(),
             Field::ToolChoice => self.tool_choice.is_some(),
             Field::StopWhen => self.stop_when.is_some(),
+            Field::Compaction => self.compaction.is_some(),
             Field::ContextHandler => self.context_handler.is_some(),
             Field::TokenCounter => self.token_counter.is_some(),
             Field::Messages => self.messages.is_some(),
@@ -173,6 +177,7 @@ impl<S> Options<S> {
             Field::Tools => (self.tools, self.tool_changes) = (None, ToolChanges::default()),
             Field::ToolChoice => self.tool_choice = None,
             Field::StopWhen => self.stop_when = None,
+            Field::Compaction => self.compaction = None,
             Field::ContextHandler => self.context_handler = None,
             Field::TokenCounter => self.token_counter = None,
             Field::Messages => self.messages = None,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use loomwork_agent::context::{ContextHandler, ContextOptions, ContextValues, EditsRule, Piece};
 use loomwork_agent::{
-    Admission, Agent, AgentError, BoxError, Field, Hold, InputGuard, LIST_TIMEOUT, OnExchange, OnUsage,
-    Options, OutputGuard, ParentRun, PrepareStep, Runtime, Storage, Tool, ToolContext, ToolInfo, ToolMount,
-    ToolSource, Tools, Values, Verdict, step_count, tables,
+    Admission, Agent, AgentError, BoxError, Compaction, Field, Hold, InputGuard, LIST_TIMEOUT, OnExchange,
+    OnUsage, Options, OutputGuard, ParentRun, PrepareStep, Runtime, Storage, Tool, ToolContext, ToolInfo,
+    ToolMount, ToolSource, Tools, Values, Verdict, step_count, tables,
 };
 use loomwork_core::{Clock, Fault, Kind, RawId, Time};
 use loomwork_messages::RunId;
@@ -265,6 +265,7 @@ fn everything() -> Options {
         tools: Some(tools(["a"])),
         tool_choice: Some(ToolChoice::Required),
         stop_when: Some(step_count(3)),
+        compaction: Some(Compaction::by("summaries", |_| async { Ok(String::new()) })),
         context_handler: Some(ContextHandler::new(|_, pieces| pieces)),
         token_counter: Some(Arc::new(Estimator)),
         messages: Some(vec![Message::user("before")]),

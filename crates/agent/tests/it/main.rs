@@ -18,6 +18,7 @@ macro_rules! behaviour {
 mod answering;
 mod attaching;
 mod chaos;
+mod compacting;
 mod context;
 mod delegating;
 mod denying;
@@ -41,5 +42,6 @@ mod spans;
 mod sqlite;
 mod stopping;
 mod streams;
+mod teams;
 mod telling;
 mod tools;

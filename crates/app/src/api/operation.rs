@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::args::{ArgTypes, Args};
 use crate::app::App;
+use crate::auth::access::require_present;
 use crate::auth::{Caller, Need, Scope, allow};
 use crate::error::Result;
 
@@ -75,14 +76,20 @@ pub(crate) struct Reading<'a> {
     pub(crate) app: &'a App,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// Reads for a caller, if that is still somebody: a live query asks it each time.
+    pub(crate) fn new(tx: &'a Tx, caller: &'a Caller, app: &'a App) -> Result<Self> {
+        require_present(tx, caller)?;
+        Ok(Self { tx, caller, app })
+    }
+
     /// Says whether the caller may do something; see [`allow`].
     pub(crate) fn allow(&self, need: Need<'_>) -> Result<()> {
         Ok(allow(self.tx, self.caller, need)?)
     }
 
     /// Returns whose rows are asked for: the user that is named, or else the caller.
-    pub(crate) fn user_or_own<'a>(&'a self, named: Option<&'a str>) -> Result<Option<&'a str>> {
+    pub(crate) fn user_or_own<'b>(&'b self, named: Option<&'b str>) -> Result<Option<&'b str>> {
         let user = named.or(self.caller.as_user());
         self.allow(Need::ReadUser(user))?;
         Ok(user)

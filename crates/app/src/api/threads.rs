@@ -165,7 +165,7 @@ async fn create(call: Call, args: CreateThread) -> Result<Answer<ThreadView>> {
         let CreateThread { user, title, summary, tags, metadata, responder } = args;
         let user = user.or_else(|| caller.as_user().map(str::to_owned));
         allow(tx, caller, Need::ActFor(user.as_deref()))?;
-        let new = NewThread { user, title, summary, tags, metadata, responder };
+        let new = NewThread { user, title, summary, tags, metadata, responder, ..NewThread::default() };
         Ok(Shown::new(threads::create(tx, new)?))
     })
     .await
@@ -208,7 +208,8 @@ async fn update(call: Call, args: UpdateThread) -> Result<Answer<ThreadView>> {
         let is_of_owner = user.is_some() || status.is_some();
         let need = if is_of_owner { Need::OwnThread } else { Need::WriteThread };
         allow(tx, caller, need(thread))?;
-        let patch = ThreadPatch { title, summary, status, user, tags, metadata, responder };
+        let patch =
+            ThreadPatch { title, summary, status, user, tags, metadata, responder, ..ThreadPatch::default() };
         Ok(Shown::new(threads::update(tx, thread, patch)?))
     })
     .await

@@ -6,7 +6,7 @@ use loomwork_messages::threads;
 use loomwork_messages::{MemberRole, ThreadId};
 use loomwork_store::{Result, Tx};
 
-use super::{Caller, Scope};
+use super::{Caller, Scope, keys};
 
 /// What a caller wants to do, and with what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub enum Need<'a> {
 /// # Errors
 /// [`Refused`]; what [`threads::require`] returns; when the store cannot be read.
 pub fn allow(tx: &Tx, caller: &Caller, need: Need<'_>) -> Result<()> {
+    require_present(tx, caller)?;
     require_scope(caller, need.scope())?;
     match need {
         Need::Scope(_) => Ok(()),
@@ -53,6 +54,14 @@ impl Need<'_> {
     }
 }
 
+/// Refuses a caller whose key or token has ended since it came in.
+pub(crate) fn require_present(tx: &Tx, caller: &Caller) -> Result<()> {
+    if caller.ends().is_some_and(|end| end <= tx.now()) {
+        return Err(Refused::Over.into());
+    }
+    caller.key().map_or(Ok(()), |key| keys::require_open(tx, key))
+}
+
 /// Whether a caller has a scope, which takes no store.
 pub(crate) fn require_scope(caller: &Caller, needed: Scope) -> Result<(), Refused> {
     let has = caller.scope();
@@ -60,7 +69,7 @@ pub(crate) fn require_scope(caller: &Caller, needed: Scope) -> Result<(), Refuse
 }
 
 fn of_thread(tx: &Tx, caller: &Caller, thread: ThreadId, needed: MemberRole) -> Result<()> {
-    let Some(user) = caller.as_user() else { return threads::require(tx, thread).map(drop) };
+    let Some(user) = bound_user(caller) else { return threads::require(tx, thread).map(drop) };
     match role_of(tx, thread, user)? {
         Some(role) if role >= needed => Ok(()),
         Some(_) => Err(Refused::Role { thread, needed }.into()),
@@ -69,11 +78,16 @@ fn of_thread(tx: &Tx, caller: &Caller, thread: ThreadId, needed: MemberRole) -> 
 }
 
 fn of_user(caller: &Caller, user: Option<&str>) -> Result<()> {
-    match (caller.as_user(), user) {
+    match (bound_user(caller), user) {
         (None, _) => Ok(()),
         (Some(own), Some(asked)) if own == asked => Ok(()),
         (Some(own), _) => Err(Refused::User { own: own.to_owned() }.into()),
     }
+}
+
+/// Returns the user whose rows are all that a caller sees; whoever looks after the whole sees all.
+fn bound_user(caller: &Caller) -> Option<&str> {
+    caller.as_user().filter(|_| caller.scope() < Scope::Manage)
 }
 
 /// Why a caller may not do what it asks.
@@ -100,6 +114,9 @@ pub enum Refused {
         /// The role that it takes.
         needed: MemberRole,
     },
+    /// A key or token that was good and is not any more.
+    #[error("the key or token of the caller is over; come with another")]
+    Over,
     /// What is somebody else's.
     #[error("the caller is {own:?} and may ask for themselves alone; leave the user out, or name that one")]
     User {

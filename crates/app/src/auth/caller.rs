@@ -1,7 +1,14 @@
 //! Callers and their scopes.
 
+use loomwork_core::Time;
+#[cfg(feature = "http")]
+use loomwork_store::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::keys::KeyId;
+#[cfg(feature = "http")]
+use super::keys::KeyRow;
 
 /// What a caller may do at all. Each scope includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -35,23 +42,55 @@ pub struct Caller {
     name: String,
     user: Option<String>,
     scope: Scope,
+    /// The key that it came with: what it asks is refused once that has ended.
+    key: Option<KeyId>,
+    /// When it is nobody any more.
+    ends: Option<Time>,
 }
 
 impl Caller {
     /// Returns the operator, who may do everything: who holds the file, such as the command line.
     pub fn operator() -> Self {
-        Self { name: "operator".to_owned(), user: None, scope: Scope::Manage }
+        Self::program("operator", Scope::Manage)
     }
 
     /// Returns a program of the operator's, by the name that its requests and idempotency keys go under.
     pub fn program(name: impl Into<String>, scope: Scope) -> Self {
-        Self { name: name.into(), user: None, scope }
+        Self { name: name.into(), user: None, scope, key: None, ends: None }
     }
 
     /// Returns a user, who may do so much.
     pub fn user(user: impl Into<String>, scope: Scope) -> Self {
         let user = user.into();
-        Self { name: format!("user {user}"), user: Some(user), scope }
+        Self { name: format!("user {user}"), user: Some(user), scope, key: None, ends: None }
+    }
+
+    /// Returns whoever holds an API key.
+    #[cfg(feature = "http")]
+    pub(super) fn of_key(key: &Row<KeyRow>) -> Self {
+        Self {
+            name: format!("{:?} ({})", key.name, key.id),
+            user: key.user.clone(),
+            scope: key.scope,
+            key: Some(key.id),
+            ends: key.expires,
+        }
+    }
+
+    /// Ends it at a time: what it follows ends then too.
+    #[must_use]
+    pub fn until(mut self, ends: Time) -> Self {
+        self.ends = Some(ends);
+        self
+    }
+
+    /// Returns when it is nobody any more.
+    pub fn ends(&self) -> Option<Time> {
+        self.ends
+    }
+
+    pub(super) fn key(&self) -> Option<KeyId> {
+        self.key
     }
 
     /// Returns the name that tells it from all others: of a key, or a user.

@@ -1,8 +1,11 @@
 //! Answering: from a request to an operation and back.
 
+use std::net::SocketAddr;
+
 use axum::Extension;
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use loomwork_core::Kind;
@@ -22,7 +25,7 @@ pub(super) async fn answer(app: App, at: usize, path: RawPathParams, request: Re
     // The layer that names requests is around every route.
     let id = Extension::<RequestId>::from_request_parts(&mut parts, &()).await;
     let id = id.map_or_else(|_| RequestId(String::new()), |Extension(id)| id);
-    let answered = try_answer(&app, at, &path, (parts.uri.query(), &parts.headers), body, &id).await;
+    let answered = try_answer(&app, at, &path, &parts, body, &id).await;
     answered.unwrap_or_else(|error| respond::error(&error, &id))
 }
 
@@ -30,15 +33,17 @@ async fn try_answer(
     app: &App,
     at: usize,
     path: &RawPathParams,
-    (query, headers): (Option<&str>, &HeaderMap),
+    parts: &Parts,
     body: Body,
     id: &RequestId,
 ) -> Result<Response> {
+    let (query, headers) = (parts.uri.query(), &parts.headers);
     let operation = &app.inner().operations[at];
     let place = app.inner().http.places.clone().try_acquire_owned().map_err(|_| {
         Error::new(Kind::Unavailable, "the server works on as many requests as it may; come again")
     })?;
-    let caller = identify(app, headers).await?;
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let caller = identify(app, headers, peer).await?;
     require_scope(&caller, operation.scope)?;
     let args = arguments(app, operation, path, (query, headers), body).await?;
     match &operation.run {
@@ -63,7 +68,7 @@ async fn try_answer(
 
 async fn read(app: &App, caller: Caller, query: Prepared) -> Result<String> {
     let of_query = app.clone();
-    let read = move |tx: &_| query(&Reading { tx, caller: &caller, app: &of_query });
+    let read = move |tx: &_| query(&Reading::new(tx, &caller, &of_query)?);
     app.store().try_query(read).await
 }
 
@@ -99,7 +104,7 @@ async fn arguments(
     Ok(args)
 }
 
-async fn of_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Args> {
+pub(super) async fn of_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Args> {
     let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_json = media.is_none_or(|media| {
         let essence = media.split(';').next().unwrap_or_default().trim();

@@ -44,7 +44,8 @@ pub(super) fn follow(
     id: RequestId,
 ) -> Result<Response> {
     let of_query = app.clone();
-    let read = move |tx: &_| query(&Reading { tx, caller: &caller, app: &of_query });
+    let over = ends(app, &caller);
+    let read = move |tx: &_| query(&Reading::new(tx, &caller, &of_query)?);
     let known = last_event(headers).map(str::to_owned);
     let start = Some((app.store().try_watch(read), known));
     let events = unfold(start, move |state| {
@@ -65,7 +66,18 @@ pub(super) fn follow(
             }
         }
     });
-    stream(app, events)
+    stream(app, events.take_until(over))
+}
+
+/// Ends when a caller does: a key or a token that is over writes nothing that a query would hear of.
+pub(super) fn ends(app: &App, caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
+    let (clock, end) = (app.clock().clone(), caller.ends());
+    async move {
+        match end {
+            Some(end) => clock.sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Returns the event that ends a stream.

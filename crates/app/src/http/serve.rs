@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 use crate::app::App;
+use crate::auth::keys;
 
 /// How long what runs may take to end when the process is asked to.
 pub const DRAIN: Duration = Duration::from_secs(30);
@@ -20,10 +21,19 @@ pub enum ServeError {
         "the server cannot listen there: {0}; another one may be running, or the address is another machine's"
     )]
     Listen(#[source] io::Error),
+    /// An address that others reach, with nobody having said who may enter.
+    #[error(
+        "{address} can be reached by others, and nothing says who may enter; set a key by `Builder::key`, make an API \
+         key, or accept tokens by `Builder::jwt`, and name the server in `http::Options::hosts`"
+    )]
+    Open {
+        /// The address.
+        address: SocketAddr,
+    },
     /// The connections failed.
     #[error("the server failed: {0}")]
     Serve(#[source] io::Error),
-    /// What ran could not be ended.
+    /// The store cannot be read, or not all of what ran could be ended.
     #[error("the server has ended, but not all of what ran: {0}")]
     End(#[source] loomwork_store::Error),
 }
@@ -46,6 +56,9 @@ impl App {
     /// [`ServeError`].
     pub async fn serve_on(&self, listener: TcpListener) -> Result<(), ServeError> {
         let address = listener.local_addr().map_err(ServeError::Listen)?;
+        if !address.ip().is_loopback() && !self.is_guarded().await.map_err(ServeError::End)? {
+            return Err(ServeError::Open { address });
+        }
         tracing::info!(%address, "listening");
         let ending = self.inner().http.ending().clone();
         let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
@@ -69,6 +82,13 @@ impl App {
             ended = ended => ended,
             () = asked_to_end() => Ok(()),
         }
+    }
+}
+
+impl App {
+    /// Whether somebody has said who may enter.
+    async fn is_guarded(&self) -> loomwork_store::Result<bool> {
+        Ok(self.gate().is_described() || self.store().query(keys::are_there).await?)
     }
 }
 

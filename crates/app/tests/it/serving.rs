@@ -84,6 +84,6 @@ async fn an_app_that_makes_no_sense_is_not_built() {
 async fn a_key_is_made_where_none_is_given() {
     let app = App::memory().build().await.expect("it is built");
     let key = app.new_key().expect("a new key").expose().to_owned();
-    assert!(key.starts_with("lw_") && key.len() == 35, "{key}");
+    assert!(key.starts_with("lw_") && key.len() == "lw_".len() + 8 + 1 + 32, "{key}");
     app.shutdown(Duration::from_secs(5)).await.expect("it ends");
 }

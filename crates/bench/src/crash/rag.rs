@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use loomwork_core::Random;
 use loomwork_models::OfflineEmbedder;
-use loomwork_rag::Rag;
+use loomwork_rag::{Content, Rag, Source};
 use loomwork_store::Store;
 use loomwork_store_sqlite::Sqlite;
 use loomwork_testkit::crash::{Moment, Sign};
@@ -22,6 +22,9 @@ use super::tally::Tally;
 use super::{Plan, folder, within_time};
 
 const NAMESPACE: &str = "crash";
+
+/// Makes a document and a version of it, for jobs.
+const VERSIONS_OF: Source<(u64, u64)> = Source::new("versions");
 
 /// How many documents there are, and how many chunks one has at least and in addition.
 const DOCUMENTS: u64 = 3;
@@ -106,8 +109,14 @@ async fn open(place: &Path) -> Result<(Store, Rag)> {
     let tables = loomwork_rag::tables().into_iter().chain(loomwork_search::tables());
     let store = Store::builder(Sqlite::open(place.join("store.db"))?);
     let store = store.tables(tables).tables(loomwork_workpool::tables()).open().await?;
-    let rag =
-        Rag::builder(&store, OfflineEmbedder::new(DIMENSION)).folder(place.join("index")).start().await?;
+    let rag = Rag::builder(&store, OfflineEmbedder::new(DIMENSION))
+        .folder(place.join("index"))
+        .source(
+            VERSIONS_OF,
+            |_, (document, version)| async move { Ok(Content::chunks(texts(document, version))) },
+        )
+        .start()
+        .await?;
     Ok((store, rag))
 }
 

@@ -9,7 +9,7 @@ use crate::attachments::release;
 use crate::size::json_bytes;
 use crate::streams;
 use crate::tables::{
-    DeltaRow, Edit, EditLog, EditTarget, Fork, Member, MessageRow, Run, StreamRow, Thread, ThreadId,
+    DeltaRow, Edit, EditLog, EditTarget, Fork, Member, MessageRow, Run, StreamRow, Summary, Thread, ThreadId,
 };
 
 /// How many rows one step deletes.
@@ -36,6 +36,7 @@ pub(crate) fn sweep(tx: &mut Tx, thread: ThreadId) -> Result<Swept> {
         && sweep.delete_with_vectors(Edit::by_thread.eq(thread))?
         && sweep.delete(EditTarget::by_target.eq(thread))?
         && sweep.delete(EditLog::by_thread.eq(thread))?
+        && sweep.delete(Summary::by_end.eq(thread))?
         && sweep.delete(Fork::by_thread.eq(thread))?
         && sweep.delete(Member::by_thread.eq(thread))?
         && sweep.delete_thread(thread)?;

@@ -61,6 +61,7 @@ async fn a_fork_is_like_its_source_unless_it_is_said_otherwise() {
         tags: vec!["wool".into()],
         metadata: metadata(&json!({ "a": 1 })).expect("it has names"),
         responder: Responder::Human,
+        agent: Some("billing".into()),
         ..NewThread::for_user("alice")
     };
     let like = new.clone();
@@ -68,6 +69,7 @@ async fn a_fork_is_like_its_source_unless_it_is_said_otherwise() {
     let copy = forked(&house, source, At::End, Options::default()).await.record;
     assert_eq!((copy.user, copy.title, copy.tags), (like.user, like.title, like.tags));
     assert_eq!((copy.metadata, copy.responder, copy.forked_at), (like.metadata, like.responder, None));
+    assert_eq!(copy.agent, like.agent);
     let options = Options { target: Target::New(NewThread::for_user("bob")), ..Options::default() };
     let his = forked(&house, source, At::End, options).await;
     assert_eq!((his.user.as_deref(), his.title.as_deref()), (Some("bob"), None));

@@ -28,6 +28,8 @@ macro_rules! behaviour {
         mod saving;
         #[path = "streaming.rs"]
         mod streaming;
+        #[path = "summaries.rs"]
+        mod summaries;
         #[path = "threads.rs"]
         mod threads;
         #[path = "viewing.rs"]

@@ -1,19 +1,20 @@
 //! Taking in whole folders.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use loomwork_files::Hash;
+use loomwork_store::Row;
 use serde_json::Value;
 
 use crate::add::Target;
 use crate::content::{NewEntry, content_hash};
 use crate::rag::Rag;
 use crate::sync::{Made, Step, SyncOptions, Synced};
-use crate::tables::NamespaceId;
+use crate::tables::NamespaceRow;
 use crate::write::is_same;
 use crate::{Error, Result, entries};
 
@@ -24,7 +25,8 @@ pub struct FolderOptions {
     pub endings: Vec<String>,
     /// How many files are read and embedded at the same time. Default: 4.
     pub at_once: usize,
-    /// Deletes entries of this folder whose files are gone. Default: no.
+    /// Deletes entries of this folder whose files are gone; those below a folder that cannot be read stay.
+    /// Default: no.
     pub delete_missing: bool,
     /// What the entries have in common: filter values, importance, user.
     pub entry: NewEntry,
@@ -42,8 +44,8 @@ pub type Ingested = Synced;
 impl Rag {
     /// Takes in the files of a folder and of those below it, each as an entry whose key is its path from
     /// there. Files that were read before and have not changed cost no embedding, so that it goes on where
-    /// it was interrupted. A file that cannot be read is told of at the end, and stops no other. Hidden files
-    /// and links are left out. `progress` hears of each file.
+    /// it was interrupted. A file that cannot be read is told of at the end, and stops no other; one of a kind that
+    /// is not read here is skipped. Hidden files and links are left out. `progress` hears of each file.
     ///
     /// # Errors
     /// When the folder cannot be read; when the store cannot be read or written.
@@ -60,36 +62,59 @@ impl Rag {
         let folder = folder.as_ref().to_path_buf();
         let (root, endings) = (folder.clone(), options.endings.clone());
         let listed = tokio::task::spawn_blocking(move || list(&root, &endings));
-        let files = listed.await.unwrap_or(Err(Error::Panicked("listed a folder")))?;
+        let things = listed.await.unwrap_or(Err(Error::Panicked("listed a folder")))?;
         let origin = format!("folder {}", folder.display());
-        let namespace = self.namespace_of(target.into()).await?.id;
+        let target = target.into();
+        let namespace = self.namespace_of(target.clone()).await?;
         let sync = SyncOptions {
             at_once: options.at_once,
             delete_missing: options.delete_missing,
             ..SyncOptions::of(origin.clone())
         };
         let common = options.entry;
-        let documents = futures_util::stream::iter(files).map(move |(key, path)| {
-            let mut new = NewEntry { key: Some(key.clone()), origin: Some(origin.clone()), ..common.clone() };
-            new.metadata.insert("path".to_owned(), Value::String(key.clone()));
-            let rag = self.clone();
-            async move { rag.read_file(namespace, new, &key, &path).await }
+        let made = futures_util::stream::iter(things).map(move |thing| {
+            let (rag, origin, common, namespace) =
+                (self.clone(), origin.clone(), common.clone(), namespace.clone());
+            async move {
+                let (key, path) = match thing {
+                    Thing::File(key, path) => (key, path),
+                    Thing::Closed(key, error) => return Made::Closed(key, error),
+                };
+                let mut new = NewEntry { key: Some(key.clone()), origin: Some(origin), ..common };
+                new.metadata.insert("path".to_owned(), Value::String(key.clone()));
+                let read = rag.read_file(&namespace, new, &key, &path).await;
+                read.unwrap_or_else(|error| Made::Failed(Some(key), error))
+            }
         });
-        self.sync_made(namespace, sync, documents.map(Ok), progress).await
+        self.sync_made(target, sync, made, progress).await
     }
 
     /// Returns a file as an entry with its content. One that was read before and has not changed is not read as
     /// a document again.
-    async fn read_file(&self, namespace: NamespaceId, new: NewEntry, key: &str, path: &Path) -> Result<Made> {
-        let at = path.to_path_buf();
-        let reading =
-            tokio::task::spawn_blocking(move || fs::read(&at).map_err(|error| unreadable(&at, error)));
-        let bytes = Bytes::from(reading.await.unwrap_or(Err(Error::Panicked("read a file")))?);
+    async fn read_file(
+        &self,
+        namespace: &Row<NamespaceRow>,
+        new: NewEntry,
+        key: &str,
+        path: &Path,
+    ) -> Result<Made> {
         let inner = &self.inner;
+        let (at, name, most) = (path.to_path_buf(), key.to_owned(), inner.reader.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let file = fs::File::open(&at).map_err(|error| unreadable(&at, error))?;
+            let length = file.metadata().map_err(|error| unreadable(&at, error))?.len();
+            most.check_size(&name, length)?;
+            let mut bytes = Vec::new();
+            // It may have grown since.
+            let read = file.take(most.limit() as u64 + 1).read_to_end(&mut bytes);
+            read.map_err(|error| unreadable(&at, error))?;
+            Ok(bytes)
+        });
+        let bytes = Bytes::from(reading.await.unwrap_or(Err(Error::Panicked("read a file")))?);
         let way = inner.reader.name(&*inner.chunker);
         let new = new.hashed(content_hash(format!("{way}\0{}", Hash::of(&bytes))));
-        let asked = key.to_owned();
-        let live = inner.store.query(move |tx| entries::by_key(tx, namespace, &asked)).await?;
+        let (asked, id) = (key.to_owned(), namespace.id);
+        let live = inner.store.query(move |tx| entries::by_key(tx, id, &asked)).await?;
         if let (Some(live), Some(hash)) = (live, &new.content_hash) {
             let is_described = live.metadata == new.metadata && live.origin == new.origin;
             let is_titled = new.title.is_none() || new.title == live.title;
@@ -98,6 +123,7 @@ impl Rag {
             }
         }
         let document = inner.reader.read(key, None, bytes).await?;
+        self.charge_reading(&document, &namespace.name, new.user.as_deref()).await?;
         let title = new.title.clone().or_else(|| document.title.clone());
         Ok(Made::Entry(Box::new(NewEntry { title, ..new }), inner.reader.content(document, &inner.chunker)))
     }
@@ -107,28 +133,52 @@ fn unreadable(path: &Path, source: io::Error) -> Error {
     Error::Io { path: path.display().to_string(), source }
 }
 
-/// Returns the files below a folder by their keys, in the order of these.
-fn list(root: &Path, endings: &[String]) -> Result<Vec<(String, PathBuf)>> {
-    let mut files = Vec::new();
-    let mut folders = vec![root.to_path_buf()];
+/// Something in a folder.
+enum Thing {
+    File(String, PathBuf),
+    /// A folder that cannot be read, by what the keys below it begin with.
+    Closed(String, Error),
+}
+
+/// Returns what is below a folder by its keys, in the order of these.
+fn list(root: &Path, endings: &[String]) -> Result<Vec<Thing>> {
+    let (mut files, mut things) = (Vec::new(), Vec::new());
+    let mut folders = look_into(root, root, endings, &mut files).map_err(|error| unreadable(root, error))?;
     while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))?;
-        for entry in entries {
-            let entry = entry.map_err(|error| unreadable(&folder, error))?;
-            let kind = entry.file_type().map_err(|error| unreadable(&entry.path(), error))?;
-            if entry.file_name().to_string_lossy().starts_with('.') {
-                continue;
-            }
-            let path = entry.path();
-            if kind.is_dir() {
-                folders.push(path);
-            } else if kind.is_file() && is_wanted(&path, endings) {
-                files.push((key_of(root, &path), path));
+        match look_into(root, &folder, endings, &mut files) {
+            Ok(below) => folders.extend(below),
+            Err(error) => {
+                let key = format!("{}/", key_of(root, &folder));
+                things.push(Thing::Closed(key, unreadable(&folder, error)));
             }
         }
     }
     files.sort();
-    Ok(files)
+    things.extend(files.into_iter().map(|(key, path)| Thing::File(key, path)));
+    Ok(things)
+}
+
+/// Adds the files of one folder, and returns the folders in it.
+fn look_into(
+    root: &Path,
+    folder: &Path,
+    endings: &[String],
+    files: &mut Vec<(String, PathBuf)>,
+) -> io::Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let (kind, path) = (entry.file_type()?, entry.path());
+        if kind.is_dir() {
+            folders.push(path);
+        } else if kind.is_file() && is_wanted(&path, endings) {
+            files.push((key_of(root, &path), path));
+        }
+    }
+    Ok(folders)
 }
 
 fn is_wanted(path: &Path, endings: &[String]) -> bool {

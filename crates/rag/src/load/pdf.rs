@@ -7,6 +7,7 @@
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,13 +25,17 @@ const CHILD: &str = "LOOMWORK_RAG_PDF";
 /// The most bytes of text that are taken out of one file.
 pub const MAX_TEXT_BYTES: usize = 64 << 20;
 
+/// Whether this program reads PDF files when it is started for that.
+static IS_SERVING: AtomicBool = AtomicBool::new(false);
+
 /// How many bytes of an error are shown.
 const SHOWN: usize = 400;
 
 /// How PDF files are read.
 #[derive(Clone, Debug)]
 pub struct Pdf {
-    /// The program that reads. Default: this one, which has to call [`serve`] first.
+    /// The program that reads. Default: this one, if it has called [`serve`] first; it is not started again
+    /// otherwise.
     pub program: Option<PathBuf>,
     /// How long it may take. Default: 60 seconds.
     pub timeout: Duration,
@@ -62,14 +67,21 @@ impl Pdf {
     /// Reads a file.
     ///
     /// # Errors
-    /// For what is no PDF file, or damaged or encrypted; where it takes too long or too much memory; when the
-    /// program cannot be run.
+    /// For what is no PDF file, or damaged or encrypted; where it takes too long or too much memory; when
+    /// there is no program to read it, or it cannot be run.
     pub async fn read(&self, name: &str, pdf: Bytes) -> Result<Document> {
         let unreadable =
             |reason: String| Error::Unreadable { name: name.to_owned(), format: "a PDF file", reason };
         let program = match &self.program {
             Some(program) => program.clone(),
-            None => std::env::current_exe().map_err(|source| io("this program", source))?,
+            None if IS_SERVING.load(Ordering::Relaxed) => {
+                std::env::current_exe().map_err(|source| io("this program", source))?
+            }
+            None => {
+                let (name, kind) = (name.to_owned(), "a PDF file".to_owned());
+                let needs = "a program that reads it: `Pdf::with_program`, or `pdf::serve` first in `main`";
+                return Err(Error::NoReader { name, kind, needs });
+            }
         };
         let shown = program.display().to_string();
         let limits = format!("{} {}", self.memory, self.timeout.as_secs().max(1));
@@ -136,6 +148,7 @@ fn document(title: Option<String>, texts: Vec<String>) -> Document {
 /// Reads a PDF file from standard input and ends the program, if it was started for that by [`Pdf`]; else
 /// does nothing. A program that is to be its own reader calls this before anything else.
 pub fn serve() {
+    IS_SERVING.store(true, Ordering::Relaxed);
     let Ok(limits) = std::env::var(CHILD) else { return };
     let said = match bounded(&limits).and_then(|()| read_input()) {
         Ok((title, pages)) => Said::Read { title, pages },

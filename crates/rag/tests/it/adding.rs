@@ -137,7 +137,8 @@ async fn what_does_not_fit_is_refused_before_a_token_is_spent() {
         let chunk = NewChunk { embedding: Some(vector), ..NewChunk::from("text") };
         add(NewEntry::key("a"), vec![chunk].into()).await;
     }
-    add(NewEntry::key("k".repeat(501)), "text".into()).await;
+    let (_, why) = add(NewEntry::key("k".repeat(501)), "text".into()).await;
+    assert!(why.contains("501 bytes (\"kkk"), "{why}");
     let (_, why) = fault(yard.rag.add("", NewEntry::default(), "text").await);
     assert!(why.contains("namespace"), "{why}");
     assert_eq!((yard.asked(), yard.counts().await.0), (0, 0));
@@ -186,8 +187,8 @@ async fn former_versions_are_kept_as_long_and_as_many_as_is_said() {
     for text in ["one", "two", "three", "four"] {
         ids.push(yard.key("a", text).await.entry.id);
     }
-    yard.swept(ids[0], |_, _| false).await;
     yard.clock.advance(loomwork_rag::GRACE);
+    yard.swept(ids[0], |_, _| false).await;
     yard.swept(ids[1], |row, _| row.status == EntryStatus::Deleting || !is_in_index(row)).await;
     assert_eq!(yard.chunks(ids[1]).await.len(), 1);
     yard.clock.advance(Retention::default().age.unwrap());
@@ -252,6 +253,9 @@ async fn chunks_and_vectors_are_exactly_those_of_what_is_kept() {
     .await;
     let first = yard.key("a", chunks(["one", "two", "three", "four"])).await;
     yard.key("a", chunks(["one", "two", "three"])).await;
+    // Searches that began before may need it for a while.
+    assert_eq!(yard.counts().await, (2, 7, 7));
+    yard.clock.advance(loomwork_rag::GRACE);
     yard.swept(first.entry.id, |_, _| false).await;
     assert_eq!(yard.counts().await, (1, 3, 3));
     let space = yard.rag.space().clone();
@@ -260,4 +264,147 @@ async fn chunks_and_vectors_are_exactly_those_of_what_is_kept() {
         let (space, id) = (space.clone(), row.id);
         assert!(yard.store.query(move |tx| vectors::of(tx, &space, id)).await.unwrap().is_some());
     }
+}
+
+#[tokio::test]
+async fn a_stream_of_what_is_there_already_is_dropped() {
+    let yard = Yard::open().await;
+    for count in [40, 250] {
+        let stream = || Content::Stream(Box::pin(futures_util::stream::iter(many(count, "streamed").into_iter().map(Ok))));
+        let first = yard.key("a", stream()).await;
+        let (asked, entries) = (yard.asked(), yard.counts().await.0);
+        let again = yard.add(NewEntry::key("a").titled("Now with a title"), stream()).await;
+        assert_eq!((again.created, again.entry.id), (false, first.entry.id));
+        assert_eq!(again.entry.title.as_deref(), Some("Now with a title"));
+        assert_eq!((yard.asked(), yard.status(first.entry.id).await), (asked, EntryStatus::Ready));
+        // A short one is known before anything is written.
+        assert_eq!(yard.counts().await.0 - entries, usize::from(count > loomwork_rag::BATCH_CHUNKS));
+    }
+}
+
+#[tokio::test]
+async fn chunks_in_other_places_are_another_content() {
+    let yard = Yard::open().await;
+    let at = |start: u64| {
+        let place = loomwork_rag::Place { start: Some(start), end: Some(start + 5), ..Default::default() };
+        vec![NewChunk { place, ..NewChunk::from("north") }]
+    };
+    yard.key("a", at(0)).await;
+    let moved = yard.key("a", at(7)).await;
+    assert!(moved.created);
+    assert_eq!((yard.chunks(moved.entry.id).await[0].place.start, yard.asked()), (Some(7), 1));
+}
+
+#[tokio::test]
+async fn what_began_to_count_otherwise_comes_to_its_end() {
+    let yard = Yard::open().await;
+    let added = yard.key("a", many(1_000, "chunk")).await;
+    let id = added.entry.id;
+    let begun = async {
+        while yard.entry(id).await.importance == 1.0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = begun => {}
+        done = yard.rag.weigh(id, 0.25) => done.unwrap(),
+    }
+    // Another one at the same time: the last one is what counts.
+    yard.rag.weigh(id, 0.5).await.unwrap();
+    let space = yard.rag.space().clone();
+    for chunk in yard.chunks(id).await {
+        let (space, id) = (space.clone(), chunk.id);
+        let vector = yard.store.query(move |tx| vectors::of(tx, &space, id)).await.unwrap().unwrap();
+        let length = vector.vector().iter().map(|part| part * part).sum::<f32>().sqrt();
+        assert!((length - 0.5).abs() < 1e-4, "chunk {} counts {length}", chunk.order);
+    }
+}
+
+#[tokio::test]
+async fn a_restoring_that_is_called_off_leaves_the_former_version() {
+    let yard = Yard::open().await;
+    let first = yard.key("a", many(3_000, "old")).await;
+    let second = yard.key("a", "north").await;
+    yard.clock.advance(loomwork_rag::GRACE);
+    yard.swept(first.entry.id, |row, _| !is_in_index(row)).await;
+    let id = first.entry.id;
+    let begun = yard.becomes(id, EntryStatus::Pending);
+    tokio::select! {
+        biased;
+        () = begun => {}
+        done = yard.rag.restore(id) => panic!("it takes more than a step: {done:?}"),
+    }
+    let rag = yard.rag.clone();
+    assert!(yard.store.mutate(move |tx| rag.cancel(tx, id)).await.unwrap());
+    assert_eq!((yard.status(id).await, yard.chunks(id).await.len()), (EntryStatus::Replaced, 3_000));
+    yard.clock.advance(loomwork_rag::GRACE);
+    yard.swept(id, |row, _| !is_in_index(row)).await;
+    assert_eq!((yard.status(second.entry.id).await, yard.chunks(id).await.len()), (EntryStatus::Ready, 3_000));
+    yard.rag.restore(id).await.unwrap();
+    assert_eq!(yard.texts(Query { limit: 250, ..Query::words("old") }).await.len(), 250);
+}
+
+#[tokio::test]
+async fn knowledge_bases_in_one_store_keep_their_own_settings() {
+    let yard = Yard::open_with(model(), |builder| builder.retention(Retention { age: None, ..Retention::default() })).await;
+    let other = std::sync::Arc::new(loomwork_models::MockEmbeddings::new(6).with_name("mock", "other"));
+    let told = super::yard::Told::default();
+    let short = Retention { versions: 10, age: Some(std::time::Duration::from_secs(60)) };
+    let others = super::yard::start(&yard.store, &other, &told, |builder| builder.retention(short)).await;
+    let mine = yard.key("a", "north").await;
+    let theirs = others.add("theirs", NewEntry::key("a"), "north").await.unwrap();
+    yard.key("a", "east").await;
+    others.add("theirs", NewEntry::key("a"), "east").await.unwrap();
+    let door = super::yard::Door::default();
+    tokio::select! {
+        made = yard.rag.add(HALL, NewEntry::key("dead"), door.stream(1_000, "dead", 450)) => panic!("it waits: {made:?}"),
+        () = door.reached() => {}
+    }
+    yard.clock.advance(loomwork_rag::LEASE);
+    yard.swept(theirs.entry.id, |_, _| false).await;
+    yard.swept(mine.entry.id, |row, _| !is_in_index(row)).await;
+    let hall = yard.hall().await.id;
+    let dead = yard.store.query(move |tx| entries::versions(tx, hall, "dead")).await.unwrap()[0].id;
+    yard.becomes(dead, EntryStatus::Failed).await;
+    yard.clock.advance(Retention::default().age.unwrap() * 50);
+    assert_eq!(yard.status(mine.entry.id).await, EntryStatus::Replaced);
+    assert_eq!(yard.told().last().unwrap(), "dead failed");
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told, ["theirs Ready over 0", "a ready", "a ready over another"]);
+}
+
+#[tokio::test]
+async fn a_text_that_several_need_at_once_is_asked_for_once() {
+    let gate = loomwork_models::Gate::new();
+    let yard = Yard::open_with(model().with_gate(&gate), |builder| builder).await;
+    // The same texts in all batches of one entry, and in another one.
+    let repeated: Vec<NewChunk> = (0..300).map(|at| NewChunk::from(format!("line {}", at % 70))).collect();
+    let adding = futures_util::future::join3(
+        yard.key("a", repeated.clone()),
+        yard.key("b", repeated.clone()),
+        yard.key("c", repeated[..70].to_vec()),
+    );
+    let opening = async {
+        gate.reached().await;
+        gate.open();
+    };
+    let ((one, two, three), ()) = loomwork_testkit::soon(futures_util::future::join(adding, opening)).await;
+    assert_eq!(yard.asked(), 70);
+    let tokens = one.usage.total() + two.usage.total() + three.usage.total();
+    assert_eq!((tokens, yard.counts().await.2), (140, 670));
+}
+
+#[tokio::test]
+async fn it_can_be_seen_what_differs_between_two_versions() {
+    let yard = Yard::open().await;
+    let first = yard.key("a", chunks(["one", "same", "two", "same"])).await.entry.id;
+    let second = yard.key("a", chunks(["same", "new", "one", "newer"])).await.entry.id;
+    let between = yard.store.query(move |tx| entries::difference(tx, first, second)).await.unwrap();
+    let texts = |rows: &[loomwork_store::Row<loomwork_rag::ChunkRow>]| {
+        rows.iter().map(|row| row.text.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((between.kept, texts(&between.removed), texts(&between.added)), (2, vec!["two".into(), "same".into()], vec!["new".into(), "newer".into()]));
+    let itself = yard.store.query(move |tx| entries::difference(tx, second, second)).await.unwrap();
+    assert_eq!((itself.kept, itself.removed.len(), itself.added.len()), (4, 0, 0));
 }

@@ -5,7 +5,7 @@ use loomwork_rag::{EntryStatus, NewEntry, Query, entries};
 use loomwork_store::Page;
 use loomwork_testkit::soon;
 
-use super::yard::{Yard, fault, many};
+use super::yard::{Door, HALL, Yard, fault, many};
 
 #[tokio::test]
 async fn a_deleted_entry_is_not_found_and_leaves_no_rows() {
@@ -82,6 +82,7 @@ async fn a_document_of_ten_thousand_chunks_leaves_no_orphans() {
     let mut changed = many(count, "chunk");
     changed[17].text = "changed".to_owned();
     let second = yard.key("large", changed).await;
+    yard.clock.advance(loomwork_rag::GRACE);
     yard.swept(first.entry.id, |_, _| false).await;
     assert_eq!(yard.counts().await, (1, count, count));
     assert_eq!(yard.asked(), count + 1);
@@ -112,4 +113,27 @@ async fn entries_are_listed_by_namespace_and_status() {
     let replaced = entries::Listed { status: EntryStatus::Replaced, ..entries::Listed::default() };
     yard.key("key 0", "east").await;
     assert_eq!(list(replaced, Page::first(10)).await.rows.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_added_to_a_namespace_that_is_being_deleted() {
+    let yard = Yard::open().await;
+    yard.key("a", many(450, "there")).await;
+    let hall = yard.hall().await.id;
+    let door = Door::default();
+    let making = yard.rag.add(hall, NewEntry::key("b"), door.stream(500, "late", 450));
+    let deleting = async {
+        door.reached().await;
+        soon(yard.rag.delete_namespace(hall)).await.unwrap();
+        door.open();
+    };
+    let (made, ()) = tokio::join!(soon(making), soon(deleting));
+    assert!(matches!(fault(made).0, Kind::Cancelled | Kind::NotFound));
+    assert_eq!(yard.counts().await, (0, 0, 0));
+    assert_eq!(fault(yard.rag.add(hall, NewEntry::key("c"), "text").await).0, Kind::NotFound);
+    // Its name begins anew.
+    yard.key("a", "north").await;
+    assert_ne!(yard.hall().await.id, hall);
+    assert_eq!(yard.texts("north").await, ["north"]);
+    yard.rag.add(HALL, NewEntry::key("d"), "east").await.unwrap();
 }

@@ -242,6 +242,7 @@ async fn a_reranker_orders_hits_and_its_failure_keeps_them() {
     let by = |reranking: Reranking| Query { rerank: Some(reranking), limit: 2, ..Query::from("north") };
     let found = yard.find(by(Reranking::by(Backwards))).await;
     assert_eq!((texts(&found), found.results[0].scores.reranked), (vec!["east".into(), "northeast".into()], Some(2.0)));
+    assert_eq!(found.results.iter().map(|range| range.score).collect::<Vec<_>>(), [1.0, 0.5]);
     let slow = Reranking { timeout: Duration::from_secs(1), ..Reranking::by(Asleep) };
     let found = yard.meanwhile(yard.find(by(slow))).await;
     assert_eq!(texts(&found), ["north", "northeast"]);
@@ -276,6 +277,12 @@ async fn several_namespaces_are_searched_at_once_by_their_weights() {
     assert_ne!(found.results[0].namespace, found.results[1].namespace);
     let denied = fault(yard.rag.search_all([("one", 1.0), ("secret", 1.0)], "north").await);
     assert_eq!(denied.0, Kind::Denied);
+    let counter = || Arc::new(loomwork_models::Estimator);
+    assert_eq!(fault(yard.rag.whole("secret", None, 1_000, counter()).await).0, Kind::Denied);
+    assert!(yard.rag.whole("secret", Some("ada"), 1_000, counter()).await.unwrap().is_some());
+    // Ranks of several are fused, so scores say how far in front a result is.
+    assert_eq!(found.results.iter().map(|range| range.score).collect::<Vec<_>>(), [1.0, 0.5]);
+    assert!(found.results[0].scores.vector.is_some_and(|score| (score - 0.8).abs() < 1e-5));
     let ada = Query { user: Some("ada".into()), ..Query::from("north") };
     assert_eq!(yard.rag.search("secret", ada).await.unwrap().results.len(), 1);
 }
@@ -302,7 +309,8 @@ async fn each_call_of_a_model_is_told_with_whom_it_is_for() {
     let told = told.lock().unwrap().clone();
     assert_eq!(told[0], (Task::EmbedChunks, 2, Some("ada".into())));
     assert_eq!(told[1], (Task::EmbedQuery, 1, Some("bob".into())));
-    assert_eq!(told.len(), 3 + usize::from(told.iter().any(|it| it.0 == Task::Answer)));
+    assert_eq!(told[2], (Task::EmbedQuery, 3, None));
+    assert_eq!((told[3].0, told[3].1 > 0, told.len()), (Task::Answer, true, 4), "{told:?}");
 }
 
 #[test]
@@ -324,7 +332,65 @@ async fn a_small_namespace_is_given_as_a_whole() {
     let yard = Yard::open().await;
     yard.add(NewEntry::key("a").titled("A"), chunks(["one", "two"])).await;
     yard.key("b", "three").await;
-    let whole = async |tokens| yard.rag.whole(HALL, tokens, Arc::new(loomwork_models::Estimator)).await.unwrap();
+    let whole = async |tokens| yard.rag.whole(HALL, None, tokens, Arc::new(loomwork_models::Estimator)).await.unwrap();
     assert_eq!(whole(1_000).await.as_deref(), Some("## A:\n\none\ntwo\n\nthree\n\n"));
-    assert_eq!((whole(2).await, yard.rag.whole("nowhere", 9, Arc::new(loomwork_models::Estimator)).await.unwrap()), (None, None));
+    assert_eq!((whole(2).await, yard.rag.whole("nowhere", None, 9, Arc::new(loomwork_models::Estimator)).await.unwrap()), (None, None));
+}
+
+#[tokio::test]
+async fn what_counts_for_little_hides_nothing_however_much_of_it_there_is() {
+    let yard = Yard::open().await;
+    let light: Vec<_> = (0..300).map(|at| NewChunk::from(format!("loom loom loom {at}"))).collect();
+    yard.add(NewEntry::key("light").weighing(0.01), light).await;
+    let medium: Vec<_> = (0..70).map(|at| NewChunk::from(format!("loom loom {at}"))).collect();
+    yard.add(NewEntry::key("medium").weighing(0.1), medium).await;
+    yard.add(NewEntry::key("heavy"), "a loom stands among many other words in a large and quiet hall").await;
+    for query in [Query { limit: 3, ..Query::words("loom") }, Query { limit: 3, vector_weight: 0.0, ..Query::hybrid("loom") }] {
+        let texts = yard.texts(query).await;
+        assert!(texts[0].starts_with("a loom stands"), "{texts:?}");
+        assert!(texts[1..].iter().all(|text| text.starts_with("loom loom") && !text.starts_with("loom loom loom")));
+    }
+    // The entry counts as much as is said of it later.
+    let heavy = yard.find(Query { limit: 1, ..Query::words("stands") }).await.entries[0].entry.id;
+    yard.rag.weigh(heavy, 0.001).await.unwrap();
+    assert!(yard.texts(Query { limit: 3, ..Query::words("loom") }).await[0].starts_with("loom loom"));
+}
+
+#[tokio::test]
+async fn a_citation_is_on_the_page_on_which_its_text_begins() {
+    let yard = Yard::open().await;
+    let texts: Vec<String> = (0..4).map(|page| format!("Page {page} says {}", "something ".repeat(19))).collect();
+    let (mut text, mut pages) = (String::new(), Vec::new());
+    for page in &texts {
+        if !text.is_empty() {
+            text.push_str("\n\n");
+        }
+        pages.push(text.len());
+        text.push_str(page.trim());
+    }
+    let document = loomwork_rag::Document { text, pages, ..Default::default() };
+    let cut = loomwork_rag::Paragraphs { size: loomwork_rag::Size::letters(210) };
+    let chunker: Arc<dyn loomwork_rag::Chunker> = Arc::new(cut);
+    yard.key("a.pdf", loomwork_rag::Reader::default().content(document, &chunker)).await;
+    let found = yard.find(Query { limit: 50, ..Query::words("says") }).await;
+    for citation in found.citations() {
+        let number: u32 = citation.text.trim().split(' ').nth(1).unwrap().parse().unwrap();
+        assert_eq!(citation.place.page, Some(number + 1), "{}", citation.text);
+    }
+    assert_eq!(found.results.len(), 4);
+}
+
+#[tokio::test]
+async fn no_context_is_longer_than_it_may_be() {
+    let yard = Yard::open().await;
+    let count = loomwork_rag::MAX_CONTEXT as usize;
+    let vector = |at: usize| vec![0.0, if at == 7 { 1.0 } else { 0.0 }, 1.0, 0.0];
+    let given = |count: usize| -> Vec<NewChunk> {
+        (0..count).map(|at| NewChunk { embedding: Some(vector(at)), ..NewChunk::from(format!("chunk {at}")) }).collect()
+    };
+    let query = || Query { context: Context::Whole { from: 0.0 }, limit: 1, ..Query::from("north") };
+    yard.key("a", given(count)).await;
+    assert_eq!(yard.texts(query()).await.len(), count);
+    yard.key("a", given(count + 1)).await;
+    assert_eq!(yard.texts(query()).await, ["chunk 7"]);
 }

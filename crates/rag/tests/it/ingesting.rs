@@ -212,3 +212,154 @@ async fn an_input_that_no_row_can_hold_is_refused() {
     assert_eq!(refused.await.unwrap_err().kind(), Kind::Invalid);
     assert_eq!(yard.counts().await.0, 0);
 }
+
+#[tokio::test]
+async fn what_failed_is_tried_again_without_embedding_it_again() {
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = attempts.clone();
+    let yard = Yard::open_with(model(), move |builder| {
+        builder.source(NUMBERS, move |_, count| {
+            let attempt = counted.fetch_add(1, Ordering::SeqCst);
+            async move {
+                let broken = || loomwork_rag::Error::Model(ModelError::new(ErrorKind::BadRequest, "m", "m", "cut"));
+                let end = (attempt == 0).then(|| Err(broken()));
+                let all: Vec<_> = many(count, "part").into_iter().map(Ok).chain(end).collect();
+                Ok(Content::Stream(futures_util::stream::iter(all).boxed()))
+            }
+        })
+    })
+    .await;
+    let _pool = yard.pool().await;
+    let entry = later(&yard, NewEntry::key("a"), Input::source(NUMBERS, 450)).await;
+    yard.becomes(entry.id, EntryStatus::Failed).await;
+    let written = yard.entry(entry.id).await.chunks as usize;
+    assert!(written >= 400, "{written}");
+    // Upkeep has taken what is there out of the index.
+    yard.swept(entry.id, |row, _| serde_json::to_value(row).expect("it is JSON").get("hidden").is_none()).await;
+    assert_eq!(yard.chunks(entry.id).await.len(), written);
+    assert!(yard.texts(Query::words("part")).await.is_empty());
+    let (rag, id, asked) = (yard.rag.clone(), entry.id, yard.asked());
+    yard.store.mutate(move |tx| rag.retry(tx, id).map(drop)).await.unwrap();
+    yard.becomes(entry.id, EntryStatus::Ready).await;
+    assert_eq!(yard.asked() - asked, 450 - written);
+    assert_eq!(yard.texts(Query { limit: 250, ..Query::words("part") }).await.len(), 250);
+}
+
+#[tokio::test]
+async fn a_source_that_gives_the_same_again_makes_no_version() {
+    let yard = Yard::open_with(model(), |builder| {
+        builder.source(NUMBERS, |_, count| async move {
+            let all: Vec<_> = many(count, "part").into_iter().map(Ok).collect();
+            Ok(if count < 100 {
+                Content::from(many(count, "part"))
+            } else {
+                Content::Stream(futures_util::stream::iter(all).boxed())
+            })
+        })
+    })
+    .await;
+    let _pool = yard.pool().await;
+    for count in [5, 250] {
+        let key = format!("of {count}");
+        let first = later(&yard, NewEntry::key(&key), Input::source(NUMBERS, count)).await;
+        yard.becomes(first.id, EntryStatus::Ready).await;
+        let asked = yard.asked();
+        let again = later(&yard, NewEntry::key(&key), Input::source(NUMBERS, count)).await;
+        yard.becomes(again.id, EntryStatus::Replaced).await;
+        assert_eq!((yard.status(first.id).await, yard.asked()), (EntryStatus::Ready, asked));
+        assert_eq!(yard.told().iter().filter(|line| line.starts_with(&key)).count(), 2);
+        yard.swept(again.id, |_, known| known == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_namespace_was_replaced_goes_to_the_one_that_answers() {
+    let door = Door::default();
+    let made = door.clone();
+    let yard = Yard::open_with(model(), move |builder| {
+        builder.source(NUMBERS, move |_, count| {
+            let door = made.clone();
+            async move { Ok(if count > 100 { door.stream(count, "moved", 350) } else { many(count, "moved").into() }) }
+        })
+    })
+    .await;
+    let waiting = later(&yard, NewEntry::key("waiting"), Input::source(NUMBERS, 3)).await;
+    let promote = async || {
+        let pending = yard.rag.namespace(HALL, loomwork_rag::NamespaceStatus::Pending).await.unwrap();
+        let (rag, id) = (yard.rag.clone(), pending.id);
+        yard.store.mutate(move |tx| rag.promote(tx, id)).await.unwrap();
+        id
+    };
+    let second = promote().await;
+    let _pool = yard.pool().await;
+    yard.becomes(waiting.id, EntryStatus::Ready).await;
+    assert_eq!(yard.entry(waiting.id).await.namespace, second);
+    // One that is replaced while it is filled is made again in the other one.
+    let filled = later(&yard, NewEntry::key("filled"), Input::source(NUMBERS, 400)).await;
+    door.reached().await;
+    let third = promote().await;
+    let opening = async {
+        door.open();
+        soon(door.reached()).await;
+        door.open();
+    };
+    let ready = yard.meanwhile(yard.becomes(filled.id, EntryStatus::Ready));
+    tokio::join!(soon(opening), soon(ready));
+    assert_eq!(yard.entry(filled.id).await.namespace, third);
+    assert_eq!(yard.texts(Query { limit: 250, ..Query::words("moved") }).await.len(), 250);
+}
+
+#[tokio::test]
+async fn a_failed_job_is_told_to_the_one_whose_it_is() {
+    let yard = Yard::open().await;
+    let told = super::yard::Told::default();
+    let model = Arc::new(MockEmbeddings::new(8).with_name("mock", "other"));
+    let other = super::yard::start(&yard.store, &model, &told, |builder| builder).await;
+    let _pool = bind(Workpool::builder(&yard.store), [other.clone(), yard.rag.clone()]).start().await.unwrap();
+    let unknown = later(&yard, NewEntry::key("a"), Input::source(NUMBERS, 1)).await;
+    yard.becomes(unknown.id, EntryStatus::Failed).await;
+    assert_eq!(yard.told(), ["hall Ready over 0", "a failed"]);
+    assert!(told.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn of_two_attempts_the_later_one_alone_writes() {
+    let (door, attempts) = (Door::default(), Arc::new(AtomicUsize::new(0)));
+    let (made, counted) = (door.clone(), attempts.clone());
+    let yard = Yard::open_with(model(), move |builder| {
+        builder.source(NUMBERS, move |_, count| {
+            let (door, attempt) = (made.clone(), counted.fetch_add(1, Ordering::SeqCst));
+            async move { Ok(if attempt == 0 { door.stream(count, "early", 450) } else { many(count / 2, "late").into() }) }
+        })
+    })
+    .await;
+    let _pool = yard.pool().await;
+    let entry = later(&yard, NewEntry::key("a"), Input::source(NUMBERS, 500)).await;
+    door.reached().await;
+    let (rag, id) = (yard.rag.clone(), entry.id);
+    let again = yard.store.mutate(move |tx| {
+        rag.cancel(tx, id)?;
+        rag.retry(tx, id).map(drop)
+    });
+    again.await.unwrap();
+    door.open();
+    yard.becomes(id, EntryStatus::Ready).await;
+    let texts: Vec<_> = yard.chunks(id).await.into_iter().map(|chunk| chunk.record.text).collect();
+    assert_eq!((texts.len(), texts.iter().all(|text| text.starts_with("late"))), (250, true));
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_not_even_read() {
+    let yard = Yard::open().await;
+    let files = Files::new(&yard.store, Blobs::memory(), Options::default());
+    let reader = loomwork_rag::Reader::default().max_bytes(10);
+    let rag =
+        Rag::builder_with(&yard.store, yard.model.clone()).files(files.clone()).reader(reader).start().await.unwrap();
+    let _pool = rag.bind(Workpool::builder(&yard.store)).start().await.unwrap();
+    let file = files.put("more than ten bytes", "long.txt").await.unwrap();
+    let (adding, id) = (rag.clone(), file.id);
+    let add = yard.store.mutate(move |tx| adding.add_later(tx, HALL, &NewEntry::key("long"), Input::file(id)));
+    let entry = add.await.unwrap();
+    yard.becomes(entry.id, EntryStatus::Failed).await;
+    assert!(yard.entry(entry.id).await.record.error.unwrap().contains("long.txt has 19 bytes; the most is 10"));
+}

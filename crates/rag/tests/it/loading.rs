@@ -19,7 +19,7 @@ fn why(outcome: Result<Document, Error>) -> String {
 #[tokio::test]
 async fn texts_are_read_as_what_they_are() {
     let plain = read("notes.txt", b"\xef\xbb\xbfplain").await.unwrap();
-    assert_eq!((plain.text.as_str(), plain.form), ("plain", Form::Plain));
+    assert_eq!((plain.text.as_str(), plain.form, plain.is_marked), ("plain", Form::Plain, true));
     let markdown = read("a.md", b"# Title #\n\ntext").await.unwrap();
     assert_eq!((markdown.title.as_deref(), markdown.form), (Some("Title"), Form::Markdown));
     let code = read("main.RS", b"fn main() {}").await.unwrap();
@@ -46,7 +46,8 @@ async fn what_is_no_text_is_an_error_that_names_it() {
     assert!(why(read("a.bin", b"a\0b").await).contains("a.bin"));
     assert!(why(read("a.png", PNG).await).contains("Reader::images"));
     let small = Reader::default().max_bytes(3).read("a.txt", None, "long".into()).await;
-    assert!(why(small).contains("the most is 3"));
+    let small = why(small);
+    assert!(small.contains("a.txt has 4 bytes; the most is 3") && small.contains("max_bytes"), "{small}");
 }
 
 #[tokio::test]
@@ -67,7 +68,9 @@ async fn models_read_images_scans_and_what_machines_wrote() {
     assert_eq!(to_markdown(&MockModel::new(["text"]), "<b>text</b>").await.unwrap().text, "text");
     assert!(to_markdown(&MockModel::new([" "]), "x").await.is_err());
     let reader = Reader::default().images(MockModel::new(["A moth."]));
-    assert_eq!(reader.read("a.png", None, PNG.into()).await.unwrap().text, "A moth.");
+    let read = reader.read("a.png", None, PNG.into()).await.unwrap();
+    assert_eq!(read.text, "A moth.");
+    assert!(read.used.is_some_and(|(_, usage)| !usage.is_empty()));
 }
 
 #[cfg(feature = "html")]
@@ -101,12 +104,81 @@ async fn a_page_that_is_nested_too_deep_gives_its_bare_text() {
     let nested = |open: &str, times: usize| {
         format!("<!doctype html><html>{}<style>p{{}}</style><p>deep &amp; down</html>", open.repeat(times))
     };
-    for open in ["<div>", "<span><div></span>", "<div></x>", "<p><button>", "<ul><li>", "<b><i>"] {
+    for open in
+        ["<div>", "<span><div></span>", "<div></x>", "<ul><li>", "<b><i>", "<rt>", "<ruby><rt>", "<math><tr>"]
+    {
         let deep = read(nested(open, 5_000)).await;
         assert_eq!((deep.text.as_str(), deep.form), ("deep & down", Form::Plain), "{open}");
     }
     let near = read(nested("<div>", 190)).await;
     assert_eq!((near.text.trim(), near.form), ("deep & down", Form::Markdown));
+}
+
+/// Reads a page that somebody made to do harm.
+#[cfg(feature = "html")]
+async fn harmful(html: String) -> Document {
+    let page = format!("<!doctype html><html><body>{html}<p>deep &amp; down</html>");
+    loomwork_testkit::soon(Reader::default().read("harm.html", Some("text/html"), page.into()))
+        .await
+        .expect("it is read")
+}
+
+#[cfg(feature = "html")]
+#[tokio::test]
+async fn tags_that_seem_to_end_by_themselves_do_not_end_the_process() {
+    let nested =
+        ["<rt>", "<optgroup>", "<math><tr>", r#"<div title="> <!-- ">"#, "<template>", "<select><option>"];
+    for open in nested {
+        let read = harmful(open.repeat(20_000)).await;
+        assert!(read.text.len() < 100_000, "{open}");
+    }
+    let read = harmful(r#"<div title="> <!-- ">"#.repeat(20_000)).await;
+    assert_eq!(read.text, "deep & down");
+}
+
+#[cfg(feature = "html")]
+#[tokio::test]
+async fn a_page_takes_time_and_space_that_grow_with_it_alone() {
+    // Each of these would take hours or gigabytes if a part of it counted for each other part.
+    let read = harmful("<main>".repeat(300_000)).await;
+    assert_eq!(read.text, "deep & down");
+    let bold: String = (0..3_000).map(|at| format!("<b x={at}>")).collect();
+    let read = harmful(format!("{bold}{}", "<p>x".repeat(100_000))).await;
+    assert!(read.text.len() < 1 << 20);
+    let wide =
+        format!("<table><tr><th>{}<th>b{}</table>", "a".repeat(1 << 20), "<tr><td>c<td>d".repeat(20_000));
+    let read = harmful(wide).await;
+    assert!(read.text.contains("| c | d |") && read.text.len() < 2 << 20, "{}", read.text.len());
+    let many = format!("<table><tr>{}{}</table>", "<th>a".repeat(30_000), "<tr><td>c".repeat(30_000));
+    assert!(harmful(many).await.text.len() < 1 << 20);
+    let quoted = format!("{}<pre>{}", "<blockquote>".repeat(150), "\n".repeat(2 << 20));
+    assert!(harmful(quoted).await.text.len() < 1 << 20);
+}
+
+#[cfg(feature = "html")]
+#[tokio::test]
+async fn of_a_page_nothing_is_read_that_is_not_shown_and_nothing_left_out_that_is() {
+    let text = async |html: &'static str| read("page.html", html.as_bytes()).await.unwrap().text;
+    let commented =
+        text("<html><!-- <main>old</main> --><script>'<main>script</main>'</script><main>real</main>").await;
+    assert_eq!(commented.trim(), "real");
+    let articles = text(
+        "<html><body><header>site</header><article><header><h1>One</h1></header><p>first</article>\
+         <article><h1>Two</h1><p>second<footer>notes</footer></article><footer>imprint</footer>",
+    );
+    let articles = articles.await;
+    for shown in ["# One", "first", "# Two", "second", "notes"] {
+        assert!(articles.contains(shown), "{shown} in {articles}");
+    }
+    assert!(!articles.contains("site") && !articles.contains("imprint"), "{articles}");
+    let empty = text("<html><body><main></main><p>The text is elsewhere.").await;
+    assert_eq!(empty.trim(), "The text is elsewhere.");
+    let table =
+        text("<html><table><caption>Looms</caption><tr><th>name<th>year<tr><td>draw|loom<td>1804</table>")
+            .await;
+    assert_eq!(table.trim(), "Looms\n\n| name | year |\n| --- | --- |\n| draw\\|loom | 1804 |");
+    let layout = text("<html><table><tr><td><h1>Looms</h1><p>They weave.</table>").await;
+    assert!(layout.contains("# Looms") && layout.contains("They weave."), "{layout}");
 }
 
 #[cfg(not(feature = "html"))]
@@ -123,8 +195,6 @@ async fn a_pdf_file_needs_its_feature() {
 
 #[cfg(feature = "pdf")]
 mod pdf {
-    use std::time::Duration;
-
     use loomwork_rag::Reader;
     use loomwork_rag::pdf::Pdf;
     use loomwork_testkit::soon;
@@ -203,13 +273,50 @@ mod pdf {
     }
 
     #[tokio::test]
-    async fn a_reader_that_takes_too_long_or_too_much_is_ended() {
-        let slow = Pdf { timeout: Duration::from_millis(300), ..Pdf::with_program("/bin/cat") };
+    async fn a_program_that_does_not_serve_is_not_started_again() {
+        let why = why(soon(Pdf::default().read("a.pdf", file(&["x"]).into())).await);
+        assert!(why.contains("a.pdf") && why.contains("pdf::serve"), "{why}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_reader_that_takes_too_long_is_ended_and_gone() {
+        use std::fs;
+        use std::os::unix::fs::PermissionsExt as _;
+
+        use loomwork_core::{Clock, Time};
+
+        let folder = tempfile::tempdir().unwrap();
+        let (script, told) = (folder.path().join("asleep"), folder.path().join("id"));
+        let text = format!("#!/bin/sh\necho $$ > {0}.new\nmv {0}.new {0}\nexec sleep 1000\n", told.display());
+        fs::write(&script, text).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let clock = Clock::manual(Time::from_millis(0));
+        let asleep = Pdf { clock: clock.clock(), ..Pdf::with_program(&script) };
+        let started = async {
+            while !told.exists() {
+                tokio::task::yield_now().await;
+            }
+            clock.advance(asleep.timeout);
+        };
+        let (outcome, ()) =
+            soon(async { tokio::join!(asleep.read("a.pdf", file(&["x"]).into()), started) }).await;
+        assert!(why(outcome).contains("longer than"));
+        let process = format!("/proc/{}/stat", fs::read_to_string(&told).unwrap().trim());
+        let is_gone = || fs::read_to_string(&process).map_or(true, |stat| stat.contains(") Z "));
+        soon(async {
+            while !is_gone() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_says_nothing_or_takes_too_much_is_an_error() {
         // `cat` gives back what it is given, which is no answer.
-        assert!(why(soon(slow.read("a.pdf", file(&["x"]).into())).await).contains("is no reader"));
-        let asleep = Pdf { timeout: Duration::from_millis(200), ..Pdf::with_program("/usr/bin/yes") };
-        let outcome = soon(asleep.read("a.pdf", file(&["x"]).into())).await;
-        assert!(outcome.is_err());
+        let parrot = Pdf::with_program("/bin/cat");
+        assert!(why(soon(parrot.read("a.pdf", file(&["x"]).into())).await).contains("is no reader"));
         let narrow = Pdf { memory: 1 << 20, ..reader() };
         let large = file(&[&"x".repeat(8 << 20)]);
         assert!(why(soon(narrow.read("a.pdf", large.into())).await).contains("memory"));

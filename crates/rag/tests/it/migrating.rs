@@ -7,7 +7,7 @@ use loomwork_rag::{Builder, NamespaceId, NewEntry, Query, Rag, Space, bind, migr
 use loomwork_testkit::soon;
 use loomwork_workpool::Workpool;
 
-use super::yard::{DEADLINE, HALL, Yard, many, texts};
+use super::yard::{DEADLINE, Door, HALL, Yard, fault, many, texts};
 
 fn larger() -> MockEmbeddings {
     MockEmbeddings::new(6)
@@ -123,4 +123,64 @@ async fn a_migration_that_makes_no_sense_is_refused() {
     let rag = yard.rag.clone();
     let none = yard.store.mutate(move |tx| rag.cut_over(tx, hall).map(drop)).await.unwrap_err();
     assert!(none.to_string().contains("does not migrate"), "{none}");
+}
+
+#[tokio::test]
+async fn notes_are_embedded_many_at_a_time_and_empty_ones_are_in_nobodys_way() {
+    let yard = Yard::open().await;
+    for at in 0..250 {
+        yard.key(&format!("note {at}"), format!("note {at}")).await;
+    }
+    yard.key("empty", "").await;
+    let hall = yard.hall().await.id;
+    let model = Arc::new(larger());
+    let new = newer(&yard, &model, |builder| builder).await;
+    let migrating = new.clone();
+    yard.store.mutate(move |tx| migrating.migrate(tx, hall)).await.unwrap();
+    let pool = new.bind(Workpool::builder(&yard.store)).start().await.unwrap();
+    complete(&yard, hall).await;
+    yard.key("empty too", "").await;
+    let calls: Vec<_> = model.requests().iter().map(|request| request.texts.len()).collect();
+    assert_eq!(calls, [100, 100, 50]);
+    let standing = yard.store.query(move |tx| migration(tx, hall)).await.unwrap().unwrap();
+    assert_eq!((standing.entries, standing.lacking, standing.chunks), (250, 0, 250));
+    let cutting = new.clone();
+    yard.store.mutate(move |tx| cutting.cut_over(tx, hall).map(drop)).await.unwrap();
+    soon(new.finish_migration(hall)).await.unwrap();
+    assert_eq!(yard.counts().await, (252, 250, 250));
+    pool.shutdown(DEADLINE).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_begun_for_the_former_model_is_not_published_behind_its_end() {
+    for is_finished in [false, true] {
+        let yard = Yard::open().await;
+        yard.key("a", "north").await;
+        let hall = yard.hall().await.id;
+        let model = Arc::new(larger());
+        let new = newer(&yard, &model, |builder| builder).await;
+        let pool = new.bind(Workpool::builder(&yard.store)).start().await.unwrap();
+        let door = Door::default();
+        let making = yard.rag.add(HALL, NewEntry::key("a"), door.stream(500, "late", 450));
+        let moving = async {
+            door.reached().await;
+            let migrating = new.clone();
+            yard.store.mutate(move |tx| migrating.migrate(tx, hall)).await.unwrap();
+            complete(&yard, hall).await;
+            let cutting = new.clone();
+            yard.store.mutate(move |tx| cutting.cut_over(tx, hall).map(drop)).await.unwrap();
+            if is_finished {
+                soon(new.finish_migration(hall)).await.unwrap();
+            }
+            door.open();
+        };
+        let (made, ()) = tokio::join!(soon(making), soon(moving));
+        let (kind, why) = fault(made);
+        assert_eq!(kind, loomwork_core::Kind::Conflict);
+        assert!(why.contains("went over to the model mock/larger"), "{why}");
+        // The version that is complete is still the live one.
+        assert_eq!(texts(&new.search(HALL, "north").await.unwrap()), ["north"]);
+        assert_eq!(new.add(HALL, NewEntry::key("a"), "east").await.unwrap().replaced.map(|row| row.version), Some(0));
+        pool.shutdown(DEADLINE).await.unwrap();
+    }
 }

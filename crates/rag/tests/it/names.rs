@@ -1,11 +1,13 @@
 //! Namespaces have versions, of which several can answer.
 
+use std::sync::Arc;
+
 use loomwork_core::Kind;
 use loomwork_models::MockEmbeddings;
 use loomwork_rag::{NamespaceStatus, NewEntry, Rag, namespaces};
 use loomwork_store::Page;
 
-use super::yard::{HALL, Yard, fault, model, texts};
+use super::yard::{HALL, Yard, fault, model, start, texts};
 
 #[tokio::test]
 async fn a_namespace_is_made_once_and_reused() {
@@ -24,7 +26,7 @@ async fn a_pending_namespace_is_filled_and_takes_over_when_it_is_promoted() {
     yard.key("a", "north").await;
     let old = yard.hall().await;
     let larger = MockEmbeddings::new(6).with_name("mock", "larger");
-    let rag = Rag::builder(&yard.store, larger).start().await.unwrap();
+    let rag = start(&yard.store, &Arc::new(larger), &yard.told, |builder| builder).await;
     let pending = rag.namespace(HALL, NamespaceStatus::Pending).await.unwrap();
     assert_eq!((pending.version, pending.status), (1, NamespaceStatus::Pending));
     rag.add(pending.id, NewEntry::key("a"), "northern").await.unwrap();
@@ -39,6 +41,7 @@ async fn a_pending_namespace_is_filled_and_takes_over_when_it_is_promoted() {
     assert!(yard.find("north").await.results.is_empty());
     let promoting = rag.clone();
     assert!(yard.store.mutate(move |tx| promoting.promote(tx, id)).await.unwrap().is_empty());
+    assert_eq!(yard.told(), ["hall Ready over 0", "a ready", "a ready", "hall Ready over 1"]);
     let (promoting, gone) = (rag.clone(), old.id);
     let itself = yard.store.mutate(move |tx| promoting.promote(tx, gone)).await.unwrap();
     assert_eq!(itself[0].id, old.id);

@@ -3,9 +3,11 @@
 use std::fs;
 
 use futures_util::stream;
-use loomwork_rag::{Content, FolderOptions, NewEntry, Query, Step, SyncOptions, entries};
+use loomwork_models::MockModel;
+use loomwork_rag::{Content, FolderOptions, NewEntry, Query, Reader, Step, SyncOptions, Task, entries};
+use loomwork_testkit::soon;
 
-use super::yard::{HALL, Yard};
+use super::yard::{Door, HALL, Yard, model};
 
 fn there(entries: &[(&str, &str)]) -> Vec<loomwork_rag::Result<(NewEntry, Content)>> {
     entries.iter().map(|(key, text)| Ok((NewEntry::key(*key), Content::from(*text)))).collect()
@@ -82,4 +84,147 @@ async fn a_folder_is_taken_in_and_goes_on_where_it_was_interrupted() {
     assert_eq!((last.replaced, last.same, last.deleted), (1, 1, 1));
     assert!(yard.texts(Query::words("looms")).await.is_empty());
     assert!(yard.rag.add_folder(HALL, path("nowhere"), FolderOptions::default(), |_: &Step| {}).await.is_err());
+}
+
+#[tokio::test]
+async fn equal_files_are_an_entry_each() {
+    let yard = Yard::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.txt", "b.txt"] {
+        fs::write(folder.path().join(name), "the same text").unwrap();
+    }
+    let run = async || {
+        let entry = NewEntry { dedupe: true, ..NewEntry::default() };
+        let options = FolderOptions { delete_missing: true, entry, ..FolderOptions::default() };
+        yard.rag.add_folder(HALL, folder.path(), options, |_: &Step| {}).await.unwrap()
+    };
+    assert_eq!(run().await.added, 2);
+    assert_eq!(run().await.same, 2);
+    fs::remove_file(folder.path().join("a.txt")).unwrap();
+    let last = run().await;
+    assert_eq!((last.same, last.deleted), (1, 1));
+    let found = yard.find(Query::words("same")).await;
+    assert_eq!(found.entries.len(), 1);
+    assert_eq!(found.entries[0].entry.metadata["path"], "b.txt");
+}
+
+#[tokio::test]
+async fn an_entry_of_another_key_keeps_what_is_said_of_it() {
+    let yard = Yard::open().await;
+    let mine = yard.add(NewEntry::key("mine").titled("Mine"), "north").await;
+    let new = NewEntry { dedupe: true, ..NewEntry::key("yours").titled("Yours") };
+    let same = yard.add(new, "north").await;
+    assert_eq!((same.created, same.entry.id), (false, mine.entry.id));
+    assert_eq!(yard.entry(mine.entry.id).await.title.as_deref(), Some("Mine"));
+}
+
+#[tokio::test]
+async fn what_another_run_adds_meanwhile_stays() {
+    let yard = Yard::open().await;
+    let mirror = || SyncOptions { delete_missing: true, ..SyncOptions::of("wiki") };
+    yard.rag.sync(HALL, mirror(), stream::iter(there(&[("a", "one")])), |_: &Step| {}).await.unwrap();
+    let door = Door::default();
+    let listed = vec![Ok((NewEntry::key("b"), door.stream(200, "listed", 150)))];
+    let slow = yard.rag.sync(HALL, mirror(), stream::iter(listed), |_: &Step| {});
+    let beside = async {
+        door.reached().await;
+        let others = there(&[("c", "three")]);
+        yard.rag.sync(HALL, SyncOptions::of("wiki"), stream::iter(others), |_: &Step| {}).await.unwrap();
+        door.open();
+    };
+    let (synced, ()) = tokio::join!(soon(slow), soon(beside));
+    assert_eq!(synced.unwrap().deleted, 1);
+    assert_eq!(yard.texts(Query::words("three")).await, ["three"]);
+}
+
+#[tokio::test]
+async fn what_nothing_reads_is_skipped_and_a_failure_says_which_file_it_is() {
+    let yard = Yard::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("gone.txt"), "it goes").unwrap();
+    fs::write(path("bad.txt"), "fine at first").unwrap();
+    fs::write(path("moth.png"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").unwrap();
+    fs::write(path("all.zip"), b"PK\x03\x04\x14\0\0\0\x08\0\xff\xfe").unwrap();
+    let film = fs::File::create(path("film.mp4")).unwrap();
+    film.set_len(1 << 40).unwrap();
+    let run = async || {
+        let options = FolderOptions { delete_missing: true, ..FolderOptions::default() };
+        yard.rag.add_folder(HALL, folder.path(), options, |_: &Step| {}).await.unwrap()
+    };
+    let first = run().await;
+    assert_eq!((first.added, first.skipped, first.failed.len()), (2, 2, 1), "{:?}", first.failed);
+    let (key, error) = &first.failed[0];
+    assert_eq!(key.as_deref(), Some("film.mp4"));
+    assert!(error.to_string().contains("film.mp4 has 1099511627776 bytes"), "{error}");
+    fs::remove_file(path("gone.txt")).unwrap();
+    fs::write(path("bad.txt"), [0xff, 0xfe]).unwrap();
+    let second = run().await;
+    assert_eq!((second.deleted, second.failed.len()), (1, 2), "{:?}", second.failed);
+    assert_eq!(yard.texts(Query::words("fine")).await.len(), 1);
+    assert!(yard.texts(Query::words("goes")).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_that_was_interrupted_goes_on_and_embeds_nothing_twice() {
+    let yard = Yard::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let words = |file: usize| (0..40).map(move |at| format!("Paragraph {at} of file {file}.\n\n{}", "word ".repeat(180)));
+    for file in 0..12 {
+        let text: Vec<String> = words(file).collect();
+        fs::write(folder.path().join(format!("{file}.txt")), text.join("\n\n")).unwrap();
+    }
+    let steps = std::sync::atomic::AtomicUsize::new(0);
+    let first = yard.rag.add_folder(HALL, folder.path(), FolderOptions::default(), |_: &Step| {
+        steps.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    });
+    let some = async {
+        while steps.load(std::sync::atomic::Ordering::SeqCst) < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    // It is dropped in the midst of its work.
+    tokio::select! {
+        biased;
+        () = some => {}
+        done = first => panic!("it takes more than three steps: {done:?}"),
+    }
+    let rest = yard.rag.add_folder(HALL, folder.path(), FolderOptions::default(), |_: &Step| {}).await.unwrap();
+    assert!(rest.same >= 3 && rest.added + rest.same == 12, "{rest:?}");
+    let (_, chunks, _) = yard.counts().await;
+    // What was on its way when it was dropped is asked for again: of four files at most.
+    assert!(yard.asked() <= chunks + 4 * chunks / 12, "{} for {chunks}", yard.asked());
+}
+
+#[tokio::test]
+async fn reading_by_a_model_is_told() {
+    let told: std::sync::Arc<std::sync::Mutex<Vec<(Task, u64)>>> = std::sync::Arc::default();
+    let heard = told.clone();
+    let reader = Reader::default().images(MockModel::new(["A moth."]));
+    let yard = Yard::open_with(model(), |builder| {
+        builder.reader(reader).on_used(move |_, used| {
+            heard.lock().unwrap().push((used.task, used.usage.total()));
+            Ok(())
+        })
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("moth.png"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").unwrap();
+    yard.rag.add_folder(HALL, folder.path(), FolderOptions::default(), |_: &Step| {}).await.unwrap();
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told.iter().map(|(task, _)| *task).collect::<Vec<_>>(), [Task::Read, Task::EmbedChunks]);
+    assert!(told.iter().all(|(_, tokens)| *tokens > 0), "{told:?}");
+}
+
+#[tokio::test]
+async fn places_in_a_file_count_the_mark_before_its_text() {
+    let yard = Yard::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = "\u{feff}The loom weaves.";
+    fs::write(folder.path().join("marked.txt"), text).unwrap();
+    yard.rag.add_folder(HALL, folder.path(), FolderOptions::default(), |_: &Step| {}).await.unwrap();
+    let found = yard.find(Query::words("loom")).await;
+    let citation = &found.citations()[0];
+    let range = citation.place.start.unwrap() as usize..citation.place.end.unwrap() as usize;
+    assert_eq!((range.start, &text[range], citation.text.as_str()), (3, "The loom weaves.", "The loom weaves."));
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use loomwork_rag::{MAX_LIMIT, NamespaceStatus, Query, Rag, entries};
+use loomwork_rag::{EntryStatus, MAX_LIMIT, NamespaceStatus, Query, Rag, entries};
 use loomwork_search::vectors;
 
 use super::{Known, NAMESPACE, open, texts};
@@ -38,8 +38,12 @@ async fn check_document(rag: &Rag, document: u64, known: &mut Known, tally: &mut
     let may_be =
         known.published.is_some_and(|published| published == version) || known.begun.contains(&version);
     tally.fact(may_be, Fault::Lost, || format!("{key} is at version {version}, known is {known:?}"));
-    // From now on this is what was published.
-    (known.published, known.begun) = (Some(version), Vec::new());
+    // From now on this is what was published, and what its jobs have not made yet may come.
+    let asked = key.clone();
+    let all = rag.store().query(move |tx| entries::versions(tx, namespace, &asked)).await?;
+    let by_job = all.iter().filter(|entry| entry.status == EntryStatus::Pending && entry.job.is_some());
+    let waiting = by_job.filter_map(|entry| entry.metadata.get("version")?.as_u64()).collect();
+    (known.published, known.begun) = (Some(version), waiting);
 
     let right: Vec<String> = texts(document, version).collect();
     let (id, space) = (live.id, rag.space().clone());
