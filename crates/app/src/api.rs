@@ -3,17 +3,26 @@
 
 mod agents;
 mod args;
+pub(crate) mod files;
+mod jobs;
 mod keys;
+#[cfg(feature = "rag")]
+mod knowledge;
 mod limits;
 mod members;
-mod messages;
+pub(crate) mod messages;
 pub(crate) mod operation;
 mod page;
 mod runs;
+mod search;
 mod shapes;
 mod threads;
+#[cfg(feature = "usage")]
+mod usage;
+#[cfg(feature = "workflow")]
+mod workflows;
 
-pub(crate) use args::Args;
+pub(crate) use args::{ArgTypes, Args};
 pub(crate) use operation::{Method, Operation, Run};
 
 use operation::Group;
@@ -26,7 +35,16 @@ pub(crate) fn operations() -> Vec<Operation> {
         members::operations(),
         messages::operations(),
         runs::operations(),
+        files::operations(),
+        search::operations(),
+        #[cfg(feature = "rag")]
+        knowledge::operations(),
+        jobs::operations(),
+        #[cfg(feature = "workflow")]
+        workflows::operations(),
         limits::operations(),
+        #[cfg(feature = "usage")]
+        usage::operations(),
         keys::operations(),
     ];
     groups.into_iter().flat_map(Group::into_operations).collect()

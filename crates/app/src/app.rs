@@ -39,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) random: Random,
     #[cfg(feature = "http")]
     pub(crate) http: crate::http::Http,
+    #[cfg(feature = "http")]
+    pub(crate) hooks: Vec<crate::hook::Hook>,
 }
 
 /// What runs. It ends in this order.

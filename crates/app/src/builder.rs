@@ -13,17 +13,21 @@ use loomwork_models::{EmbeddingModel, OfflineEmbedder};
 use loomwork_rate_limiter::Limit;
 use loomwork_search::Search;
 use loomwork_store::engine::Engine;
-use loomwork_store::{Result, Store, TableDef, Tx};
+use loomwork_store::{Result, Store, Table as _, TableDef, Tx};
 #[cfg(feature = "workflow")]
 use loomwork_workflow::{Flow, Workflow, Workflows};
 use loomwork_workpool::{self as workpool, Job, JobContext, PoolOptions, Schedule, Workpool, cron};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::agents::Agents;
-use crate::api;
+use crate::api::{self, Operation};
 use crate::app::{App, Inner, Parts};
-use crate::auth::{self, Describe, Gate};
+use crate::auth::{self, Caller, Describe, Gate};
+use crate::error::Result as AppResult;
+use crate::functions::{self, MAX_NAME, is_name};
+use crate::idempotency::{self, RequestRow};
 
 type ToPool = Box<dyn FnOnce(workpool::Builder) -> workpool::Builder + Send>;
 #[cfg(feature = "workflow")]
@@ -47,6 +51,8 @@ pub struct Builder {
     to_workflows: Vec<ToWorkflows>,
     #[cfg(feature = "rag")]
     to_rag: Vec<ToRag>,
+    #[cfg(feature = "rag")]
+    knowledge: Vec<crate::knowledge::Knowledge>,
     at_start: Vec<AtStart>,
     crons: Vec<String>,
     gate: Describe,
@@ -55,6 +61,10 @@ pub struct Builder {
     http: crate::http::Options,
     #[cfg(feature = "http")]
     routes: axum::Router,
+    #[cfg(feature = "http")]
+    hooks: Vec<crate::hook::Hook>,
+    /// The application's own.
+    functions: Vec<Operation>,
     /// The first mistake; `build` tells it.
     mistake: Option<BuildError>,
 }
@@ -80,6 +90,16 @@ pub enum BuildError {
         /// What they are: agent, limit, cron.
         what: &'static str,
         /// Their name.
+        name: String,
+    },
+    /// A name that cannot be part of a path.
+    #[error(
+        "the {what} name {name:?} has other letters than `a-z`, `A-Z`, `0-9`, `.`, `_`, `-`, or not 1 to {MAX_NAME}"
+    )]
+    BadName {
+        /// What it names: query, mutation, action, hook.
+        what: &'static str,
+        /// The name.
         name: String,
     },
     /// A database that this build cannot open.
@@ -114,6 +134,8 @@ impl Builder {
             to_workflows: Vec::new(),
             #[cfg(feature = "rag")]
             to_rag: Vec::new(),
+            #[cfg(feature = "rag")]
+            knowledge: Vec::new(),
             at_start: Vec::new(),
             crons: Vec::new(),
             gate: Describe::default(),
@@ -122,6 +144,9 @@ impl Builder {
             http: crate::http::Options::default(),
             #[cfg(feature = "http")]
             routes: axum::Router::new(),
+            #[cfg(feature = "http")]
+            hooks: Vec::new(),
+            functions: Vec::new(),
             mistake: None,
         }
     }
@@ -229,6 +254,13 @@ impl Builder {
         self
     }
 
+    /// Connects tools to the app's knowledge base: they were made before it.
+    #[cfg(feature = "rag")]
+    pub fn knowledge(mut self, knowledge: &crate::knowledge::Knowledge) -> Self {
+        self.knowledge.push(knowledge.clone());
+        self
+    }
+
     /// Shows a limit to clients: how it stands for them, live. What it limits takes from it wherever that is.
     pub fn limit(mut self, limit: Limit<'static>) -> Self {
         let name = limit.name();
@@ -266,6 +298,64 @@ impl Builder {
         self
     }
 
+    /// Exports a query of your own: a plain function of a snapshot, for a caller. It is asked by `POST
+    /// /api/query/NAME`, followed live by `GET`, and described with the others. Whose rows the caller may see is for it
+    /// to ask, by [`allow`](crate::allow) or the [`Caller`]'s user.
+    pub fn query<A, R, F>(mut self, name: &str, query: F) -> Self
+    where
+        A: DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static,
+        R: Serialize + JsonSchema + 'static,
+        F: Fn(&Tx, &Caller, A) -> Result<R> + Send + Sync + 'static,
+    {
+        self.check_name("query", name);
+        self.functions.extend(functions::of_query(name, query));
+        self
+    }
+
+    /// Exports a mutation of your own: `POST /api/mutation/NAME`, all or nothing. Under an idempotency key it takes
+    /// effect once.
+    pub fn mutation<A, R, F>(mut self, name: &str, mutation: F) -> Self
+    where
+        A: DeserializeOwned + JsonSchema + Clone + Send + 'static,
+        R: Serialize + JsonSchema + 'static,
+        F: Fn(&mut Tx, &Caller, A) -> Result<R> + Send + Sync + 'static,
+    {
+        self.check_name("mutation", name);
+        self.functions.push(functions::of_mutation(name, mutation));
+        self
+    }
+
+    /// Exports an action of your own: `POST /api/action/NAME`. It may do anything, and runs again if its process dies.
+    pub fn action<A, R, F, W>(mut self, name: &str, action: F) -> Self
+    where
+        A: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Serialize + JsonSchema + 'static,
+        F: Fn(App, Caller, A) -> W + Send + Sync + 'static,
+        W: Future<Output = AppResult<R>> + Send + 'static,
+    {
+        self.check_name("action", name);
+        self.functions.push(functions::of_action(name, action));
+        self
+    }
+
+    /// Turns signed requests of another service to `POST /hooks/NAME` into jobs: each delivery becomes one, in the
+    /// transaction that notes that it came. Signatures are those of Standard Webhooks, Stripe and GitHub.
+    #[cfg(feature = "http")]
+    pub fn hook<R: 'static>(
+        mut self,
+        name: impl Into<String>,
+        secret: Secret,
+        job: Job<crate::hook::Hooked, R>,
+    ) -> Self {
+        let name = name.into();
+        self.check_name("hook", &name);
+        if self.hooks.iter().any(|hook| hook.name == name) {
+            self.refuse(BuildError::Twice { what: "hook", name: name.clone() });
+        }
+        self.hooks.push(crate::hook::Hook::new(name, secret, job));
+        self
+    }
+
     /// Sets the key of whoever runs the app. Default: a new one at each start; see [`App::new_key`].
     pub fn key(mut self, key: Secret) -> Self {
         self.gate.key = Some(key);
@@ -285,7 +375,7 @@ impl Builder {
     pub fn identify<F, W>(mut self, identify: F) -> Self
     where
         F: Fn(axum::http::HeaderMap) -> W + Send + Sync + 'static,
-        W: Future<Output = crate::error::Result<Option<auth::Caller>>> + Send + 'static,
+        W: Future<Output = crate::error::Result<Option<Caller>>> + Send + 'static,
     {
         self.gate.own = Some(Arc::new(move |headers| Box::pin(identify(headers))));
         self
@@ -303,6 +393,16 @@ impl Builder {
     pub fn routes(mut self, routes: axum::Router) -> Self {
         self.routes = self.routes.merge(routes);
         self
+    }
+
+    fn check_name(&mut self, what: &'static str, name: &str) {
+        if !is_name(name) {
+            self.refuse(BuildError::BadName { what, name: name.to_owned() });
+        }
+        let id = format!("{what}.{name}");
+        if self.functions.iter().any(|function| function.id == id) {
+            self.refuse(BuildError::Twice { what, name: name.to_owned() });
+        }
     }
 
     fn refuse(&mut self, mistake: BuildError) {
@@ -368,7 +468,9 @@ impl Builder {
             for describe in self.to_rag {
                 rag = describe(rag);
             }
-            rag.start().await?
+            let rag = rag.start().await?;
+            self.knowledge.iter().for_each(|knowledge| knowledge.connect(&rag));
+            rag
         };
 
         let mut pool = Workpool::builder(&store);
@@ -391,6 +493,7 @@ impl Builder {
             workflows.start().await?
         };
 
+        store.start_upkeep(&tasks, idempotency::upkeep());
         for upkeep in loomwork_rate_limiter::upkeep() {
             store.start_upkeep(&tasks, upkeep);
         }
@@ -414,11 +517,13 @@ impl Builder {
             },
             agents: self.agents,
             limits: self.limits,
-            operations: api::operations(),
+            operations: api::operations().into_iter().chain(self.functions).collect(),
             gate,
             random: self.random,
             #[cfg(feature = "http")]
             http: crate::http::Http::new(self.http, self.routes),
+            #[cfg(feature = "http")]
+            hooks: self.hooks,
         }))
     }
 }
@@ -426,6 +531,7 @@ impl Builder {
 /// Returns the tables of all components that this build has.
 fn tables() -> Vec<TableDef> {
     let mut tables = loomwork_agent::tables();
+    tables.push(RequestRow::table());
     tables.extend(auth::keys::tables());
     tables.extend(loomwork_rate_limiter::tables());
     #[cfg(feature = "workflow")]

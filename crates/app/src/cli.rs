@@ -1,13 +1,12 @@
-//! The program `loomwork`: without a word it serves an app with demo agents over `./loomwork.db`.
+//! The program `loomwork`: without a word it serves the demo over `./loomwork.db`.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Agent, App};
+use crate::demo;
 
 /// Where the program listens.
 const ADDRESS: &str = "127.0.0.1:3210";
@@ -15,11 +14,18 @@ const ADDRESS: &str = "127.0.0.1:3210";
 /// The database, in the folder where the program is started.
 const DATABASE: &str = "loomwork.db";
 
-/// Runs the program.
+/// Which log lines are written, unless `LOOMWORK_LOG` says so.
+const LOG: &str = "warn,loomwork=info";
+
+/// Runs the program. `LOOMWORK_LOG` filters its log, and `LOOMWORK_LOG_FORMAT=json` makes each line an object.
 pub fn main() -> ExitCode {
-    let filter =
-        EnvFilter::try_from_env("LOOMWORK_LOG").unwrap_or_else(|_| EnvFilter::new("warn,loomwork=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_from_env("LOOMWORK_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::env::var("LOOMWORK_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        log.json().init();
+    } else {
+        log.init();
+    }
     let served = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -37,14 +43,22 @@ pub fn main() -> ExitCode {
 #[expect(clippy::print_stdout, reason = "it is the program that speaks to people")]
 async fn serve() -> anyhow::Result<()> {
     let model = loomwork_models::detect().await?;
-    let assistant =
-        Agent::new("assistant", Arc::clone(&model.model)).instructions("You are a helpful assistant.");
-    let app = App::open(DATABASE).await?.agent(assistant).build().await?;
     let listener = TcpListener::bind(ADDRESS).await.with_context(|| format!("cannot listen at {ADDRESS}"))?;
-    println!("Loomwork listens at http://{}", listener.local_addr()?);
-    if let Some(key) = app.new_key() {
-        println!("Key: {}", key.expose());
-    }
-    println!("Model: {model}");
+    let address = format!("http://{}", listener.local_addr()?);
+    let app = demo::open(DATABASE, model.model.clone()).await?;
+    let key = app.new_key().map(|key| key.expose().to_owned()).unwrap_or_default();
+    println!(
+        "Loomwork is at {address}, over ./{DATABASE}.
+  key    {key}
+  model  {model}
+
+Three things to try, each in a thread of yours:
+  export KEY={key}
+  THREAD=$(curl -sH \"Authorization: Bearer $KEY\" --json '{{\"user\":\"me\"}}' {address}/api/threads | grep -o 'thread_[a-z0-9]*')
+  1. curl -H \"Authorization: Bearer $KEY\" --json '{{\"agent\":\"weather\",\"prompt\":\"Use weather with place Oslo.\"}}' {address}/api/threads/$THREAD/runs
+  2. curl -N -H \"Authorization: Bearer $KEY\" {address}/api/threads/$THREAD/live
+  3. curl -H \"Authorization: Bearer $KEY\" --json '{{\"topic\":\"returns\"}}' {address}/api/mutation/research.start
+"
+    );
     Ok(app.serve_on(listener).await?)
 }

@@ -2,20 +2,24 @@
 
 mod answer;
 mod exchange;
+mod files;
+mod follow;
 mod host;
 mod live;
+mod metrics;
 mod openapi;
+mod page;
 mod request;
-mod respond;
+pub(crate) mod respond;
 mod serve;
 mod status;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method as HttpMethod, header};
 use axum::middleware;
 use axum::routing::{MethodFilter, get, on, post};
+use axum::{Extension, Router};
 use loomwork_rate_limiter::{Limit, SECOND};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -23,10 +27,14 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use live::KEEP_ALIVE;
+use metrics::Metrics;
+pub(crate) use request::RequestId;
 pub use serve::{DRAIN, ServeError};
 
 use crate::api::Method;
 use crate::app::App;
+use crate::hook;
+use crate::idempotency::Working;
 
 /// The header that names a request, in the answer and in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -81,6 +89,9 @@ pub(crate) struct Http {
     pub(crate) places: Arc<Semaphore>,
     /// A place for each live query.
     pub(crate) seats: Arc<Semaphore>,
+    /// The requests under keys that are worked on.
+    pub(crate) working: Working,
+    pub(crate) metrics: Metrics,
     ending: CancellationToken,
 }
 
@@ -88,7 +99,15 @@ impl Http {
     pub(crate) fn new(options: Options, routes: Router) -> Self {
         let places = Arc::new(Semaphore::new(options.at_once.min(Semaphore::MAX_PERMITS)));
         let seats = Arc::new(Semaphore::new(options.subscribers.min(Semaphore::MAX_PERMITS)));
-        Self { options, routes, places, seats, ending: CancellationToken::new() }
+        Self {
+            options,
+            routes,
+            places,
+            seats,
+            working: Working::default(),
+            metrics: Metrics::default(),
+            ending: CancellationToken::new(),
+        }
     }
 
     /// Takes no further connection, and ends what is live.
@@ -117,9 +136,27 @@ impl App {
             let handler = move |path, request| answer::answer(app.clone(), at, path, request);
             router = router.route(&operation.path, on(filter, handler));
         }
-        let (app, ready, trading) = (self.clone(), self.clone(), self.clone());
+        for (at, of) in self.inner().hooks.iter().enumerate() {
+            let app = self.clone();
+            let handler = move |Extension(id), request| hook::receive(app.clone(), at, id, request);
+            router = router.route(&format!("/hooks/{}", of.name), post(handler));
+        }
+        let app = || self.clone();
+        let (openapi, ready, metrics, page) = (app(), app(), app(), app());
+        let (upload, download, follow, trading) = (app(), app(), app(), app());
         let router = router
-            .route("/api/openapi.json", get(move || openapi::serve(app.clone())))
+            .route("/", get(move || page::serve(page.clone())))
+            .route("/metrics", get(move |id, parts| metrics::serve(metrics.clone(), id, parts)))
+            .route("/api/files", post(move |id, request| files::upload(upload.clone(), id, request)))
+            .route(
+                "/api/files/{file}/content",
+                get(move |id, file, parts| files::download(download.clone(), id, file, parts)),
+            )
+            .route(
+                "/api/threads/{thread}/live",
+                get(move |id, thread, parts| follow::follow(follow.clone(), id, thread, parts)),
+            )
+            .route("/api/openapi.json", get(move || openapi::serve(openapi.clone())))
             .route("/api/exchange", post(move |id, request| exchange::exchange(trading.clone(), id, request)))
             .route("/healthz", get(status::alive))
             .route("/readyz", get(move || status::ready(ready.clone())))

@@ -41,9 +41,19 @@ mod auth;
 mod builder;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
+mod demo;
 mod error;
+mod functions;
+#[cfg(feature = "http")]
+mod hook;
 #[cfg(feature = "http")]
 pub mod http;
+mod idempotency;
+#[cfg(feature = "rag")]
+mod knowledge;
+#[cfg(feature = "usage")]
+mod metering;
 
 pub use app::App;
 #[cfg(feature = "http")]
@@ -51,6 +61,13 @@ pub use auth::{CODE_TERM, JwtKeys, JwtOptions, KEYS_AGAIN, KEYS_FRESH, MAX_KEY_S
 pub use auth::{Caller, Need, Refused, Scope, allow, keys};
 pub use builder::{BuildError, Builder};
 pub use error::{Error, ErrorBody, Result};
+#[cfg(feature = "http")]
+pub use hook::{Hooked, TOLERANCE as HOOK_TOLERANCE};
+pub use idempotency::KEEP as IDEMPOTENCY_KEEP;
+#[cfg(feature = "rag")]
+pub use knowledge::Knowledge;
+#[cfg(feature = "usage")]
+pub use metering::metered;
 
 #[doc(inline)]
 pub use loomwork_agent::{Agent, Options, step_count, tool};

@@ -38,6 +38,11 @@ impl Args {
         Ok(())
     }
 
+    /// Returns what tells these arguments from others.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.0).unwrap_or_default()
+    }
+
     /// Reads the arguments as a type.
     pub(crate) fn read<A: DeserializeOwned>(self) -> Result<A> {
         serde_path_to_error::deserialize(Value::Object(self.0)).map_err(|error| {

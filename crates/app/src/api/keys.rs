@@ -23,6 +23,7 @@ pub(super) fn operations() -> Group {
             "Makes an API key. The answer is the only place where it is seen.",
             create,
         )
+        .secret()
         .get(
             "events",
             "/api/keys/events",
@@ -38,6 +39,7 @@ pub(super) fn operations() -> Group {
             "Gives a key another secret; the one before is accepted for as long as is said.",
             rotate,
         )
+        .secret()
         .act(
             "revoke",
             (Method::Post, "/api/keys/{key}/revoke"),

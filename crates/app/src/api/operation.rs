@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::auth::access::require_present;
 use crate::auth::{Caller, Need, Scope, allow};
 use crate::error::Result;
+use crate::idempotency::{self, Claim};
 
 /// How long an operation may take, unless it says otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,6 +42,8 @@ pub(crate) struct Operation {
     /// What a caller needs at least. Whose rows it may see, the operation decides by [`allow`].
     pub(crate) scope: Scope,
     pub(crate) patience: Duration,
+    /// Whether its answer holds a secret, so that it is kept nowhere.
+    pub(crate) is_secret: bool,
     pub(crate) types: ArgTypes,
     pub(crate) args: fn(&mut SchemaGenerator) -> Schema,
     pub(crate) answer: fn(&mut SchemaGenerator) -> Schema,
@@ -97,21 +100,29 @@ impl<'a> Reading<'a> {
 }
 
 /// What an action works with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) app: App,
     pub(crate) caller: Caller,
+    /// The request's row, if its client gave it a key.
+    pub(crate) claim: Option<Claim>,
 }
 
 impl Call {
-    /// Runs one mutation, whose result is the answer.
+    /// Runs one mutation, whose result is the answer; under a key of the client, that is kept in the same transaction.
     pub(crate) async fn mutate<R, F>(&self, mutation: F) -> Result<Answer<R>>
     where
         R: Serialize,
         F: FnOnce(&mut Tx, &Caller) -> Result<R> + Clone + Send + 'static,
     {
-        let caller = self.caller.clone();
-        let run = move |tx: &mut Tx| Ok(Answer::of(&mutation(tx, &caller)?)?.0);
+        let (caller, claim) = (self.caller.clone(), self.claim.as_ref().map(|claim| claim.id));
+        let run = move |tx: &mut Tx| {
+            let json = json_of(&mutation(tx, &caller)?)?;
+            if let Some(claim) = claim {
+                idempotency::keep(tx, claim, &json)?;
+            }
+            Ok(json)
+        };
         let answer = self.app.store().try_mutate(run).await;
         answer.map(|json| Answer(json, PhantomData))
     }
@@ -130,9 +141,14 @@ impl<R: Serialize> Answer<R> {
     pub(crate) fn of(value: &R) -> Result<Self> {
         Ok(Self(json_of(value)?, PhantomData))
     }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn into_json(self) -> String {
+        self.0
+    }
 }
 
-fn json_of<R: Serialize>(value: &R) -> Result<String> {
+pub(crate) fn json_of<R: Serialize>(value: &R) -> Result<String> {
     serde_json::to_string(value).map_err(|error| {
         let message = format!("an answer cannot be written as JSON: {error}");
         crate::error::Error::new(loomwork_core::Kind::Internal, message)
@@ -193,6 +209,16 @@ impl Group {
     }
 }
 
+impl Group {
+    /// Says that the answer of the operation that was added last holds a secret: it is not kept under a client's key.
+    pub(crate) fn secret(mut self) -> Self {
+        if let Some(last) = self.operations.last_mut() {
+            last.is_secret = true;
+        }
+        self
+    }
+}
+
 impl Operation {
     /// Describes an operation; it still has to be said how it is carried out.
     pub(crate) fn new<A: JsonSchema, R: JsonSchema>(
@@ -202,7 +228,7 @@ impl Operation {
         path: &str,
         scope: Scope,
         summary: &str,
-    ) -> impl FnOnce(Run) -> Self {
+    ) -> impl FnOnce(Run) -> Self + use<A, R> {
         let (id, path, summary) = (format!("{tag}.{name}"), path.to_owned(), summary.to_owned());
         move |run| Self {
             id,
@@ -212,6 +238,7 @@ impl Operation {
             summary,
             scope,
             patience: PATIENCE,
+            is_secret: false,
             types: ArgTypes::of::<A>(),
             args: SchemaGenerator::subschema_for::<A>,
             answer: SchemaGenerator::subschema_for::<R>,

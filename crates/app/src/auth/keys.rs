@@ -230,7 +230,7 @@ pub fn rotate(tx: &mut Tx, by: &Caller, key: KeyId, overlap: Duration, drawn: &D
             tx.delete(secret.id)?;
         } else {
             tx.update(secret.id, |secret| {
-                secret.until = Some(secret.until.map_or(until, |end| end.min(until)))
+                secret.until = Some(secret.until.map_or(until, |end| end.min(until)));
             })?;
         }
     }

@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use loomwork_core::Kind;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::request::RequestId;
 use super::{live, respond};
@@ -16,8 +17,9 @@ use crate::api::operation::{Call, Prepared, Reading};
 use crate::api::{Args, Method, Operation, Run};
 use crate::app::App;
 use crate::auth::access::require_scope;
-use crate::auth::{Caller, identify};
+use crate::auth::{Caller, Scope, identify};
 use crate::error::{Error, Result};
+use crate::idempotency::{self, Claimed, claim};
 
 /// Answers a request for an operation.
 pub(super) async fn answer(app: App, at: usize, path: RawPathParams, request: Request) -> Response {
@@ -27,6 +29,21 @@ pub(super) async fn answer(app: App, at: usize, path: RawPathParams, request: Re
     let id = id.map_or_else(|_| RequestId(String::new()), |Extension(id)| id);
     let answered = try_answer(&app, at, &path, &parts, body, &id).await;
     answered.unwrap_or_else(|error| respond::error(&error, &id))
+}
+
+/// Lets a request in: there is room for it, and its caller has the scope.
+pub(super) async fn admitted(
+    app: &App,
+    parts: &Parts,
+    scope: Scope,
+) -> Result<(OwnedSemaphorePermit, Caller)> {
+    let place = app.inner().http.places.clone().try_acquire_owned().map_err(|_| {
+        Error::new(Kind::Unavailable, "the server works on as many requests as it may; come again")
+    })?;
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let caller = identify(app, &parts.headers, peer).await?;
+    require_scope(&caller, scope)?;
+    Ok((place, caller))
 }
 
 async fn try_answer(
@@ -39,12 +56,7 @@ async fn try_answer(
 ) -> Result<Response> {
     let (query, headers) = (parts.uri.query(), &parts.headers);
     let operation = &app.inner().operations[at];
-    let place = app.inner().http.places.clone().try_acquire_owned().map_err(|_| {
-        Error::new(Kind::Unavailable, "the server works on as many requests as it may; come again")
-    })?;
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let caller = identify(app, headers, peer).await?;
-    require_scope(&caller, operation.scope)?;
+    let (place, caller) = admitted(app, parts, operation.scope).await?;
     let args = arguments(app, operation, path, (query, headers), body).await?;
     match &operation.run {
         Run::Query(prepare) if live::is_asked_for(headers) => {
@@ -60,10 +72,41 @@ async fn try_answer(
             })
         }
         Run::Action(act) => {
-            let call = Call { app: app.clone(), caller };
-            within(app, operation, act(call, args)).await.map(respond::json)
+            let Some(key) = key_of(operation, headers)? else {
+                let call = Call { app: app.clone(), caller, claim: None };
+                return within(app, operation, act(call, args)).await.map(respond::json);
+            };
+            let mut asked = operation.id.clone().into_bytes();
+            asked.extend(args.to_bytes());
+            let working = &app.inner().http.working;
+            let claimed =
+                claim(app.store(), working, caller.name(), key, respond::fingerprint(&asked)).await?;
+            let claim = match claimed {
+                Claimed::Answered(answer) => return Ok(respond::json(answer)),
+                Claimed::Mine(claim) => claim,
+            };
+            let id = claim.id;
+            let call = Call { app: app.clone(), caller, claim: Some(claim) };
+            let acted = within(app, operation, act(call, args)).await;
+            let answer = acted.as_ref().ok().cloned();
+            let settled = app.store().mutate(move |tx| match answer {
+                Some(answer) => idempotency::keep(tx, id, &answer),
+                None => idempotency::forget(tx, id),
+            });
+            settled.await?;
+            acted.map(respond::json)
         }
     }
+}
+
+/// Returns the key that a client gave its request.
+fn key_of<'a>(operation: &Operation, headers: &'a HeaderMap) -> Result<Option<&'a str>> {
+    if operation.method != Method::Post || operation.is_secret {
+        return Ok(None);
+    }
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().map_err(|_| Error::new(Kind::Invalid, "the idempotency key is no text"));
+    key.map(Some)
 }
 
 async fn read(app: &App, caller: Caller, query: Prepared) -> Result<String> {

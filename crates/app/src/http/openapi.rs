@@ -7,8 +7,9 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::follow;
 use super::respond;
-use crate::api::{Method, Operation, Run};
+use crate::api::{Method, Operation, Run, files};
 use crate::app::App;
 use crate::error::ErrorBody;
 
@@ -29,7 +30,8 @@ fn describe(operations: &[Operation]) -> Value {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
     });
-    let writing = reading.clone().for_serialize();
+    // As it is read: what may be missing is not required of an answer either.
+    let writing = reading.clone();
     let (mut reading, mut writing) = (SchemaGenerator::new(reading), SchemaGenerator::new(writing));
     let error = writing.subschema_for::<ErrorBody>();
     let mut paths = Map::new();
@@ -37,6 +39,11 @@ fn describe(operations: &[Operation]) -> Value {
         let described = describe_one(operation, &mut reading, &mut writing);
         let path = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
         path[method_name(operation.method)] = described;
+    }
+    for described in [files::described(), follow::described()] {
+        if let Value::Object(described) = described {
+            paths.extend(described);
+        }
     }
     let mut schemas = reading.take_definitions(true);
     schemas.extend(writing.take_definitions(true));

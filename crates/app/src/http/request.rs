@@ -1,6 +1,6 @@
 //! What holds for every request: it has a name, and the log and the answer have that too.
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::HeaderValue;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -16,7 +16,7 @@ const MAX_REQUEST_ID: usize = 100;
 
 /// The name of a request.
 #[derive(Clone, Debug)]
-pub(super) struct RequestId(pub(super) String);
+pub(crate) struct RequestId(pub(crate) String);
 
 /// Names a request, and tells the log of it when it is answered.
 pub(super) async fn entered(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -27,10 +27,13 @@ pub(super) async fn entered(State(app): State<App>, mut request: Request, next: 
     };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(RequestId(id.clone()));
+    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
     let watch = Stopwatch::start();
     let span = tracing::info_span!("request", request = %id, %method, path);
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), watch.elapsed());
+    let route = route.as_deref().unwrap_or("none");
+    app.inner().http.metrics.answered(route, method.as_str(), status, took);
     span.in_scope(|| tracing::info!(status, took_ms = took.as_millis() as u64, "answered"));
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);

@@ -16,7 +16,7 @@ use crate::error::Error;
 const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// Returns JSON as an answer.
-pub(super) fn json(body: String) -> Response {
+pub(crate) fn json(body: String) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }
 
@@ -35,12 +35,12 @@ pub(super) fn tagged(headers: &HeaderMap, body: String) -> Response {
 }
 
 /// Returns what tells a content from others.
-pub(super) fn fingerprint(bytes: &[u8]) -> String {
+pub(crate) fn fingerprint(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 /// Returns an error as an answer; what is our fault is told to the log.
-pub(super) fn error(error: &Error, request: &RequestId) -> Response {
+pub(crate) fn error(error: &Error, request: &RequestId) -> Response {
     if error.is_ours() {
         tracing::error!(request = request.0, error = %error, "a request failed");
     }

@@ -89,3 +89,39 @@ async fn messages_are_saved_without_an_answer_and_come_in_pages() {
     failure(world.get(&format!("{path}?after=soon")).await, 400).await;
     failure(world.send(Method::POST, &path, json!({})).await, 400).await;
 }
+
+#[tokio::test]
+async fn a_growing_answer_is_followed_chunk_by_chunk_and_from_where_a_client_left() {
+    let model = Arc::new(OfflineModel::default().with_pace(std::time::Duration::from_millis(2)));
+    let world = serve(described().agent(Agent::new("slow", model))).await;
+    let thread = thread(&world).await;
+    let live = format!("/api/threads/{thread}/live");
+    let mut events = Events::of(&world, &live, None).await;
+    assert_eq!(events.next().await.expect("the view").name, "view");
+    let asked = json!({ "agent": "slow", "prompt": "Hello! Who are you?" });
+    world.post(&format!("/api/threads/{thread}/runs"), asked).await;
+
+    // Breaks off in the middle again and again, and comes back with the id of the last event.
+    let mut chunks = Vec::new();
+    let mut expected = 0;
+    let answer = 'done: loop {
+        let mut last = None;
+        for _ in 0..3 {
+            let event = events.next().await.expect("the thread goes on");
+            if event.name == "chunks" {
+                assert_eq!(event.data["start"], expected, "no gap and no repeat");
+                expected = event.data["end"].as_u64().expect("a number");
+                chunks.extend(event.data["chunks"].as_array().expect("chunks").clone());
+            }
+            let message = &event.data["messages"][1];
+            if event.name == "view" && message["status"] == "success" {
+                break 'done message["text"].as_str().expect("a text").to_owned();
+            }
+            last = Some(event.id);
+        }
+        events = Events::of(&world, &live, last.as_deref()).await;
+    };
+    let deltas = chunks.iter().filter(|chunk| chunk["type"] == "text-delta");
+    let said: String = deltas.map(|chunk| chunk["delta"].as_str().expect("a text")).collect();
+    assert_eq!(said, answer);
+}

@@ -3,9 +3,14 @@
 mod access;
 mod answers;
 mod errors;
+mod files;
+mod functions;
+mod hooks;
 mod hosts;
+mod idempotency;
 mod keys;
 mod live;
+mod operators;
 mod serving;
 mod threads;
 mod tokens;

@@ -61,13 +61,39 @@ impl World {
         self.request(method, path).json(&body).send().await.expect("it answers")
     }
 
-    /// Returns the answer's JSON, which must be a success.
+    /// Returns the answer's JSON, which must be a success and what the description says.
     pub(crate) async fn read(&self, path: &str) -> Value {
-        success(self.get(path).await).await
+        let answer = success(self.get(path).await).await;
+        self.check_described("get", path, &answer);
+        answer
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
-        success(self.send(Method::POST, path, body).await).await
+        let answer = success(self.send(Method::POST, path, body).await).await;
+        self.check_described("post", path, &answer);
+        answer
+    }
+
+    /// Holds an answer against the description of its route.
+    fn check_described(&self, method: &str, path: &str, answer: &Value) {
+        let described = self.app.openapi();
+        let path = path.split('?').next().unwrap_or_default();
+        let fits = |route: &str| {
+            let (route, path): (Vec<_>, Vec<_>) = (route.split('/').collect(), path.split('/').collect());
+            route.len() == path.len()
+                && route.iter().zip(&path).all(|(one, other)| one == other || one.starts_with('{'))
+        };
+        let routes = described["paths"].as_object().expect("paths");
+        let mut fitting = routes.iter().filter(|(route, _)| fits(route)).collect::<Vec<_>>();
+        // A route without names is nearer than one with them.
+        fitting.sort_by_key(|(route, _)| route.matches('{').count());
+        let Some((_, route)) = fitting.first() else { return };
+        let mut schema = route[method]["responses"]["200"]["content"]["application/json"]["schema"].clone();
+        schema["components"] = described["components"].clone();
+        let checker = jsonschema::validator_for(&schema).expect("a schema");
+        if let Err(error) = checker.validate(answer) {
+            panic!("{method} {path} answers what its description does not: {error} in {answer}");
+        }
     }
 
     pub(crate) async fn end(&self) {
