@@ -101,7 +101,7 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
     /// let answer = reply.stored.expect("it is stored").messages[1];
     ///
     /// let rewound = thread.rewind(answer, History::Branch).await?;
-    /// let mut again = thread.stream_text(Prompt::Message(rewound.prompt));
+    /// let mut again = thread.stream_text(Prompt::Message(rewound.prompt)).await?;
     /// while let Some(text) = again.next_text().await {
     ///     print!("{text}");
     /// }
