@@ -1,5 +1,6 @@
 //! The group `agent`: what an answer costs beside its model, over the SQLite engine and without a store.
 
+mod approvals;
 mod by_hand;
 mod durable;
 mod steps;
@@ -33,6 +34,7 @@ pub(crate) fn measure(options: &CommandLine) -> Result<Vec<Row>> {
     rows.extend(streams::measure()?);
     rows.extend(steps::measure()?);
     rows.extend(durable::measure()?);
+    rows.extend(approvals::measure()?);
     Ok(rows)
 }
 

@@ -15,7 +15,8 @@ use super::opening::{admit, planned, step_row};
 use super::record::{Begins, Kept, Record, detached, own};
 use super::report::Reporter;
 use super::step::Prepared;
-use super::{Generation, Out, cut, deny, unless_called_off};
+use super::waited::{Waited, waited};
+use super::{Generation, Out, cut, deny, step_number as number, unless_called_off};
 use crate::admission::{Admission, Holds, Refused};
 use crate::context::Denial;
 use crate::error::AgentError;
@@ -26,6 +27,7 @@ use crate::spans;
 use crate::tables::{CallRow, StepId};
 use crate::tool::{CallEnd, Outcome, ParentRun};
 use crate::values::Values;
+use crate::waiting;
 
 /// What is known of a run before it goes on.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub(super) struct Known {
     /// The steps that are complete.
     pub(super) steps: Vec<StepReply>,
     pub(super) begun: Option<Begun>,
+    /// Calls that waited for somebody.
+    pub(super) waited: Option<Waited>,
 }
 
 /// A step whose model has answered, with those of its calls that have ended.
@@ -79,6 +83,9 @@ impl<S: Send + Sync + 'static> Generation<S> {
         run: RunId,
         out: Out,
     ) -> std::result::Result<AgentReply, AgentError> {
+        let (call_off, store) = (self.call_off.clone(), self.runtime.store.clone());
+        let answered = async { Ok(waiting::answered(&store, run).await?) };
+        unless_called_off(&call_off, run, answered).await?;
         let row = self.runtime.store.query(move |tx| tx.get(run)).await?;
         let thread = self.target.thread;
         let row = row.filter(|row| Some(row.thread) == thread).ok_or(RunError::NoRun { run });
@@ -250,7 +257,7 @@ impl TakingUp {
                 Some(call_end(call, row))
             });
             let ended = ended.collect();
-            let known = Known { steps, begun: Some(Begun { reply, ended }) };
+            let known = Known { steps, begun: Some(Begun { reply, ended }), waited: None };
             let (row, attempt) = ((row.id, host), row.attempt);
             return Ok(TakenUp { hold, run, messages, known, joined, row, attempt, run_holds, call_holds });
         }
@@ -259,7 +266,8 @@ impl TakingUp {
         let attempt = Attempt::new(plan, step, run.attempt, None, Holds::default());
         let row = step_row(tx, &reporter, &attempt, run.thread, host).embedding(&embedded);
         let row = (tx.insert(row)?.id, host);
-        let (attempt, known) = (run.attempt, Known { steps, begun: None });
+        let waited = waited(tx, &run, &steps)?;
+        let (attempt, known) = (run.attempt, Known { steps, begun: None, waited });
         Ok(TakenUp { hold, run, messages, known, joined, row, attempt, run_holds, call_holds })
     }
 }
@@ -281,13 +289,17 @@ fn not_waiting(run: &Row<Run>) -> RunError {
     RunError::Lost { run: run.id, status: run.status, error: run.error.clone() }
 }
 
-fn number(steps: usize) -> u32 {
-    u32::try_from(steps).unwrap_or(u32::MAX)
-}
-
-fn call_end(call: &ToolCall, row: &CallRow) -> CallEnd {
+pub(super) fn call_end(call: &ToolCall, row: &CallRow) -> CallEnd {
     let CallRow { outcome, tries, started, ended, .. } = *row;
-    CallEnd { call: call.clone(), outcome, result: row.result().cloned(), tries, started, ended }
+    CallEnd {
+        call: call.clone(),
+        outcome,
+        result: row.result().cloned(),
+        tries,
+        started,
+        ended,
+        awaits: None,
+    }
 }
 
 /// Returns the messages that a run has completed, in their order.
@@ -327,9 +339,18 @@ fn steps_of(messages: &[Row<MessageRow>], calls: &[Row<CallRow>]) -> Vec<StepRep
                         Some(known) => (known.outcome, known.tries, known.started, known.ended),
                         None => (outcome, 1, row.created, row.created),
                     };
-                    Some(CallEnd { call, outcome, result: Some(result.clone()), tries, started, ended })
+                    Some(CallEnd {
+                        call,
+                        outcome,
+                        result: Some(result.clone()),
+                        tries,
+                        started,
+                        ended,
+                        awaits: None,
+                    })
                 });
-                step.calls = ended.collect();
+                // Those that waited for somebody have a message of their own.
+                step.calls.extend(ended);
             }
             _ => {}
         }

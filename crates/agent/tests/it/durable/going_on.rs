@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loomwork_agent::durable::Registry;
-use loomwork_agent::{Runtime, StepEnd, StepRow, Tool, ToolContext, journal, tables};
+use loomwork_agent::{
+    Approval, Runtime, StepEnd, StepRow, Tool, ToolContext, ToolPolicy, approvals, journal, tables,
+};
 use loomwork_core::{Clock, Random, Time};
 use loomwork_messages::runs::LEASE;
 use loomwork_messages::{DeltaRow, MessageRow, MessageStatus, Run, RunStatus, StreamRow};
-use loomwork_models::Gate;
+use loomwork_models::{Gate, MockReply};
 use loomwork_store::{Store, Table as _};
 use loomwork_store_sqlite::Sqlite;
 use loomwork_testkit::soon;
@@ -207,4 +209,22 @@ impl House {
 
 fn threads() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+#[tokio::test]
+async fn the_last_answer_of_a_person_has_a_run_go_on_by_itself() {
+    let house = House::open().await;
+    let model = model([MockReply::default().tool_call("1", "look", json!({})), text("Seen.")]);
+    let policy = ToolPolicy { needs_approval: Approval::Always, ..ToolPolicy::default() };
+    let clerk = agent(&model).tool(look().with_policy(policy)).expect("a tool");
+    let process = house.process(&clerk).await;
+    let run = house.run(&clerk, "Look.").await;
+    house.until(run, |run| run.status == RunStatus::Waiting).await;
+    let asked = house.store.query(move |tx| approvals::of_run(tx, run)).await.expect("it is read");
+    let [asked] = &asked[..] else { panic!("one call waits: {asked:?}") };
+    let id = asked.id;
+    house.store.mutate(move |tx| approvals::approve(tx, id, "bob")).await.expect("it is approved");
+    assert_eq!(house.ended(run).await, RunStatus::Success);
+    assert_eq!(model.requests().len(), 2);
+    process.end(END).await;
 }
