@@ -1,18 +1,21 @@
 //! The loop over a model: one owner, and a commit behind each step.
 
 mod ask;
+mod asking;
 mod attempt;
 mod calls;
 mod cut;
 mod deny;
 mod ending;
 mod files;
+mod joined;
 mod opening;
 mod record;
 mod report;
 mod resume;
 mod step;
 mod told;
+mod waited;
 
 use std::future::Future;
 use std::pin::pin;
@@ -20,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use loomwork_core::{Random, RawId};
-use loomwork_messages::runs::{Prompt, RunError};
+use loomwork_messages::runs::{Prompt, RunError, Then};
 use loomwork_messages::{Failure, NewMessage, RunId, RunStatus, ThreadId};
 use loomwork_models::{Estimator, LanguageModel, Message, ModelName, TokenCounter, Usage};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +78,10 @@ pub(crate) struct Generation<S> {
     pub(crate) delegated: Delegated,
     /// What the context denies, to be stored with the prompt.
     pub(crate) denials: Vec<Denial>,
+    /// The caller's name for the run.
+    pub(crate) key: Option<String>,
+    /// Whoever drops it gives its run back, for others to go on with.
+    pub(crate) gives_back: bool,
 }
 
 /// Where the chunks of an answer go besides its stream.
@@ -103,6 +110,8 @@ impl<S: Send + Sync + 'static> Generation<S> {
             unstored,
             delegated: Delegated::default(),
             denials: Vec::new(),
+            key: None,
+            gives_back: false,
         }
     }
 
@@ -151,12 +160,31 @@ impl<S: Send + Sync + 'static> Generation<S> {
         first: Prepared<S>,
         out: &Out,
     ) -> Result<AgentReply, AgentError> {
-        let Known { mut steps, mut begun } = known;
+        let Known { mut steps, mut begun, waited } = known;
         let mut usage = Usage::default();
         for step in &steps {
             usage += &step.usage;
         }
         let mut prepared = first;
+        if let Some(waited) = waited {
+            let (step, checked) = (waited.step, messages.len());
+            let settled = self.settle_waited(waited, &mut steps, &prepared, &record, out).await;
+            let said = match settled {
+                Ok(said) => said,
+                Err(error) => return Err(self.fail(&mut record, error).await),
+            };
+            messages.extend(said.iter().map(|new| new.message.clone()));
+            let goes_on = self.goes_on(&steps);
+            record.settle(step, said, goes_on).await?;
+            if !goes_on {
+                return Ok(self.replied(record, steps, usage));
+            }
+            let next = self.prepare(&mut messages, checked, &steps);
+            prepared = match self.while_held(&record, &CancellationToken::new(), next).await {
+                Ok(next) => next,
+                Err(error) => return Err(self.fail(&mut record, error).await),
+            };
+        }
         loop {
             let checked = messages.len();
             let made = match self.step(prepared, &record, steps.len(), begun.take(), out).await {
@@ -169,10 +197,19 @@ impl<S: Send + Sync + 'static> Generation<S> {
             let goes_on = self.goes_on(&steps);
             let said: Vec<NewMessage> = [Some(assistant), tool].into_iter().flatten().collect();
             messages.extend(said.iter().map(|new| new.message.clone()));
-            record.commit(said, goes_on).await?;
-            if !goes_on {
-                break;
+            let waits = steps.last().is_some_and(StepReply::waits);
+            let then = if goes_on {
+                Then::GoOn
+            } else if waits {
+                Then::Wait
+            } else {
+                Then::End
+            };
+            let joined = record.commit(said, then).await?;
+            if !goes_on && joined.is_empty() {
+                return Ok(self.replied(record, steps, usage));
             }
+            messages.extend(joined);
             let next = async {
                 let next = self.prepare(&mut messages, checked, &steps).await?;
                 record.admit(&next.plan).await?;
@@ -183,10 +220,13 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 Err(error) => return Err(self.fail(&mut record, error).await),
             };
         }
+    }
+
+    fn replied(&self, record: Record, steps: Vec<StepReply>, usage: Usage) -> AgentReply {
         self.tell_unread(&steps);
         let text = steps.last().map(StepReply::text).unwrap_or_default();
         let (delegated, stored) = (self.delegated.usage(), record.stored());
-        Ok(AgentReply { text, steps, usage, delegated, stored })
+        AgentReply { text, steps, usage, delegated, stored }
     }
 
     /// Does something for a run until that is lost or called off. What is done hears of it by the token, and has a
@@ -310,4 +350,9 @@ pub(crate) async fn unless_called_off<T>(
 /// Returns the error of an answer that was called off.
 pub(crate) fn called_off(run: RunId, why: Failure) -> AgentError {
     AgentError::Ended(Box::new(RunError::Lost { run, status: RunStatus::Aborted, error: Some(why) }))
+}
+
+/// Returns the number of a step as it is stored.
+fn step_number(steps: usize) -> u32 {
+    u32::try_from(steps).unwrap_or(u32::MAX)
 }

@@ -1,7 +1,7 @@
 //! Images as answers.
 
 use loomwork_files::{About, FileId, Files};
-use loomwork_messages::runs::{Prompt, RunError};
+use loomwork_messages::runs::{Prompt, RunError, Then};
 use loomwork_messages::{MessageId, MessageStatus, NewMessage, ThreadId, UiChunk, file_url};
 use loomwork_models::{
     Data, Extras, File, Finish, GeneratedImage, ImageModel, ImageRequest, Images, Message, Part, Reply,
@@ -105,7 +105,7 @@ async fn answer<S: Send + Sync + 'static>(
         files: reply.files.clone(),
         ..NewMessage::new(Message::new(Role::Assistant, images.into_iter().map(Part::File)))
     };
-    record.commit(vec![said], false).await?;
+    record.commit(vec![said], Then::End).await?;
     reply.stored = record.stored();
     Ok(reply)
 }

@@ -24,7 +24,7 @@ pub const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub const FORGET_STEP: usize = 256;
 
 /// How often old rows are looked for.
-const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
+pub(crate) const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Returns the attempts at the steps of a run, in their order.
 ///
@@ -62,7 +62,7 @@ pub(crate) fn answered(tx: &mut Tx, step: StepId, reply: Reply, first: Option<Ti
 
 /// Keeps the end of a call. One that is known stays as it is.
 pub(crate) fn ended(tx: &mut Tx, run: RunId, step: u32, end: CallEnd) -> Result<()> {
-    let CallEnd { call, outcome, result, tries, started, ended } = end;
+    let CallEnd { call, outcome, result, tries, started, ended, .. } = end;
     if tx.first(CallRow::by_call.eq(run).eq(step).eq(call.id.as_str()))?.is_some() {
         return Ok(());
     }
@@ -103,7 +103,7 @@ pub(crate) fn close(tx: &mut Tx, step: StepId, host: Id<HostRow>, closing: &Clos
         Some(StepEnd::Cut) => return Ok(Closed::Elsewhere),
         Some(_) => return Ok(Closed::Before),
     }
-    let_go(tx, &row)?;
+    let_go(tx, row.run, row.step)?;
     let now = tx.now();
     tx.update(step, |row| {
         row.end = Some(closing.end);
@@ -122,7 +122,7 @@ pub(crate) fn close(tx: &mut Tx, step: StepId, host: Id<HostRow>, closing: &Clos
 /// Ends a step whose process has gone. Unless its run is over, its calls keep their results for whoever goes on.
 pub(crate) fn cut(tx: &mut Tx, row: &Row<StepRow>, usage: &Usage, run_is_over: bool) -> Result<()> {
     if run_is_over {
-        let_go(tx, row)?;
+        let_go(tx, row.run, row.step)?;
     }
     let (now, finish_reason) = (tx.now(), row.reply.as_ref().map(|reply| reply.finish.reason));
     tx.update(row.id, |row| {
@@ -136,8 +136,8 @@ pub(crate) fn cut(tx: &mut Tx, row: &Row<StepRow>, usage: &Usage, run_is_over: b
 }
 
 /// Drops the results of a step's calls: its messages have them.
-fn let_go(tx: &mut Tx, row: &StepRow) -> Result<()> {
-    for call in calls_of(tx, row.run, row.step)? {
+pub(crate) fn let_go(tx: &mut Tx, run: RunId, step: u32) -> Result<()> {
+    for call in calls_of(tx, run, step)? {
         if call.result.is_some() {
             tx.update(call.id, |call| call.result = None)?;
         }

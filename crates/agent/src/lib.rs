@@ -78,10 +78,12 @@
 mod admission;
 mod agent;
 mod agent_tool;
+pub mod approvals;
 mod call_off;
 pub mod compaction;
 pub mod context;
 mod dry_run;
+pub mod durable;
 mod edit_tools;
 mod error;
 mod estimate;
@@ -91,6 +93,7 @@ mod guard;
 mod hand_off;
 mod handled;
 mod hooks;
+pub mod humans;
 mod image;
 pub mod journal;
 mod object;
@@ -99,6 +102,7 @@ pub mod outbox;
 mod patterns;
 mod prepare;
 mod reply;
+mod rewind;
 mod routes;
 mod runtime;
 mod spans;
@@ -109,6 +113,7 @@ mod thread;
 mod tool;
 mod usage;
 mod values;
+mod waiting;
 
 pub use admission::{Admission, Hold, PlannedCall};
 pub use agent::Agent;
@@ -130,6 +135,7 @@ pub use options::{Field, Options, Storage};
 pub use patterns::{ask_all, combined};
 pub use prepare::{NextStep, PrepareStep};
 pub use reply::{AgentReply, StepReply, Stored};
+pub use rewind::{History, RewindError, Rewound};
 pub use routes::{Chosen, Corpus, Routes};
 pub use runtime::{Runtime, tables};
 pub use stop::{StopWhen, has_successful_tool_call, step_count};
@@ -137,13 +143,14 @@ pub use stream::{TextStream, UNREAD_CHUNKS};
 pub use tables::{CallRow, Embedded, StepEnd, StepId, StepRow};
 pub use thread::{AgentHandle, AgentOutside, AgentThread, Outside};
 pub use tool::{
-    Approval, BoxError, CANCEL_GRACE, CallEnd, Calls, DEFAULT_TIMEOUT, IntoTool, IntoToolOutput, Json,
-    LIST_TIMEOUT, MAX_TOOL_NAME, Outcome, ParentRun, RequestedCall, Tool, ToolChanges, ToolContext,
+    Approval, Awaits, BoxError, CANCEL_GRACE, CallEnd, Calls, DEFAULT_TIMEOUT, IntoTool, IntoToolOutput,
+    Json, LIST_TIMEOUT, MAX_TOOL_NAME, Outcome, ParentRun, RequestedCall, Tool, ToolChanges, ToolContext,
     ToolError, ToolEvent, ToolInfo, ToolLayer, ToolMount, ToolPolicy, ToolScope, ToolSource, Tools,
     ToolsError, UNREAD_EVENTS, run_calls,
 };
 pub use usage::{OnUsage, UsageEvent, UsageKind};
 pub use values::Values;
+pub use waiting::CallSite;
 
 /// What the expansion of [`#[tool]`](macro@tool) stands on.
 #[doc(hidden)]

@@ -26,7 +26,8 @@ impl AgentReply {
         self.steps.last().map_or(FinishReason::Other, |step| step.finish_reason)
     }
 
-    /// Returns the calls that wait for somebody: to be answered, or to be approved.
+    /// Returns the calls that wait for somebody: to be answered, or to be approved. Where they wait for somebody who
+    /// is asked here, the run goes on by [`resume`](crate::AgentHandle::resume) when all have answered.
     pub fn open_calls(&self) -> impl Iterator<Item = &CallEnd> {
         self.steps.iter().flat_map(|step| &step.calls).filter(|call| call.result.is_none())
     }
@@ -67,6 +68,11 @@ pub struct StepReply {
 }
 
 impl StepReply {
+    /// Whether a call of it waits for somebody who is asked here.
+    pub(crate) fn waits(&self) -> bool {
+        self.calls.iter().any(|call| call.awaits.is_some())
+    }
+
     /// Returns the texts of the step, joined.
     pub fn text(&self) -> String {
         self.parts.iter().filter_map(Part::as_text).collect()

@@ -11,7 +11,9 @@ use loomwork_search::Search;
 use loomwork_store::engine::Engine;
 use loomwork_store::{Builder, Error, Result, Store, TableDef};
 
+use crate::approvals;
 use crate::generate::cut_upkeep;
+use crate::humans;
 use crate::journal;
 use crate::outbox::{Handler, Outbox};
 use crate::tables::own;
@@ -65,8 +67,9 @@ impl Runtime {
         let tasks = Tasks::new();
         let host = Host::start(store, &tasks).await?;
         let live = Live::start(store, &tasks);
-        let upkeeps = [streams::upkeep(), deletion::upkeep(), fork::upkeep()];
-        for upkeep in upkeeps.into_iter().chain([journal::upkeep(), cut_upkeep()]) {
+        let of_messages = [streams::upkeep(), deletion::upkeep(), fork::upkeep()];
+        let own = [journal::upkeep(), cut_upkeep(), approvals::upkeep(), humans::upkeep()];
+        for upkeep in of_messages.into_iter().chain(own) {
             store.start_upkeep(&tasks, upkeep);
         }
         let outbox = Outbox::start(store, &tasks);

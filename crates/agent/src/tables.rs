@@ -8,7 +8,9 @@ use loomwork_models::{FinishReason, ModelName, Part, Reply, ToolResult, Usage};
 use loomwork_store::{Id, Key, Table, TableDef};
 use serde::{Deserialize, Serialize};
 
+use crate::approvals::{ApprovalRow, GrantRow};
 use crate::compaction::CompactionRow;
+use crate::humans::QuestionRow;
 use crate::outbox::OutboxRow;
 use crate::tool::Outcome;
 use crate::usage::UsageKind;
@@ -166,6 +168,14 @@ impl CallRow {
 }
 
 /// The crate's own tables.
-pub(crate) fn own() -> [TableDef; 4] {
-    [StepRow::table(), CallRow::table(), OutboxRow::table(), CompactionRow::table()]
+pub(crate) fn own() -> [TableDef; 7] {
+    [
+        StepRow::table(),
+        CallRow::table(),
+        OutboxRow::table(),
+        ApprovalRow::table(),
+        GrantRow::table(),
+        QuestionRow::table(),
+        CompactionRow::table(),
+    ]
 }

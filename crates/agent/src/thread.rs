@@ -2,6 +2,7 @@
 
 use loomwork_messages::runs::Prompt;
 use loomwork_messages::{RunId, ThreadId};
+use loomwork_store::Store;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -62,8 +63,9 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
         self.at
     }
 
-    /// Goes on with a [durable](Options::durable) run whose process has gone, at the step where it stopped: what the
-    /// model has said before its tools ran is not asked again, and calls that have ended are not made again.
+    /// Goes on with a run, at the step where it stopped: what the model has said before its tools ran is not asked
+    /// again, and calls that have ended are not made again. So goes on a [durable](Options::durable) run whose process
+    /// has gone, and any run that waits for somebody: this returns when all have answered, and the answer is made.
     ///
     /// # Errors
     /// [`AgentError::Ended`] when the run does not wait to be taken up; else as
@@ -92,6 +94,10 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
 }
 
 impl<S: Send + Sync + 'static, At: Copy + Into<Option<ThreadId>>> AgentHandle<S, At> {
+    pub(crate) fn store(&self) -> &Store {
+        &self.runtime.store
+    }
+
     pub(crate) fn new(agent: &Agent<S>, runtime: &Runtime, at: At, user: Option<String>) -> Self {
         Self { agent: agent.clone(), runtime: runtime.clone(), at, user, options: Options::default() }
     }

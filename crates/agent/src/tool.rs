@@ -23,8 +23,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use crate::humans::Inquiry;
 use handler::Handler;
-use schema::Schema;
+pub(crate) use schema::Schema;
 
 pub use changes::ToolChanges;
 pub use context::{ParentRun, ToolContext, ToolScope};
@@ -32,7 +33,9 @@ pub use error::{BoxError, ToolError};
 pub use layer::ToolLayer;
 pub use output::{IntoToolOutput, Json};
 pub use policy::{Approval, DEFAULT_TIMEOUT, ToolPolicy};
-pub use run::{CANCEL_GRACE, CallEnd, Calls, Outcome, RequestedCall, ToolEvent, UNREAD_EVENTS, run_calls};
+pub use run::{
+    Awaits, CANCEL_GRACE, CallEnd, Calls, Outcome, RequestedCall, ToolEvent, UNREAD_EVENTS, run_calls,
+};
 pub use set::{MAX_TOOL_NAME, Tools, ToolsError};
 pub use source::{LIST_TIMEOUT, ToolMount, ToolSource};
 
@@ -158,8 +161,10 @@ struct Body<S> {
 /// Who does what is called for.
 enum Runner<S> {
     Handler(Handler<S>),
-    /// Somebody outside: a person, or the client.
+    /// Somebody outside: the client, or whoever the application lets answer.
     Declared,
+    /// A person, who is asked here.
+    Person(Inquiry),
     /// The provider, which is given these fields of its own.
     Provider(Value),
 }
@@ -194,10 +199,22 @@ impl<S: Send + Sync + 'static> Tool<S> {
         Self::of(info, Runner::Handler(Handler::dynamic(handler)))
     }
 
-    /// Returns a tool that somebody else answers: a person, or the client. A call of it ends as
-    /// [unanswered](Outcome::Unanswered), and the result is saved when it is known.
+    /// Returns a tool that the client answers, or whoever the application lets. A call of it ends as
+    /// [unanswered](Outcome::Unanswered), and the result is saved when it is known. [`human`](Self::human) asks people.
     pub fn declared(name: impl Into<String>, description: impl Into<String>, input_schema: Value) -> Self {
         Self::of(ToolInfo::new(name, description, input_schema), Runner::Declared)
+    }
+
+    /// Returns a tool that a person answers, who is asked in the [inbox](crate::humans): a name alone says who. The
+    /// run waits for the answer, which has to fit the schema of the [output](Self::with_output) where there is one.
+    /// Nobody is asked to approve such a call. Outside of threads nobody is asked at all.
+    pub fn human(
+        name: impl Into<String>,
+        description: impl Into<String>,
+        input_schema: Value,
+        inquiry: impl Into<Inquiry>,
+    ) -> Self {
+        Self::of(ToolInfo::new(name, description, input_schema), Runner::Person(inquiry.into()))
     }
 
     /// Returns a tool that the provider runs, such as a search of the web: its id `openai.web_search`, and the
@@ -297,11 +314,19 @@ impl<S> Tool<S> {
         matches!(self.body.runner, Runner::Handler(_))
     }
 
+    /// Returns whom it asks, if that is a person.
+    pub fn inquiry(&self) -> Option<&Inquiry> {
+        match &self.body.runner {
+            Runner::Person(inquiry) => Some(inquiry),
+            _ => None,
+        }
+    }
+
     /// Returns the tool as models take it.
     pub fn spec(&self) -> ToolSpec {
         match &self.body.runner {
             Runner::Provider(args) => ToolSpec::Provider { id: self.name().to_owned(), args: args.clone() },
-            Runner::Handler(_) | Runner::Declared => self.body.info.spec(),
+            Runner::Handler(_) | Runner::Declared | Runner::Person(_) => self.body.info.spec(),
         }
     }
 }
@@ -331,6 +356,7 @@ impl<S> Clone for Runner<S> {
         match self {
             Self::Handler(handler) => Self::Handler(handler.clone()),
             Self::Declared => Self::Declared,
+            Self::Person(inquiry) => Self::Person(inquiry.clone()),
             Self::Provider(args) => Self::Provider(args.clone()),
         }
     }

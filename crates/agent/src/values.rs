@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::agent_tool::PARENT;
+use crate::durable::STARTED;
 
 /// What an application attaches to a generation, as JSON by name: a tenant, a place, the trace of a request.
 ///
@@ -70,14 +71,16 @@ impl Values {
     /// Returns what was kept with a run.
     pub(crate) fn of_run(run: &Run) -> Self {
         let mut kept = run.values.clone();
-        kept.remove(PARENT);
+        for name in [PARENT, STARTED] {
+            kept.remove(name);
+        }
         Self(kept)
     }
 
-    /// Returns what is kept with a run, with what it keeps of the one that called.
-    pub(crate) fn kept_with(&self, parent: Metadata) -> Metadata {
+    /// Returns what is kept with a run, with what is its own: of the run that called, or of its start.
+    pub(crate) fn kept_with(&self, own: Metadata) -> Metadata {
         let mut kept = self.0.clone();
-        kept.extend(parent);
+        kept.extend(own);
         kept
     }
 }

@@ -1,6 +1,8 @@
 //! The group `agent`: what an answer costs beside its model, over the SQLite engine and without a store.
 
+mod approvals;
 mod by_hand;
+mod durable;
 mod steps;
 mod streams;
 mod turns;
@@ -31,6 +33,8 @@ pub(crate) fn measure(options: &CommandLine) -> Result<Vec<Row>> {
     let mut rows = turns::measure()?;
     rows.extend(streams::measure()?);
     rows.extend(steps::measure()?);
+    rows.extend(durable::measure()?);
+    rows.extend(approvals::measure()?);
     Ok(rows)
 }
 

@@ -1,6 +1,7 @@
 //! `crash NAME|all`: groups of rounds, each of which kills working processes and checks what they
 //! left behind.
 
+mod agent;
 mod deck;
 mod files;
 mod messages;
@@ -44,6 +45,7 @@ struct Group {
 }
 
 const GROUPS: &[Group] = &[
+    Group { name: "agent", run: agent::run, child: agent::child },
     Group { name: "files", run: files::run, child: files::child },
     Group { name: "messages", run: messages::run, child: messages::child },
     Group { name: "rag", run: rag::run, child: rag::child },

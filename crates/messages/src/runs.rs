@@ -6,7 +6,8 @@
 //!            ^                  |  ^
 //!            |                  |  +---- step (goes on)
 //!            |                  +------- step (waits) --> waiting -- take --> running
-//!            +-- its process is gone, durable
+//!            +-- wake, durable -------------------------/
+//!            +-- its process is gone, durable; given back
 //!                               +------- fail, abort, its process is gone --> failed, aborted
 //! ```
 //!
@@ -27,7 +28,7 @@ pub use begin::{Begun, NewRun, Prompt, begin};
 pub use end::{ORPHAN_STEP, abort, abort_all, fail};
 pub(crate) use end::{amend, end, restarted};
 pub use host::{HEARTBEAT, Host, LEASE};
-pub use step::{Step, StepDone, Then, restart_step, step};
+pub use step::{Step, StepDone, Then, begin_behind, rest_of_step, restart_step, step, wake};
 
 use crate::tables::{Failure, HostRow, MessageId, Run, RunId, RunStatus, ThreadId};
 
@@ -64,6 +65,37 @@ pub fn take(tx: &mut Tx, host: Id<HostRow>, run: RunId) -> Result<Option<Hold>> 
         run.fence += 1;
     })?;
     Ok(Some(Hold { run, fence: row.fence }))
+}
+
+/// Gives a run back that is held: it waits to be taken, and its cut step is made again, with its text anew.
+///
+/// # Errors
+/// [`RunError::Lost`] when the run is no longer held.
+pub fn give_back(tx: &mut Tx, hold: Hold) -> Result<Row<Run>> {
+    held(tx, hold)?;
+    to_be_taken(tx, hold.run)
+}
+
+/// Has a run of a process that is gone, or that gives it back, wait to be taken.
+fn to_be_taken(tx: &mut Tx, run: RunId) -> Result<Row<Run>> {
+    tx.update(run, |run| {
+        run.status = RunStatus::Queued;
+        run.host = None;
+        run.attempt += 1;
+    })
+}
+
+/// Queues a run that waits for somebody, so that a process takes it; says whether it waited.
+///
+/// # Errors
+/// [`RunError::NoRun`].
+pub fn requeue(tx: &mut Tx, run: RunId) -> Result<bool> {
+    let row = tx.get(run)?.ok_or(RunError::NoRun { run })?;
+    if row.status != RunStatus::Waiting {
+        return Ok(false);
+    }
+    tx.update(run, |run| run.status = RunStatus::Queued)?;
+    Ok(true)
 }
 
 /// Returns the run that is held.

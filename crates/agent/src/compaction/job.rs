@@ -109,6 +109,7 @@ impl Call {
             call_holds: Holds::default(),
             run_holds: Holds::default(),
             total: None,
+            stays_open: false,
         };
         let (text, failed) = match written {
             Ok(text) => (Some(text), None),

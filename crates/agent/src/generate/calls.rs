@@ -14,10 +14,10 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::files::is_output_too_large;
-use super::{Generation, Out, Record};
+use super::{Generation, Out, Record, step_number};
 use crate::error::AgentError;
 use crate::runtime::Runtime;
-use crate::tool::{CallEnd, Calls, Outcome, ToolEvent, ToolScope, Tools, run_calls};
+use crate::tool::{CallEnd, Calls, Outcome, RequestedCall, ToolEvent, ToolScope, Tools, run_calls};
 
 /// How many bytes of JSON the output of a tool may have in a thread, without the files that are put away. Of a
 /// larger one the model is told that it is too large.
@@ -32,6 +32,12 @@ pub const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// The name of the passing chunks that tell how far a call has come: `data-tool-progress`. Their id is that of the
 /// call, and their data has `fraction`, from 0 to 1 where that is known, and `text`.
 pub const PROGRESS_CHUNK: &str = "tool-progress";
+
+/// The step whose calls are made.
+struct OfStep<'a, S> {
+    tools: &'a Tools<S>,
+    number: u32,
+}
 
 /// Returns why the calls of an answer are not made: it was cut off, so nobody knows whether they are whole, and
 /// what else it was to say.
@@ -75,9 +81,23 @@ impl<S: Send + Sync + 'static> Generation<S> {
             return Ok(ended);
         }
         record.answered(reply).await?;
-        let cancel = scope.cancel.clone();
+        let calls = calls.into_iter().map(RequestedCall::from).collect();
+        self.make_calls(calls, tools, scope, record, ended, out).await
+    }
+
+    /// Makes calls, and commits the end of each as it comes; returns them with those that had ended before.
+    pub(super) async fn make_calls(
+        &self,
+        calls: Vec<RequestedCall>,
+        tools: &Tools<S>,
+        scope: ToolScope,
+        record: &Record,
+        mut ended: Vec<CallEnd>,
+        out: &Out,
+    ) -> Result<Vec<CallEnd>, AgentError> {
+        let (cancel, of_step) = (scope.cancel.clone(), OfStep { tools, number: scope.step });
         let mut events = run_calls(tools, calls, Arc::new(scope), self.agent.state.clone());
-        match self.hear_calls(&mut events, &mut ended, record, out).await {
+        match self.hear_calls(&mut events, &of_step, &mut ended, record, out).await {
             Ok(()) => Ok(ended),
             Err(error) => {
                 // What cannot be stored or told any more ends the others too, in order.
@@ -92,6 +112,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
     async fn hear_calls(
         &self,
         events: &mut Calls,
+        of_step: &OfStep<'_, S>,
         ended: &mut Vec<CallEnd>,
         record: &Record,
         out: &Out,
@@ -140,7 +161,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 }
                 Some(ToolEvent::Ended(end)) => {
                     progress.forget(&end.call.id);
-                    keeping.push_back(self.keep(*end, record, &kept_bytes));
+                    keeping.push_back(self.keep(*end, of_step, record, &kept_bytes));
                 }
                 None => all_have_ended = true,
             }
@@ -152,13 +173,14 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let now = self.runtime.store.clock().now();
         let output = ToolOutput::error(format!("the call was not made: {why}"));
         let result = Some(ToolResult::new(&call, output));
-        CallEnd { call, outcome: Outcome::Failed, result, tries: 0, started: now, ended: now }
+        CallEnd { call, outcome: Outcome::Failed, result, tries: 0, started: now, ended: now, awaits: None }
     }
 
     /// Commits the end of a call, and returns it as it is kept.
     async fn keep(
         &self,
         mut end: CallEnd,
+        of_step: &OfStep<'_, S>,
         record: &Record,
         kept_bytes: &AtomicUsize,
     ) -> Result<CallEnd, AgentError> {
@@ -171,7 +193,8 @@ impl<S: Send + Sync + 'static> Generation<S> {
             result.output = ToolOutput::error(text);
             end.outcome = Outcome::Failed;
         }
-        record.ended(end.clone()).await?;
+        record.ended(of_step.number, end.clone()).await?;
+        self.ask_people(&mut end, of_step.tools, record, of_step.number).await?;
         Ok(end)
     }
 
@@ -249,7 +272,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             thread: self.target.thread,
             message: kept.and_then(|kept| kept.run.pending),
             prompt: kept.and_then(|kept| kept.run.prompt),
-            step: u32::try_from(number).unwrap_or(u32::MAX),
+            step: step_number(number),
             attempt: kept.map_or(1, |kept| kept.run.attempt),
             values: self.options.values.clone(),
             parent: self.options.parent,

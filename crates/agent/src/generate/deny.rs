@@ -4,6 +4,7 @@ use loomwork_messages::{MessageRow, Place, Position, Save, ThreadId, save};
 use loomwork_models::{Message, Part};
 use loomwork_store::{Result, Tx};
 
+use crate::approvals;
 use crate::context::Denial;
 
 /// Stores what the context denies, each denial in the turn that asks, so that nobody approves it later. What has
@@ -25,6 +26,9 @@ pub(super) fn store(tx: &mut Tx, thread: ThreadId, denials: &[Denial]) -> Result
         if !open.is_empty() {
             let said = Save::all([Message::new(role, open)]).at(Place::Turn(position.order));
             save(tx, thread, said)?;
+        }
+        for request in &denial.requests {
+            approvals::auto_deny(tx, request)?;
         }
     }
     Ok(())

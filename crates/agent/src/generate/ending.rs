@@ -14,12 +14,20 @@ use crate::admission::Holds;
 use crate::journal::{self, Closed, Closing};
 use crate::tables::StepId;
 
-/// The end of a run that is still to be written.
+/// What is still to be written of a run.
 #[derive(Clone, Debug)]
-pub(crate) struct Fails {
+pub(crate) struct Leaves {
     pub(crate) hold: Hold,
-    pub(crate) status: MessageStatus,
-    pub(crate) failure: Failure,
+    pub(crate) how: How,
+}
+
+/// How a run is left.
+#[derive(Clone, Debug)]
+pub(crate) enum How {
+    /// It ends.
+    Fails(MessageStatus, Failure),
+    /// Others go on with it.
+    GivenBack,
 }
 
 /// The end of a step.
@@ -37,6 +45,18 @@ pub(crate) struct Ending {
     pub(crate) run_holds: Holds,
     /// What the whole run has used, if it ends with the step.
     pub(crate) total: Option<Usage>,
+    /// The row stays open: others go on with what it has.
+    pub(crate) stays_open: bool,
+}
+
+impl Leaves {
+    fn apply(self, tx: &mut Tx) -> Result<()> {
+        match self.how {
+            How::Fails(status, failure) => runs::fail(tx, self.hold, status, failure),
+            How::GivenBack => runs::give_back(tx, self.hold),
+        }
+        .map(drop)
+    }
 }
 
 impl Ending {
@@ -44,6 +64,7 @@ impl Ending {
     /// this process has kept back for it nobody else settles.
     pub(crate) fn apply(self, tx: &mut Tx) -> Result<Closed> {
         let closed = match self.row {
+            Some(_) if self.stays_open => Closed::Elsewhere,
             Some((row, host)) => journal::close(tx, row, host, &self.closing)?,
             None => Closed::Now,
         };
@@ -64,10 +85,10 @@ impl Ending {
         Ok(closed)
     }
 
-    /// Writes it in a transaction of its own, with the failure of the run if that is still to be written, and
+    /// Writes it in a transaction of its own, with how the run is left if that is still to be written, and
     /// tells the runs above. If somebody has ended the run meanwhile, that is the error, and the rest is written all
     /// the same.
-    pub(super) async fn write(self, store: &Store, fails: Option<Fails>) -> Result<()> {
+    pub(super) async fn write(mut self, store: &Store, leaves: Option<Leaves>) -> Result<()> {
         let (delegated, usage) = (self.reporter.delegated.clone(), self.closing.usage.clone());
         if self.row.is_none() && self.is_silent() {
             delegated.report(&usage);
@@ -75,13 +96,14 @@ impl Ending {
         }
         let written = store.mutate(move |tx| {
             let mut failed = None;
-            if let Some(Fails { hold, status, failure }) = fails
-                && let Err(error) = tx.nested(|tx| runs::fail(tx, hold, status, failure))
-            {
-                if may_pass(&error) {
-                    return Err(error);
+            if let Some(leaves) = leaves {
+                self.stays_open = matches!(leaves.how, How::GivenBack) && self.has_answer(tx)?;
+                if let Err(error) = tx.nested(|tx| leaves.apply(tx)) {
+                    if may_pass(&error) {
+                        return Err(error);
+                    }
+                    failed = Some(error);
                 }
-                failed = Some(error);
             }
             if let Some((row, host)) = self.row {
                 journal::drop_begun(tx, self.reporter.run, row, host)?;
@@ -99,13 +121,13 @@ impl Ending {
     pub(crate) async fn write_at_last(
         self,
         store: Store,
-        fails: Option<Fails>,
+        leaves: Option<Leaves>,
         mut told: Option<oneshot::Sender<Result<()>>>,
         shutdown: Shutdown,
     ) {
         let (policy, random) = (RetryPolicy::default(), Random::system());
         for tries in 1.. {
-            let written = self.clone().write(&store, fails.clone()).await;
+            let written = self.clone().write(&store, leaves.clone()).await;
             let again = written.as_ref().is_err_and(may_pass);
             if let Err(error) = &written {
                 let run = self.reporter.run;
@@ -127,6 +149,12 @@ impl Ending {
                 () = store.clock().sleep(policy.delay(tries, &random)) => {}
             }
         }
+    }
+
+    /// Whether the row has an answer of the model with which others go on.
+    fn has_answer(&self, tx: &Tx) -> Result<bool> {
+        let Some((row, _)) = self.row else { return Ok(false) };
+        Ok(tx.get(row)?.is_some_and(|row| row.end.is_none() && row.reply.is_some()))
     }
 
     /// Whether nobody has to hear of it.

@@ -1,5 +1,7 @@
 //! The transaction that begins an answer: its prompt and pending message, its run, and who lets it begin.
 
+use std::collections::HashSet;
+
 use loomwork_messages::runs::{self, Begun, Hold, NewRun, Prompt, RunError};
 use loomwork_messages::{HostRow, MessageId, NewMessage, Run, Save, ThreadId, save};
 use loomwork_models::{ModelName, Usage};
@@ -7,6 +9,7 @@ use loomwork_store::{Id, Result, Row, Tx};
 
 use super::attempt::{Attempt, Plan};
 use super::deny;
+use super::joined::joined_ids;
 use super::report::Reporter;
 use crate::admission::{Admission, Holds, PlannedCall, Refused};
 use crate::context::Denial;
@@ -53,6 +56,8 @@ pub(crate) struct OpenedRun {
     pub(crate) hold: Hold,
     /// The row of its first step, and the process that makes it.
     pub(crate) step: (StepId, Id<HostRow>),
+    /// What has joined the turn before.
+    pub(crate) joined: HashSet<MessageId>,
 }
 
 /// An answer that was not let begin.
@@ -103,8 +108,9 @@ impl Opening {
         let row = step_row(tx, &reporter, &first, thread, host).embedding(&embedded);
         let step = (tx.insert(row)?.id, host);
         let run = tx.require(run.id)?;
+        let joined = joined_ids(tx, &run)?;
         let inputs = inputs.iter().map(|row| row.id).collect();
-        let stored = Some(OpenedRun { run, inputs, hold, step });
+        let stored = Some(OpenedRun { run, inputs, hold, step, joined });
         Ok(Opened { reporter, run_holds, call_holds, stored })
     }
 }

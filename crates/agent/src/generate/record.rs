@@ -1,29 +1,34 @@
 //! What is stored of an answer while it is made: its run, its messages, its stream and its steps.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loomwork_core::{Kind, Tasks, Time};
 use loomwork_messages::runs::{self, Hold, NewRun, RunError, Step, Then};
 use loomwork_messages::streams::{NewStream, StreamWriter};
 use loomwork_messages::{Failure, HostRow, MessageId, MessageStatus, NewMessage, Run, UiChunk};
-use loomwork_models::{Chunk, ErrorKind, ModelName, Reply, Usage};
+use loomwork_models::{Chunk, ErrorKind, Message, ModelName, Reply, Usage};
 use loomwork_store::{Error, Id, Problem, Row, Store, Tx};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::attempt::{Attempt, Plan};
-use super::ending::{Ending, Fails};
+use super::ending::{Ending, How, Leaves};
+use super::joined::joined;
 use super::opening::{Opened, OpenedRun, Opening, OpeningPlace, Turned, planned, step_row};
 use super::report::Reporter;
 use super::{Generation, called_off};
 use crate::admission::{Admission, Holds, Refused};
+use crate::approvals;
 use crate::call_off::dropped;
 use crate::error::AgentError;
+use crate::humans;
 use crate::journal;
 use crate::reply::Stored;
 use crate::runtime::Runtime;
 use crate::tables::{StepEnd, StepId};
 use crate::tool::{CallEnd, Outcome, ParentRun};
+use crate::waiting;
 
 /// The record of an answer. Of one outside of threads nothing is stored, but what it used is told.
 pub(crate) struct Record {
@@ -37,6 +42,7 @@ pub(crate) struct Record {
     /// What all steps have used.
     total: Usage,
     kept: Option<Kept>,
+    gives_back: bool,
     has_ended: bool,
 }
 
@@ -49,6 +55,8 @@ pub(crate) struct Begins {
     /// What the steps before have used.
     pub(crate) total: Usage,
     pub(crate) kept: Option<Kept>,
+    /// Whoever drops it gives the run back.
+    pub(crate) gives_back: bool,
 }
 
 /// What a thread has of an answer.
@@ -57,28 +65,37 @@ pub(crate) struct Kept {
     pub(crate) run: Row<Run>,
     writer: StreamWriter,
     messages: Vec<MessageId>,
+    /// What has joined the turn, and the model is told of.
+    joined: HashSet<MessageId>,
 }
 
 impl Kept {
-    pub(crate) fn new(runtime: &Runtime, hold: Hold, run: Row<Run>, messages: Vec<MessageId>) -> Self {
+    pub(crate) fn new(
+        runtime: &Runtime,
+        hold: Hold,
+        run: Row<Run>,
+        messages: Vec<MessageId>,
+        joined: HashSet<MessageId>,
+    ) -> Self {
         let writer = runtime.live.write(NewStream { hold: Some(hold), ..NewStream::of(run.first) });
-        Self { hold, run, writer, messages }
+        Self { hold, run, writer, messages, joined }
     }
 }
 
-/// Whoever drops an answer calls it off: its run would be held for as long as this process lives.
+/// Whoever drops an answer calls it off, or gives it back: its run would be held for as long as this process lives.
 impl Drop for Record {
     fn drop(&mut self) {
         let is_told = self.kept.is_none() && self.attempt().has_ended;
         if self.has_ended || is_told || Handle::try_current().is_err() {
             return;
         }
-        let ending = self.ending(StepEnd::Aborted, None);
+        let ending = self.ending(if self.gives_back { StepEnd::Cut } else { StepEnd::Aborted }, None);
         self.attempt().has_ended = true;
-        let (status, failure) = (MessageStatus::Aborted, dropped());
-        let fails = self.kept.as_ref().map(|kept| Fails { hold: kept.hold, status, failure });
+        let how =
+            if self.gives_back { How::GivenBack } else { How::Fails(MessageStatus::Aborted, dropped()) };
+        let leaves = self.kept.as_ref().map(|kept| Leaves { hold: kept.hold, how });
         let store = self.store.clone();
-        self.tasks.spawn("dropped answer", |shutdown| ending.write_at_last(store, fails, None, shutdown));
+        self.tasks.spawn("dropped answer", |shutdown| ending.write_at_last(store, leaves, None, shutdown));
     }
 }
 
@@ -98,6 +115,7 @@ impl Record {
                 agent: Some(generation.agent.name().to_owned()),
                 user: generation.target.user.clone(),
                 durable: generation.options.durable.unwrap_or(false),
+                key: generation.key.clone(),
                 values: generation
                     .options
                     .values
@@ -123,8 +141,8 @@ impl Record {
             Ok(opened) => opened,
             Err(Turned { refused, prompt }) => return Err(AgentError::refused(&agent, refused, prompt)),
         };
-        let kept = opened.stored.take().map(|OpenedRun { run, inputs, hold, step }| {
-            let kept = Kept::new(&runtime, hold, run, inputs);
+        let kept = opened.stored.take().map(|OpenedRun { run, inputs, hold, step, joined }| {
+            let kept = Kept::new(&runtime, hold, run, inputs, joined);
             (kept, step)
         });
         Ok(Self::of(&runtime, opened, plan, admissions, kept))
@@ -141,12 +159,13 @@ impl Record {
         let (kept, row) = kept.unzip();
         let attempt = Attempt::new(plan, 0, 1, row, call_holds);
         let total = Usage::default();
-        Self::new(runtime, Begins { reporter, admissions, run_holds, attempt, total, kept })
+        let gives_back = false;
+        Self::new(runtime, Begins { reporter, admissions, run_holds, attempt, total, kept, gives_back })
     }
 
     /// Returns the record of an answer that begins or goes on.
     pub(crate) fn new(runtime: &Runtime, begins: Begins) -> Self {
-        let Begins { reporter, admissions, run_holds, attempt, total, kept } = begins;
+        let Begins { reporter, admissions, run_holds, attempt, total, kept, gives_back } = begins;
         Self {
             store: runtime.store.clone(),
             tasks: runtime.tasks.clone(),
@@ -156,6 +175,7 @@ impl Record {
             attempt: Arc::new(Mutex::new(attempt)),
             total,
             kept,
+            gives_back,
             has_ended: false,
         }
     }
@@ -283,70 +303,143 @@ impl Record {
 
     /// Commits the end of a call, so that it is not made again. One that waits for somebody, or that was called
     /// off, has no end that counts for whoever takes the run up.
-    pub(crate) async fn ended(&self, end: CallEnd) -> Result<(), AgentError> {
+    pub(crate) async fn ended(&self, step: u32, end: CallEnd) -> Result<(), AgentError> {
         let Some(kept) = &self.kept else { return Ok(()) };
         if end.result.is_none() || end.outcome == Outcome::Cancelled {
             return Ok(());
         }
-        let (hold, step) = (kept.hold, self.attempt().step);
+        let hold = kept.hold;
         let ended = self.store.mutate(move |tx| {
             runs::held(tx, hold)?;
+            approvals::consume(tx, hold.run, step, &end.call.id)?;
+            humans::consume(tx, hold.run, step, &end.call.id)?;
             journal::ended(tx, hold.run, step, end)
         });
         Ok(ended.await?)
     }
 
-    /// Commits a step.
+    /// Commits a step, and returns what has joined the turn meanwhile: then the run goes on in any case, unless it
+    /// waits for somebody.
     pub(crate) async fn commit(
         &mut self,
         messages: Vec<NewMessage>,
-        goes_on: bool,
-    ) -> Result<(), AgentError> {
+        then: Then,
+    ) -> Result<Vec<Message>, AgentError> {
+        let goes_on = then == Then::GoOn;
         let ending = self.ending_of(&messages, goes_on);
         let used = ending.closing.usage.clone();
-        let (plan, number) = {
+        let (plan, step) = {
             let attempt = self.attempt();
-            (attempt.plan.with(&messages), attempt.step + 1)
+            (attempt.plan.with(&messages), attempt.step)
         };
-        let next = move |row| goes_on.then(|| Attempt::new(plan, number, 1, row, Holds::default()));
+        let next =
+            move |goes_on: bool, row| goes_on.then(|| Attempt::new(plan, step + 1, 1, row, Holds::default()));
         let Some(kept) = &mut self.kept else {
             self.attempt().has_ended = true;
             self.written(ending, None).await?;
-            self.go_on(next(None), &used);
-            return Ok(());
+            self.go_on(next(goes_on, None), &used);
+            return Ok(Vec::new());
         };
-        let hold = kept.hold;
-        let then = if goes_on { Then::GoOn } else { Then::End };
+        let (hold, known) = (kept.hold, kept.joined.clone());
         let (reporter, opens) = (self.reporter.clone(), next.clone());
         let done = match kept.writer.flush().await {
             Ok(()) => {
                 let done = self.store.mutate(move |tx| {
+                    let run = runs::held(tx, hold)?;
+                    // Whoever waits reads what has joined when they are taken up.
+                    let joined = if then == Then::Wait { Vec::new() } else { joined(tx, &run)? };
+                    let joined: Vec<_> = joined.into_iter().filter(|row| !known.contains(&row.id)).collect();
+                    let goes_on = goes_on || !joined.is_empty();
+                    let then = if goes_on { Then::GoOn } else { then };
                     let done = runs::step(tx, hold, Step { messages, then })?;
-                    ending.apply(tx)?;
-                    let opened = match (opens(None), done.run.host) {
+                    let total = ending.total.clone().filter(|_| !goes_on);
+                    Ending { total, ..ending }.apply(tx)?;
+                    if then == Then::Wait {
+                        waiting::begin(tx, hold.run, step)?;
+                    }
+                    let opened = match (opens(goes_on, None), done.run.host) {
                         (Some(next), Some(host)) => {
                             let row = step_row(tx, &reporter, &next, done.run.thread, host);
                             Some((tx.insert(row)?.id, host))
                         }
                         _ => None,
                     };
-                    Ok((done, opened))
+                    Ok((done, opened, joined))
                 });
                 done.await
             }
             Err(error) => Err(error),
         };
         match done {
-            Ok((done, opened)) => {
+            Ok((done, opened, joined)) => {
                 kept.messages.extend(done.messages.iter().map(|row| row.id));
+                kept.joined.extend(joined.iter().map(|row| row.id));
                 kept.run = done.run;
                 self.reporter.delegated.report(&used);
-                self.go_on(next(opened), &used);
-                Ok(())
+                self.go_on(next(goes_on || !joined.is_empty(), opened), &used);
+                Ok(joined.into_iter().map(|row| row.record.message).collect())
             }
             // A step that cannot be stored is a failed run, and is told.
             Err(error) => Err(self.fail(error.into()).await),
         }
+    }
+
+    /// Commits the results of calls that waited for somebody; they belong to a step that is complete. Where no other
+    /// one follows, the run ends.
+    pub(crate) async fn settle(
+        &mut self,
+        step: u32,
+        said: Option<NewMessage>,
+        goes_on: bool,
+    ) -> Result<(), AgentError> {
+        let (row, call_holds) = {
+            let attempt = self.attempt();
+            (attempt.row, attempt.holds.clone())
+        };
+        let (run_holds, total) = (self.run_holds.clone(), self.total.clone());
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        let hold = kept.hold;
+        let done = match kept.writer.flush().await {
+            Ok(()) => {
+                let done = self.store.mutate(move |tx| {
+                    let then = if goes_on { Then::GoOn } else { Then::End };
+                    let done =
+                        runs::rest_of_step(tx, hold, Step { messages: said.into_iter().collect(), then })?;
+                    journal::let_go(tx, hold.run, step)?;
+                    if let Some((row, _)) = row.filter(|_| !goes_on) {
+                        // The step that the run was taken up for is not made.
+                        tx.delete(row)?;
+                        call_holds.settle(tx, None)?;
+                        run_holds.settle(tx, Some(&total))?;
+                    }
+                    Ok(done)
+                });
+                done.await
+            }
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(done) => {
+                kept.messages.extend(done.messages.iter().map(|row| row.id));
+                kept.run = done.run;
+                self.has_ended = !goes_on;
+                Ok(())
+            }
+            Err(error) => Err(self.fail(error.into()).await),
+        }
+    }
+
+    /// Whether the run has a stream, in which all is that it has said.
+    pub(crate) fn has_stream(&self) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.run.stream.is_some())
+    }
+
+    /// Says that what the stream has so far belongs to steps that are complete.
+    pub(crate) async fn begin_behind(&self) -> Result<(), AgentError> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        let hold = kept.hold;
+        kept.writer.flush().await?;
+        Ok(self.store.mutate(move |tx| runs::begin_behind(tx, hold)).await?)
     }
 
     /// Goes on to the next attempt; without one the answer is complete.
@@ -395,7 +488,8 @@ impl Record {
             return error;
         };
         let flushed = kept.writer.flush().await;
-        let fails = fails.map(|(status, failure)| Fails { hold: kept.hold, status, failure });
+        let fails =
+            fails.map(|(status, failure)| Leaves { hold: kept.hold, how: How::Fails(status, failure) });
         let (run, fails_here) = (kept.run.id, fails.is_some());
         // Until here, whoever drops it has it ended.
         let written = self.written(ending, fails).await;
@@ -417,11 +511,11 @@ impl Record {
 
     /// Writes an end in a task of its own, so that nobody who drops the answer cuts that short, and returns what
     /// became of the first try.
-    async fn written(&self, ending: Ending, fails: Option<Fails>) -> loomwork_store::Result<()> {
+    async fn written(&self, ending: Ending, leaves: Option<Leaves>) -> loomwork_store::Result<()> {
         let (told, written) = oneshot::channel();
-        let (store, last) = (self.store.clone(), (ending.clone(), fails.clone()));
+        let (store, last) = (self.store.clone(), (ending.clone(), leaves.clone()));
         self.tasks
-            .spawn("end of an answer", |shutdown| ending.write_at_last(store, fails, Some(told), shutdown));
+            .spawn("end of an answer", |shutdown| ending.write_at_last(store, leaves, Some(told), shutdown));
         match written.await {
             Ok(written) => written,
             // The process ends, and takes no task any more.
@@ -484,6 +578,7 @@ impl Record {
             call_holds: attempt.holds.clone(),
             run_holds: self.run_holds.clone(),
             total: None,
+            stays_open: false,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Going on with a run whose process has gone, at the step where it stopped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use loomwork_core::Fault;
+use loomwork_core::{Fault, Kind};
 use loomwork_messages::runs::{self, Hold, Prompt, RunError};
 use loomwork_messages::{HostRow, MessageId, MessageRow, MessageStatus, Position, Run, RunId, RunStatus};
 use loomwork_models::{FinishReason, Message, ModelName, Part, Reply, Role, ToolCall, Usage};
@@ -10,11 +10,13 @@ use loomwork_store::{Id, Result, Row, Tx};
 use tracing::Instrument as _;
 
 use super::attempt::{Attempt, Plan};
+use super::joined::joined_ids;
 use super::opening::{admit, planned, step_row};
 use super::record::{Begins, Kept, Record, detached, own};
 use super::report::Reporter;
 use super::step::Prepared;
-use super::{Generation, Out, cut, deny, unless_called_off};
+use super::waited::{Waited, waited};
+use super::{Generation, Out, cut, deny, step_number as number, unless_called_off};
 use crate::admission::{Admission, Holds, Refused};
 use crate::context::Denial;
 use crate::error::AgentError;
@@ -25,6 +27,7 @@ use crate::spans;
 use crate::tables::{CallRow, StepId};
 use crate::tool::{CallEnd, Outcome, ParentRun};
 use crate::values::Values;
+use crate::waiting;
 
 /// What is known of a run before it goes on.
 #[derive(Debug, Default)]
@@ -32,6 +35,8 @@ pub(super) struct Known {
     /// The steps that are complete.
     pub(super) steps: Vec<StepReply>,
     pub(super) begun: Option<Begun>,
+    /// Calls that waited for somebody.
+    pub(super) waited: Option<Waited>,
 }
 
 /// A step whose model has answered, with those of its calls that have ended.
@@ -47,6 +52,9 @@ struct TakingUp {
     run: RunId,
     /// The taking before, when what is known of the run was read.
     fence: u64,
+    /// What had joined its turn then.
+    joined: HashSet<MessageId>,
+    gives_back: bool,
     reporter: Reporter,
     plan: Plan,
     admissions: Vec<Admission>,
@@ -61,6 +69,7 @@ struct TakenUp {
     run: Row<Run>,
     messages: Vec<MessageId>,
     known: Known,
+    joined: HashSet<MessageId>,
     row: (StepId, Id<HostRow>),
     attempt: u32,
     run_holds: Holds,
@@ -74,6 +83,9 @@ impl<S: Send + Sync + 'static> Generation<S> {
         run: RunId,
         out: Out,
     ) -> std::result::Result<AgentReply, AgentError> {
+        let (call_off, store) = (self.call_off.clone(), self.runtime.store.clone());
+        let answered = async { Ok(waiting::answered(&store, run).await?) };
+        unless_called_off(&call_off, run, answered).await?;
         let row = self.runtime.store.query(move |tx| tx.get(run)).await?;
         let thread = self.target.thread;
         let row = row.filter(|row| Some(row.thread) == thread).ok_or(RunError::NoRun { run });
@@ -96,7 +108,12 @@ impl<S: Send + Sync + 'static> Generation<S> {
 
     async fn go_on_with(&mut self, run: &Row<Run>, out: &Out) -> std::result::Result<AgentReply, AgentError> {
         let call_off = self.call_off.clone();
-        let taken = unless_called_off(&call_off, run.id, self.take_up(run)).await;
+        let taken = loop {
+            match unless_called_off(&call_off, run.id, self.take_up(run)).await {
+                Err(AgentError::Store(error)) if error.downcast_ref::<Joined>().is_some() => {}
+                taken => break taken,
+            }
+        };
         let (record, known, messages, first) = match taken {
             Ok(taken) => taken,
             Err(error) => {
@@ -115,9 +132,10 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let id = run.id;
         let steps = self.runtime.store.query(move |tx| {
             let run = tx.require(id)?;
-            Ok(steps_of(&messages_of(tx, &run)?, &journal::calls(tx, id)?))
+            let steps = steps_of(&messages_of(tx, &run)?, &journal::calls(tx, id)?);
+            Ok((steps, joined_ids(tx, &run)?))
         });
-        let steps = steps.await?;
+        let (steps, joined) = steps.await?;
         let (mut messages, embedded) = self.told().await?;
         let first = match self.prepare(&mut messages, 0, &steps).await {
             Ok(first) => first,
@@ -129,6 +147,8 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let taking = TakingUp {
             run: id,
             fence: run.fence,
+            joined,
+            gives_back: self.gives_back,
             reporter: self.reporter(),
             plan: first.plan.clone(),
             admissions: self.options.admissions.clone().unwrap_or_default(),
@@ -138,6 +158,18 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let taking = taking.record(self.runtime.clone());
         let (record, known) = detached(&self.runtime.tasks, "taking up an answer", taking).await??;
         Ok((record, known, messages, first))
+    }
+
+    /// Ends a run that cannot be gone on with as it was started.
+    pub(crate) async fn refuse(
+        self,
+        run: RunId,
+        error: AgentError,
+    ) -> std::result::Result<AgentReply, AgentError> {
+        if let Some(row) = self.runtime.store.query(move |tx| tx.get(run)).await? {
+            self.not_taken_up(&row, &error).await;
+        }
+        Err(error)
     }
 
     /// Ends a run that cannot be taken up, unless what hinders that may pass.
@@ -164,19 +196,20 @@ impl<S: Send + Sync + 'static> Generation<S> {
 impl TakingUp {
     /// Takes the run up. Whoever drops the record that comes of it has the run ended.
     async fn record(self, runtime: Runtime) -> std::result::Result<(Record, Known), AgentError> {
-        let (plan, admissions) = (self.plan.clone(), self.admissions.clone());
+        let (plan, admissions, gives_back) = (self.plan.clone(), self.admissions.clone(), self.gives_back);
         let (reporter, embedded) = (self.reporter.clone(), self.embedded.clone());
         let taken = match runtime.host.write(move |tx, host| self.write(tx, host)).await {
             Ok(taken) => taken,
             Err(error) => {
-                let refused = error.downcast::<Refused>()?;
+                // It was embedded, whatever comes of it.
                 let told = reporter.clone();
                 runtime.store.mutate(move |tx| told.embedded(tx, (0, 1), &embedded)).await?;
+                let refused = error.downcast::<Refused>()?;
                 return Err(AgentError::refused(&reporter.agent, refused, None));
             }
         };
-        let TakenUp { hold, run, messages, known, row, attempt, run_holds, call_holds } = taken;
-        let kept = Some(Kept::new(&runtime, hold, run, messages));
+        let TakenUp { hold, run, messages, known, joined, row, attempt, run_holds, call_holds } = taken;
+        let kept = Some(Kept::new(&runtime, hold, run, messages, joined));
         let mut attempt = Attempt::new(plan, number(known.steps.len()), attempt, Some(row), call_holds);
         if let Some(begun) = &known.begun {
             attempt.knows(&begun.reply);
@@ -185,17 +218,21 @@ impl TakingUp {
         for step in &known.steps {
             total += &step.usage;
         }
-        Ok((Record::new(&runtime, Begins { reporter, admissions, run_holds, attempt, total, kept }), known))
+        let begins = Begins { reporter, admissions, run_holds, attempt, total, kept, gives_back };
+        Ok((Record::new(&runtime, begins), known))
     }
 
     /// Takes the run, reads what is known of it, and begins an attempt at its step, or goes on with the one that
     /// had an answer.
     fn write(self, tx: &mut Tx, host: Id<HostRow>) -> Result<TakenUp> {
-        let Self { run: id, fence, reporter, plan, admissions, denials, embedded } = self;
+        let Self { run: id, fence, joined, reporter, plan, admissions, denials, embedded, .. } = self;
         let row = tx.get(id)?.ok_or(RunError::NoRun { run: id })?;
         let taken = if row.fence == fence { runs::take(tx, host, id)? } else { None };
         let hold = taken.ok_or_else(|| not_waiting(&row))?;
         let run = runs::held(tx, hold)?;
+        if joined_ids(tx, &run)? != joined {
+            return Err(Joined { run: id }.into());
+        }
         deny::store(tx, run.thread, &denials)?;
         let messages = messages_of(tx, &run)?;
         let steps = steps_of(&messages, &journal::calls(tx, id)?);
@@ -220,17 +257,31 @@ impl TakingUp {
                 Some(call_end(call, row))
             });
             let ended = ended.collect();
-            let known = Known { steps, begun: Some(Begun { reply, ended }) };
+            let known = Known { steps, begun: Some(Begun { reply, ended }), waited: None };
             let (row, attempt) = ((row.id, host), row.attempt);
-            return Ok(TakenUp { hold, run, messages, known, row, attempt, run_holds, call_holds });
+            return Ok(TakenUp { hold, run, messages, known, joined, row, attempt, run_holds, call_holds });
         }
         let (run_holds, call_holds) = admit(tx, &admissions, &planned)?;
         reporter.embedded(tx, (step, run.attempt), &embedded)?;
         let attempt = Attempt::new(plan, step, run.attempt, None, Holds::default());
         let row = step_row(tx, &reporter, &attempt, run.thread, host).embedding(&embedded);
         let row = (tx.insert(row)?.id, host);
-        let (attempt, known) = (run.attempt, Known { steps, begun: None });
-        Ok(TakenUp { hold, run, messages, known, row, attempt, run_holds, call_holds })
+        let waited = waited(tx, &run, &steps)?;
+        let (attempt, known) = (run.attempt, Known { steps, begun: None, waited });
+        Ok(TakenUp { hold, run, messages, known, joined, row, attempt, run_holds, call_holds })
+    }
+}
+
+/// Something has joined the turn of a run while its context was built.
+#[derive(Debug, thiserror::Error)]
+#[error("something has joined the turn of {run}, so its context is built anew")]
+struct Joined {
+    run: RunId,
+}
+
+impl Fault for Joined {
+    fn kind(&self) -> Kind {
+        Kind::Conflict
     }
 }
 
@@ -238,13 +289,17 @@ fn not_waiting(run: &Row<Run>) -> RunError {
     RunError::Lost { run: run.id, status: run.status, error: run.error.clone() }
 }
 
-fn number(steps: usize) -> u32 {
-    u32::try_from(steps).unwrap_or(u32::MAX)
-}
-
-fn call_end(call: &ToolCall, row: &CallRow) -> CallEnd {
+pub(super) fn call_end(call: &ToolCall, row: &CallRow) -> CallEnd {
     let CallRow { outcome, tries, started, ended, .. } = *row;
-    CallEnd { call: call.clone(), outcome, result: row.result().cloned(), tries, started, ended }
+    CallEnd {
+        call: call.clone(),
+        outcome,
+        result: row.result().cloned(),
+        tries,
+        started,
+        ended,
+        awaits: None,
+    }
 }
 
 /// Returns the messages that a run has completed, in their order.
@@ -284,9 +339,18 @@ fn steps_of(messages: &[Row<MessageRow>], calls: &[Row<CallRow>]) -> Vec<StepRep
                         Some(known) => (known.outcome, known.tries, known.started, known.ended),
                         None => (outcome, 1, row.created, row.created),
                     };
-                    Some(CallEnd { call, outcome, result: Some(result.clone()), tries, started, ended })
+                    Some(CallEnd {
+                        call,
+                        outcome,
+                        result: Some(result.clone()),
+                        tries,
+                        started,
+                        ended,
+                        awaits: None,
+                    })
                 });
-                step.calls = ended.collect();
+                // Those that waited for somebody have a message of their own.
+                step.calls.extend(ended);
             }
             _ => {}
         }

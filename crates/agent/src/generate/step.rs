@@ -11,12 +11,13 @@ use loomwork_store::Error;
 
 use super::files::is_too_large;
 use super::resume::Begun;
+use super::waited::request_chunk;
 use super::{Generation, Out, Plan, Record, inline};
 use crate::error::AgentError;
 use crate::guard::{Blocked, Occasion};
 use crate::prepare::NextStep;
 use crate::reply::StepReply;
-use crate::tool::{CallEnd, Outcome, Tools};
+use crate::tool::{Awaits, CallEnd, Outcome, Tools};
 
 /// A step that was made, and the messages that it is stored as.
 pub(super) struct Made {
@@ -120,14 +121,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             let scope = self.scope(prepared.sent.clone(), record, number, cancel.child_token());
             let calls = self.call_tools(&reply, &prepared.tools, scope, record, ended, out).await?;
             for call in calls.iter().filter(|call| call.outcome == Outcome::NeedsApproval) {
-                let request = UiChunk::ToolApprovalRequest {
-                    approval_id: approval_of(call),
-                    tool_call_id: call.call.id.clone(),
-                    is_automatic: false,
-                    signature: None,
-                    provider_metadata: None,
-                };
-                self.say(request, record, out).await?;
+                self.say(request_chunk(approval_of(call), call.call.id.clone()), record, out).await?;
             }
             self.say(UiChunk::FinishStep, record, out).await?;
             self.made(reply, calls).await
@@ -257,5 +251,9 @@ fn unquoted(mut error: loomwork_models::Error) -> loomwork_models::Error {
 }
 
 fn approval_of(call: &CallEnd) -> String {
-    format!("approval-{}", call.call.id)
+    match call.awaits {
+        Some(Awaits::Approval(approval)) => approval.to_string(),
+        // Nobody is asked outside of threads; the caller sees what would have to be approved.
+        _ => format!("approval-{}", call.call.id),
+    }
 }

@@ -1,5 +1,6 @@
 //! Making a value: one answer, whose text is streamed and stored as the value's JSON.
 
+use loomwork_messages::runs::Then;
 use loomwork_messages::{NewMessage, UiChunk};
 use loomwork_models::{LanguageModel, Message, Object, ObjectOptions, Request, stream_value};
 use serde::de::DeserializeOwned;
@@ -96,7 +97,7 @@ async fn answer<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
         warnings: reply.info.warnings.clone(),
         ..NewMessage::new(Message::assistant(json.to_string()))
     };
-    record.commit(vec![said], false).await?;
+    record.commit(vec![said], Then::End).await?;
     Ok(ObjectReply {
         object: value,
         json,

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use super::handler::Handler;
 use super::run::{CANCEL_GRACE, CallEnd, Outcome};
 use super::{Runner, Tool, ToolContext, ToolError, Tools};
+use crate::approvals;
 use crate::spans;
 
 /// How a call ended, and what the model is given.
@@ -43,7 +44,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(
     let call = context.call().clone();
     let result = output.map(|output| ToolResult::new(&call, output));
     let ended = context.clock().now();
-    CallEnd { call, outcome, result, tries: tries.into_inner(), started, ended }
+    CallEnd { call, outcome, result, tries: tries.into_inner(), started, ended, awaits: None }
 }
 
 async fn answer<S: Send + Sync + 'static>(
@@ -74,12 +75,12 @@ async fn answer<S: Send + Sync + 'static>(
             return ended(tool.leave(context, 0, output).await);
         }
     };
-    if !approved && tool.policy().needs_approval.is_needed(context, &input).await {
+    if !approved && needs_approval(tool, context, &input).await {
         return (Outcome::NeedsApproval, None);
     }
     let handler = match &tool.body.runner {
         Runner::Handler(handler) => handler,
-        Runner::Declared => return (Outcome::Unanswered, None),
+        Runner::Declared | Runner::Person(_) => return (Outcome::Unanswered, None),
         Runner::Provider(_) => return failed(format!("`{}` is run by the provider alone", call.name)),
     };
     let Some(_turn) = tool.turn(context).await else { return cancelled() };
@@ -88,6 +89,27 @@ async fn answer<S: Send + Sync + 'static>(
     let output = done.unwrap_or_else(|error| ToolOutput::error(error.to_string()));
     let (outcome, output) = ended(tool.leave(context, 0, output).await);
     (if was_called_off { Outcome::Cancelled } else { outcome }, output)
+}
+
+/// Whether somebody has to approve the call. Whoever answers it themselves need not.
+async fn needs_approval<S>(tool: &Tool<S>, context: &ToolContext<S>, input: &Value) -> bool
+where
+    S: Send + Sync + 'static,
+{
+    tool.inquiry().is_none()
+        && tool.policy().needs_approval.is_needed(context, input).await
+        && !is_granted(context).await
+}
+
+/// Whether somebody lets the agent call the tool in its thread without being asked.
+async fn is_granted<S>(context: &ToolContext<S>) -> bool {
+    let Some(thread) = context.thread() else { return false };
+    let (agent, tool) = (context.agent().to_owned(), context.call().name.clone());
+    let granted = context.store().query(move |tx| approvals::is_granted(tx, thread, &agent, &tool)).await;
+    granted.unwrap_or_else(|error| {
+        tracing::warn!(%error, "whether a call is granted could not be read; somebody is asked");
+        false
+    })
 }
 
 /// Calls the handler as often as the policy lets it.
@@ -196,7 +218,7 @@ impl<S: Send + Sync + 'static> Tool<S> {
                 };
                 fits(&input).map_err(told)
             }
-            Runner::Handler(_) | Runner::Declared => {
+            Runner::Handler(_) | Runner::Declared | Runner::Person(_) => {
                 self.body.schema.faults(schema, &input).map_or(Ok(()), Err)
             }
             Runner::Provider(_) => Ok(()),

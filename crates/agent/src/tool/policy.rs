@@ -10,6 +10,7 @@ use loomwork_core::RetryPolicy;
 use serde_json::Value;
 
 use super::ToolContext;
+use crate::approvals::APPROVAL_WITHIN;
 
 /// How long one try of a tool may take where its policy says nothing else.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -30,6 +31,8 @@ pub struct ToolPolicy<S = ()> {
     pub idempotent: bool,
     /// Which calls wait until somebody approved them. Default: none.
     pub needs_approval: Approval<S>,
+    /// How long somebody may take to approve a call; then it is denied. Default: [`APPROVAL_WITHIN`].
+    pub approval_within: Duration,
 }
 
 impl<S> Default for ToolPolicy<S> {
@@ -40,6 +43,7 @@ impl<S> Default for ToolPolicy<S> {
             concurrency: None,
             idempotent: false,
             needs_approval: Approval::Never,
+            approval_within: APPROVAL_WITHIN,
         }
     }
 }
@@ -67,6 +71,7 @@ impl<S> fmt::Debug for ToolPolicy<S> {
             .field("concurrency", &self.concurrency)
             .field("idempotent", &self.idempotent)
             .field("needs_approval", &self.needs_approval)
+            .field("approval_within", &self.approval_within)
             .finish()
     }
 }

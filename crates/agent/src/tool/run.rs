@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{ToolContext, ToolScope, Tools, call};
+use crate::approvals::ApprovalId;
+use crate::humans::QuestionId;
 
 /// How long a call that was called off may take to end by itself; then it is dropped.
 pub const CANCEL_GRACE: Duration = Duration::from_millis(100);
@@ -63,6 +65,16 @@ pub enum ToolEvent {
     Ended(Box<CallEnd>),
 }
 
+/// Whom a call waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Awaits {
+    /// Somebody who approves it.
+    Approval(ApprovalId),
+    /// The answer of a person.
+    Answer(QuestionId),
+}
+
 /// What became of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallEnd {
@@ -78,6 +90,8 @@ pub struct CallEnd {
     pub started: Time,
     /// When it was over.
     pub ended: Time,
+    /// Whom it waits for; `None` where it has a result, where the client is to answer, and outside of threads.
+    pub awaits: Option<Awaits>,
 }
 
 impl CallEnd {

@@ -50,7 +50,7 @@ fn is_null(schema: &Value) -> bool {
 
 /// Checks values against a schema, which is read when it is first needed.
 #[derive(Default)]
-pub(super) struct Schema {
+pub(crate) struct Schema {
     validator: OnceLock<Result<Validator, String>>,
 }
 
@@ -65,7 +65,7 @@ impl Schema {
     }
 
     /// Says where a value does not fit and why; nothing where it fits.
-    pub(super) fn faults(&self, schema: &Value, value: &Value) -> Option<String> {
+    pub(crate) fn faults(&self, schema: &Value, value: &Value) -> Option<String> {
         let validator = match self.validator(schema) {
             Ok(validator) => validator,
             Err(why) => return Some(format!("their schema is none: {why}")),

@@ -1,4 +1,19 @@
 //! What loomwork-agent promises, through its public API: one module per concept.
+#![expect(clippy::duplicate_mod, reason = "what people are asked is tested over each engine")]
+
+/// What people are asked and answer, over the engine of the module that says so.
+macro_rules! behaviour {
+    () => {
+        #[path = "approving.rs"]
+        mod approving;
+        #[path = "asking.rs"]
+        mod asking;
+        #[path = "office.rs"]
+        mod office;
+        #[path = "rewinding.rs"]
+        mod rewinding;
+    };
+}
 
 mod answering;
 mod attaching;
@@ -9,6 +24,7 @@ mod delegating;
 mod denying;
 mod desk;
 mod dry_run;
+mod durable;
 mod editing;
 mod ending;
 mod hooks;
@@ -16,6 +32,7 @@ mod images;
 mod ledger;
 mod levels;
 mod logs;
+mod memory;
 mod moody;
 mod objects;
 mod outside;
@@ -23,6 +40,7 @@ mod reporting;
 mod resuming;
 mod sizes;
 mod spans;
+mod sqlite;
 mod stopping;
 mod streams;
 mod teams;

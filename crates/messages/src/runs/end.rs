@@ -3,7 +3,7 @@
 use loomwork_core::Time;
 use loomwork_store::{Id, Next, Result, Row, Table, Tx, Upkeep, lease};
 
-use super::{Hold, RunError, held};
+use super::{Hold, RunError, held, to_be_taken};
 use crate::recover::{self, Unfinished, end_unfinished};
 use crate::streams;
 use crate::tables::{Failure, HostRow, MessageStatus, Run, RunId, RunStatus, StreamRow, ThreadId};
@@ -145,11 +145,7 @@ fn bury(tx: &mut Tx, host: Id<HostRow>) -> Result<()> {
     for run in runs {
         if run.durable {
             // The cut model call is made again, so its text starts anew.
-            tx.update(run.id, |run| {
-                run.status = RunStatus::Queued;
-                run.host = None;
-                run.attempt += 1;
-            })?;
+            to_be_taken(tx, run.id)?;
         } else {
             let failure = Failure::new("interrupted", "the process that made the answer is gone");
             let (id, told) = (run.id, failure.clone());

@@ -4,7 +4,7 @@ use loomwork_store::{Result, Row, Tx};
 
 use super::{Hold, RunError, held};
 use crate::save::{NewMessage, Place, Save, save, save_in};
-use crate::tables::{MessageId, MessageRow, Run, RunStatus};
+use crate::tables::{MessageId, MessageRow, Run, RunId, RunStatus};
 use crate::{streams, threads};
 
 /// A step that is complete.
@@ -44,6 +44,33 @@ pub struct StepDone {
 /// # Errors
 /// [`RunError::Lost`] when the run is no longer held: then nothing is written.
 pub fn step(tx: &mut Tx, hold: Hold, step: Step) -> Result<StepDone> {
+    write(tx, hold, step, 1)
+}
+
+/// Commits the rest of a step that is complete already: results of calls that waited for somebody. As [`step()`], but
+/// it counts as no further step.
+///
+/// # Errors
+/// As [`step()`].
+pub fn rest_of_step(tx: &mut Tx, hold: Hold, rest: Step) -> Result<StepDone> {
+    write(tx, hold, rest, 0)
+}
+
+/// Lets a durable run that waits be taken up by whoever takes up runs, and says whether it was one. Any other is
+/// taken by its caller.
+///
+/// # Errors
+/// [`RunError::NoRun`].
+pub fn wake(tx: &mut Tx, run: RunId) -> Result<bool> {
+    let row = tx.get(run)?.ok_or(RunError::NoRun { run })?;
+    if row.status != RunStatus::Waiting || !row.durable {
+        return Ok(false);
+    }
+    tx.update(run, |run| run.status = RunStatus::Queued)?;
+    Ok(true)
+}
+
+fn write(tx: &mut Tx, hold: Hold, step: Step, counts: u32) -> Result<StepDone> {
     let run = held(tx, hold)?;
     let messages = if step.messages.is_empty() { vec![empty_answer()] } else { step.messages };
     let messages = messages.into_iter().map(|new| NewMessage {
@@ -71,7 +98,7 @@ pub fn step(tx: &mut Tx, hold: Hold, step: Step) -> Result<StepDone> {
     }
     let now = tx.now();
     let run = tx.update(run.id, |run| {
-        run.steps += 1;
+        run.steps += counts;
         run.attempt = 1;
         run.pending = pending;
         run.stream = stream;
@@ -83,6 +110,17 @@ pub fn step(tx: &mut Tx, hold: Hold, step: Step) -> Result<StepDone> {
         }
     })?;
     Ok(StepDone { run, messages })
+}
+
+/// Says that what the run's stream has so far belongs to steps that are complete: what is pending begins behind it.
+///
+/// # Errors
+/// [`RunError::Lost`] when the run is no longer held.
+pub fn begin_behind(tx: &mut Tx, hold: Hold) -> Result<()> {
+    let run = held(tx, hold)?;
+    let Some(stream) = run.stream else { return Ok(()) };
+    let stored = streams::stored(tx, stream)?;
+    tx.update(run.id, |run| run.step_from = stored).map(drop)
 }
 
 /// Says that the step's model call is made again, and returns which attempt that is. The stream's writer
