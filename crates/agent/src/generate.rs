@@ -175,10 +175,11 @@ impl<S: Send + Sync + 'static> Generation<S> {
             };
             messages.extend(said.iter().map(|new| new.message.clone()));
             let goes_on = self.goes_on(&steps);
-            record.settle(step, said, goes_on).await?;
-            if !goes_on {
+            let joined = record.settle(step, said, goes_on).await?;
+            if !goes_on && joined.is_empty() {
                 return Ok(self.replied(record, steps, usage));
             }
+            messages.extend(joined);
             let next = self.prepare(&mut messages, checked, &steps);
             prepared = match self.while_held(&record, &CancellationToken::new(), next).await {
                 Ok(next) => next,

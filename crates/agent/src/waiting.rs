@@ -96,10 +96,11 @@ pub(crate) fn go_on(tx: &mut Tx, run: RunId) -> Result<bool> {
     if is_open(tx, run)? {
         return Ok(false);
     }
-    if tx.require(run)?.values.contains_key(STARTED) {
+    let row = tx.require(run)?;
+    if row.values.contains_key(STARTED) {
         durable::wake(tx, run)?;
-    } else {
-        runs::wake(tx, run)?;
+    } else if row.durable {
+        runs::requeue(tx, run)?;
     }
     Ok(true)
 }

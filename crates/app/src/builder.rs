@@ -280,11 +280,19 @@ impl Builder {
         self
     }
 
-    /// Sets prices, at each start: those that are there already stay as they are.
+    /// Sets prices, at each start: those that are there already stay as they are, unless the list has another from
+    /// a later time on. What differs and begins no later is left out, and the log says so.
     #[cfg(feature = "usage")]
     pub fn prices(self, prices: impl IntoIterator<Item = loomwork_usage::Price>) -> Self {
         let prices: Vec<_> = prices.into_iter().collect();
-        self.at_start(move |tx| loomwork_usage::import_prices(tx, prices.clone()).map(drop))
+        self.at_start(move |tx| {
+            let imported = loomwork_usage::import_prices(tx, prices.clone())?;
+            if imported.not_later > 0 {
+                let count = imported.not_later;
+                tracing::warn!(count, "prices of the list differ from those that are there and begin no later, so they were left out; give the changed list a later time");
+            }
+            Ok(())
+        })
     }
 
     /// Runs a job by the calendar. What its row says of the last run stays from start to start.

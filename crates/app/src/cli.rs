@@ -1,5 +1,6 @@
 //! The program `loomwork`: without a word it serves the demo over `./loomwork.db`.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -21,6 +22,7 @@ const LOG: &str = "warn,loomwork=info";
 pub fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("LOOMWORK_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = log.with_ansi(std::io::stderr().is_terminal());
     if std::env::var("LOOMWORK_LOG_FORMAT").is_ok_and(|format| format == "json") {
         log.json().init();
     } else {

@@ -5,7 +5,7 @@
 //! in between.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use loomwork_core::{Fault, Kind, Time};
@@ -95,7 +95,7 @@ impl Drop for Claim {
 
 impl Working {
     fn set(&self) -> std::sync::MutexGuard<'_, HashSet<RequestId>> {
-        self.0.lock().expect("nothing panics while the set is held")
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,7 +6,7 @@
 //!            ^                  |  ^
 //!            |                  |  +---- step (goes on)
 //!            |                  +------- step (waits) --> waiting -- take --> running
-//!            +-- wake, durable -------------------------/
+//!            +-- requeue -------------------------------/
 //!            +-- its process is gone, durable; given back
 //!                               +------- fail, abort, its process is gone --> failed, aborted
 //! ```
@@ -28,7 +28,7 @@ pub use begin::{Begun, NewRun, Prompt, begin};
 pub use end::{ORPHAN_STEP, abort, abort_all, fail};
 pub(crate) use end::{amend, end, restarted};
 pub use host::{HEARTBEAT, Host, LEASE};
-pub use step::{Step, StepDone, Then, begin_behind, rest_of_step, restart_step, step, wake};
+pub use step::{Step, StepDone, Then, begin_behind, rest_of_step, restart_step, step};
 
 use crate::tables::{Failure, HostRow, MessageId, Run, RunId, RunStatus, ThreadId};
 

@@ -1,34 +1,32 @@
 //! What is stored of an answer while it is made: its run, its messages, its stream and its steps.
 
+mod commit;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loomwork_core::{Kind, Tasks, Time};
-use loomwork_messages::runs::{self, Hold, NewRun, RunError, Step, Then};
+use loomwork_messages::runs::{self, Hold, NewRun, RunError};
 use loomwork_messages::streams::{NewStream, StreamWriter};
 use loomwork_messages::{Failure, HostRow, MessageId, MessageStatus, NewMessage, Run, UiChunk};
-use loomwork_models::{Chunk, ErrorKind, Message, ModelName, Reply, Usage};
+use loomwork_models::{Chunk, ErrorKind, ModelName, Reply, Usage};
 use loomwork_store::{Error, Id, Problem, Row, Store, Tx};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::attempt::{Attempt, Plan};
 use super::ending::{Ending, How, Leaves};
-use super::joined::joined;
-use super::opening::{Opened, OpenedRun, Opening, OpeningPlace, Turned, planned, step_row};
+use super::opening::{Opened, OpenedRun, Opening, OpeningPlace, Turned, planned};
 use super::report::Reporter;
 use super::{Generation, called_off};
 use crate::admission::{Admission, Holds, Refused};
-use crate::approvals;
 use crate::call_off::dropped;
 use crate::error::AgentError;
-use crate::humans;
 use crate::journal;
 use crate::reply::Stored;
 use crate::runtime::Runtime;
 use crate::tables::{StepEnd, StepId};
-use crate::tool::{CallEnd, Outcome, ParentRun};
-use crate::waiting;
+use crate::tool::ParentRun;
 
 /// The record of an answer. Of one outside of threads nothing is stored, but what it used is told.
 pub(crate) struct Record {
@@ -301,134 +299,6 @@ impl Record {
         Ok(answered.await?)
     }
 
-    /// Commits the end of a call, so that it is not made again. One that waits for somebody, or that was called
-    /// off, has no end that counts for whoever takes the run up.
-    pub(crate) async fn ended(&self, step: u32, end: CallEnd) -> Result<(), AgentError> {
-        let Some(kept) = &self.kept else { return Ok(()) };
-        if end.result.is_none() || end.outcome == Outcome::Cancelled {
-            return Ok(());
-        }
-        let hold = kept.hold;
-        let ended = self.store.mutate(move |tx| {
-            runs::held(tx, hold)?;
-            approvals::consume(tx, hold.run, step, &end.call.id)?;
-            humans::consume(tx, hold.run, step, &end.call.id)?;
-            journal::ended(tx, hold.run, step, end)
-        });
-        Ok(ended.await?)
-    }
-
-    /// Commits a step, and returns what has joined the turn meanwhile: then the run goes on in any case, unless it
-    /// waits for somebody.
-    pub(crate) async fn commit(
-        &mut self,
-        messages: Vec<NewMessage>,
-        then: Then,
-    ) -> Result<Vec<Message>, AgentError> {
-        let goes_on = then == Then::GoOn;
-        let ending = self.ending_of(&messages, goes_on);
-        let used = ending.closing.usage.clone();
-        let (plan, step) = {
-            let attempt = self.attempt();
-            (attempt.plan.with(&messages), attempt.step)
-        };
-        let next =
-            move |goes_on: bool, row| goes_on.then(|| Attempt::new(plan, step + 1, 1, row, Holds::default()));
-        let Some(kept) = &mut self.kept else {
-            self.attempt().has_ended = true;
-            self.written(ending, None).await?;
-            self.go_on(next(goes_on, None), &used);
-            return Ok(Vec::new());
-        };
-        let (hold, known) = (kept.hold, kept.joined.clone());
-        let (reporter, opens) = (self.reporter.clone(), next.clone());
-        let done = match kept.writer.flush().await {
-            Ok(()) => {
-                let done = self.store.mutate(move |tx| {
-                    let run = runs::held(tx, hold)?;
-                    // Whoever waits reads what has joined when they are taken up.
-                    let joined = if then == Then::Wait { Vec::new() } else { joined(tx, &run)? };
-                    let joined: Vec<_> = joined.into_iter().filter(|row| !known.contains(&row.id)).collect();
-                    let goes_on = goes_on || !joined.is_empty();
-                    let then = if goes_on { Then::GoOn } else { then };
-                    let done = runs::step(tx, hold, Step { messages, then })?;
-                    let total = ending.total.clone().filter(|_| !goes_on);
-                    Ending { total, ..ending }.apply(tx)?;
-                    if then == Then::Wait {
-                        waiting::begin(tx, hold.run, step)?;
-                    }
-                    let opened = match (opens(goes_on, None), done.run.host) {
-                        (Some(next), Some(host)) => {
-                            let row = step_row(tx, &reporter, &next, done.run.thread, host);
-                            Some((tx.insert(row)?.id, host))
-                        }
-                        _ => None,
-                    };
-                    Ok((done, opened, joined))
-                });
-                done.await
-            }
-            Err(error) => Err(error),
-        };
-        match done {
-            Ok((done, opened, joined)) => {
-                kept.messages.extend(done.messages.iter().map(|row| row.id));
-                kept.joined.extend(joined.iter().map(|row| row.id));
-                kept.run = done.run;
-                self.reporter.delegated.report(&used);
-                self.go_on(next(goes_on || !joined.is_empty(), opened), &used);
-                Ok(joined.into_iter().map(|row| row.record.message).collect())
-            }
-            // A step that cannot be stored is a failed run, and is told.
-            Err(error) => Err(self.fail(error.into()).await),
-        }
-    }
-
-    /// Commits the results of calls that waited for somebody; they belong to a step that is complete. Where no other
-    /// one follows, the run ends.
-    pub(crate) async fn settle(
-        &mut self,
-        step: u32,
-        said: Option<NewMessage>,
-        goes_on: bool,
-    ) -> Result<(), AgentError> {
-        let (row, call_holds) = {
-            let attempt = self.attempt();
-            (attempt.row, attempt.holds.clone())
-        };
-        let (run_holds, total) = (self.run_holds.clone(), self.total.clone());
-        let Some(kept) = &mut self.kept else { return Ok(()) };
-        let hold = kept.hold;
-        let done = match kept.writer.flush().await {
-            Ok(()) => {
-                let done = self.store.mutate(move |tx| {
-                    let then = if goes_on { Then::GoOn } else { Then::End };
-                    let done =
-                        runs::rest_of_step(tx, hold, Step { messages: said.into_iter().collect(), then })?;
-                    journal::let_go(tx, hold.run, step)?;
-                    if let Some((row, _)) = row.filter(|_| !goes_on) {
-                        // The step that the run was taken up for is not made.
-                        tx.delete(row)?;
-                        call_holds.settle(tx, None)?;
-                        run_holds.settle(tx, Some(&total))?;
-                    }
-                    Ok(done)
-                });
-                done.await
-            }
-            Err(error) => Err(error),
-        };
-        match done {
-            Ok(done) => {
-                kept.messages.extend(done.messages.iter().map(|row| row.id));
-                kept.run = done.run;
-                self.has_ended = !goes_on;
-                Ok(())
-            }
-            Err(error) => Err(self.fail(error.into()).await),
-        }
-    }
-
     /// Whether the run has a stream, in which all is that it has said.
     pub(crate) fn has_stream(&self) -> bool {
         self.kept.as_ref().is_none_or(|kept| kept.run.stream.is_some())
@@ -440,15 +310,6 @@ impl Record {
         let hold = kept.hold;
         kept.writer.flush().await?;
         Ok(self.store.mutate(move |tx| runs::begin_behind(tx, hold)).await?)
-    }
-
-    /// Goes on to the next attempt; without one the answer is complete.
-    fn go_on(&mut self, next: Option<Attempt>, used: &Usage) {
-        self.total += used;
-        self.has_ended = next.is_none();
-        if let Some(next) = next {
-            *self.attempt() = next;
-        }
     }
 
     /// Ends the run with an error, and returns the error. What was streamed is kept.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
@@ -42,7 +42,7 @@ struct Counted {
 impl Metrics {
     pub(super) fn answered(&self, route: &str, method: &str, status: u16, took: Duration) {
         let series = Series { route: route.to_owned(), method: method.to_owned(), status };
-        let mut all = self.0.lock().expect("nothing panics while figures are added");
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = all.entry(series).or_default();
         let millis = took.as_millis() as u64;
         for (bucket, bound) in counted.buckets.iter_mut().zip(BUCKETS_MS) {
@@ -53,7 +53,7 @@ impl Metrics {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        let all = self.0.lock().expect("nothing panics while figures are added").clone();
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         writeln!(out, "# TYPE loomwork_request_seconds histogram")?;
         for (Series { route, method, status }, counted) in all {
             let labels = format!("route=\"{route}\",method=\"{method}\",status=\"{status}\"");

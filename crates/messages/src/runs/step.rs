@@ -4,7 +4,7 @@ use loomwork_store::{Result, Row, Tx};
 
 use super::{Hold, RunError, held};
 use crate::save::{NewMessage, Place, Save, save, save_in};
-use crate::tables::{MessageId, MessageRow, Run, RunId, RunStatus};
+use crate::tables::{MessageId, MessageRow, Run, RunStatus};
 use crate::{streams, threads};
 
 /// A step that is complete.
@@ -54,20 +54,6 @@ pub fn step(tx: &mut Tx, hold: Hold, step: Step) -> Result<StepDone> {
 /// As [`step()`].
 pub fn rest_of_step(tx: &mut Tx, hold: Hold, rest: Step) -> Result<StepDone> {
     write(tx, hold, rest, 0)
-}
-
-/// Lets a durable run that waits be taken up by whoever takes up runs, and says whether it was one. Any other is
-/// taken by its caller.
-///
-/// # Errors
-/// [`RunError::NoRun`].
-pub fn wake(tx: &mut Tx, run: RunId) -> Result<bool> {
-    let row = tx.get(run)?.ok_or(RunError::NoRun { run })?;
-    if row.status != RunStatus::Waiting || !row.durable {
-        return Ok(false);
-    }
-    tx.update(run, |run| run.status = RunStatus::Queued)?;
-    Ok(true)
 }
 
 fn write(tx: &mut Tx, hold: Hold, step: Step, counts: u32) -> Result<StepDone> {

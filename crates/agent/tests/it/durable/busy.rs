@@ -1,10 +1,12 @@
 //! What becomes of a message while an answer is being made.
 
 use loomwork_agent::durable::{Busy, StartError, StartOptions, Started};
-use loomwork_agent::step_count;
+use loomwork_agent::{Approval, Tool, ToolContext, ToolPolicy, approvals, step_count};
 use loomwork_messages::{MessageStatus, RunStatus};
-use loomwork_models::{Gate, Message, Role};
+use loomwork_models::{Gate, Message, MockReply, Role};
 use loomwork_testkit::soon;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::house::{END, House, agent, model};
 use crate::desk::text;
@@ -112,5 +114,37 @@ async fn what_joins_a_turn_that_waits_to_be_taken_up_is_told_once() {
     assert_eq!(model.requests().len(), 1);
     let told: Vec<_> = model.requests()[0].messages.iter().map(Message::text).collect();
     assert_eq!(told, ["Which tulips?", "Blue ones."]);
+    process.end(END).await;
+}
+
+#[tokio::test]
+async fn a_message_that_joins_while_an_approved_call_runs_is_answered() {
+    let (house, runs, ends) = (House::open().await, CancellationToken::new(), CancellationToken::new());
+    let model = model([MockReply::default().tool_call("1", "pay", json!({})), text("Blue ones, then.")]);
+    let (running, may_end) = (runs.clone(), ends.clone());
+    let policy = ToolPolicy { needs_approval: Approval::Always, ..ToolPolicy::default() };
+    let pay = Tool::new("pay", "Pays.", move |_: ToolContext, (): ()| {
+        running.cancel();
+        let may_end = may_end.clone();
+        async move {
+            may_end.cancelled().await;
+            "paid"
+        }
+    });
+    let clerk = agent(&model).stop_when(step_count(1)).tool(pay.with_policy(policy)).expect("a tool");
+    let process = house.process(&clerk).await;
+    let run = house.run(&clerk, "Pay for red ones.").await;
+    house.until(run, |run| run.status == RunStatus::Waiting).await;
+    let asked = house.store.query(move |tx| approvals::of_run(tx, run)).await.expect("it is read");
+    let id = asked[0].id;
+    house.store.mutate(move |tx| approvals::approve(tx, id, "bob")).await.expect("it is approved");
+    soon(runs.cancelled()).await;
+    let joined = house.start(&clerk, "No, blue ones.", when(Busy::Steer)).await;
+    assert!(matches!(joined, Started::Joined { run: joins, .. } if joins == run), "{joined:?}");
+    ends.cancel();
+    assert_eq!(house.ended(run).await, RunStatus::Success);
+    let asked: Vec<_> = model.requests()[1].messages.iter().map(|message| message.role).collect();
+    assert_eq!(asked.last(), Some(&Role::User));
+    assert_eq!(house.said().await.last().expect("an answer").2, "Blue ones, then.");
     process.end(END).await;
 }
