@@ -1,6 +1,7 @@
 //! The API over HTTP: operations as routes, live queries as server-sent events.
 
 mod answer;
+mod chat;
 mod exchange;
 mod files;
 mod follow;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+pub use chat::{UI_STREAM_HEADER, text_stream, ui_stream};
 pub use live::KEEP_ALIVE;
 use metrics::Metrics;
 pub(crate) use request::RequestId;

@@ -35,6 +35,7 @@
 //! - **Live is the same question.** Every read can be followed, and ends when its caller may not read any more.
 //! - **An end gives back.** What a shutdown could not finish is taken up by the next start, at once.
 
+mod admission;
 mod agents;
 mod api;
 mod app;
@@ -43,7 +44,7 @@ mod builder;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]
-mod demo;
+pub mod demo;
 mod error;
 mod functions;
 #[cfg(feature = "http")]
@@ -60,6 +61,9 @@ mod runs;
 mod said;
 mod uploads;
 
+#[cfg(feature = "usage")]
+pub use admission::within_budgets;
+pub use admission::{HOLD_TERM, USUAL_OUTPUT, within_tokens};
 pub use app::App;
 #[cfg(feature = "http")]
 pub use auth::{
@@ -73,10 +77,11 @@ pub use error::{Error, ErrorBody, Result};
 pub use hook::{Hooked, TOLERANCE as HOOK_TOLERANCE};
 pub use idempotency::KEEP as IDEMPOTENCY_KEEP;
 #[cfg(feature = "rag")]
-pub use knowledge::Knowledge;
+pub use knowledge::{FOUND, Knowledge};
 #[cfg(feature = "usage")]
 pub use metering::metered;
 pub use runs::{RunAsk, RunAsked, RunCursor, RunFollower};
+pub use said::MAX_SAID_BYTES;
 pub use uploads::UPLOAD_KEEP;
 
 #[doc(inline)]
@@ -118,6 +123,9 @@ pub use loomwork_usage as usage;
 pub use loomwork_workflow as workflow;
 #[doc(no_inline)]
 pub use loomwork_workpool as workpool;
+
+#[doc(no_inline)]
+pub use {schemars, serde, tokio};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

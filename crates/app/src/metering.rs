@@ -8,7 +8,7 @@ use loomwork_usage::{Event, Level, Quantities, record_or_set_aside};
 const NAME: &str = "loomwork usage";
 
 /// The source of the events.
-const SOURCE: &str = "agent";
+pub(crate) const SOURCE: &str = "agent";
 
 /// Returns the handler that records what an agent uses, in the commit of the step: for its user, who pays, its agent,
 /// its thread, and the run to which it belongs in the end.

@@ -9,6 +9,9 @@ use crate::auth::Caller;
 use crate::error::{Error, Result};
 use crate::uploads::readable;
 
+/// The most bytes of text in one message of a user.
+pub const MAX_SAID_BYTES: usize = 256 << 10;
+
 /// Makes sure that a caller may say these messages: users say texts, images and files of their own, in the role `user`.
 /// Whatever else a thread holds (answers, results of tools, approvals) is for programs to write.
 pub(crate) fn check<'a>(
@@ -23,6 +26,13 @@ pub(crate) fn check<'a>(
         if message.role != Role::User {
             let text = "users write messages of the role `user`; only programs say what others said";
             return Err(Error::new(Kind::Denied, text).about(format!("messages[{number}].role")));
+        }
+        let bytes: usize = message.parts.iter().filter_map(Part::as_text).map(str::len).sum();
+        if bytes > MAX_SAID_BYTES {
+            let text = format!(
+                "the message has {bytes} bytes of text, and {MAX_SAID_BYTES} are the most; send it as a file"
+            );
+            return Err(Error::new(Kind::Invalid, text).about(format!("messages[{number}].content")));
         }
         for (at, part) in message.parts.iter().enumerate() {
             check_part(tx, caller, part)

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use loomwork_core::{Kind, Time};
-use loomwork_files::{File, FileId, attach, detach_all, owners};
+#[cfg(feature = "http")]
+use loomwork_files::attach;
+use loomwork_files::{File, FileId, detach_all, owners};
 use loomwork_messages::MessageId;
 use loomwork_store::{Next, Page, Result as StoreResult, Row, Table, Tx, Upkeep};
 use serde::{Deserialize, Serialize};

@@ -5,11 +5,10 @@ use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned;
-use syn::{
-    Attribute, Data, DataEnum, DeriveInput, Field, Fields, Ident, LitStr, Member, Path, Variant, parse_quote,
-};
+use syn::{Attribute, Data, DataEnum, DeriveInput, Field, Fields, Ident, LitStr, Member, Path, Variant};
 
 use crate::attributes::{Keys, crate_path};
+use crate::home;
 use crate::names::snake_case;
 use crate::report::Report;
 
@@ -155,7 +154,7 @@ fn stored_name(variant: &Variant) -> syn::Result<(Span, String)> {
 }
 
 fn krate(attributes: &[Attribute], report: &mut Report) -> Path {
-    let mut krate = parse_quote!(::loomwork_store);
+    let mut krate = home::of("store");
     let mut keys = Keys::new(&["crate"]);
     for attribute in key_attributes(attributes) {
         let read = attribute.parse_args_with(|entries: ParseStream<'_>| {

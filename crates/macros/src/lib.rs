@@ -49,6 +49,7 @@
 
 mod attributes;
 mod declaration;
+mod home;
 mod index;
 mod key;
 mod names;

@@ -4,9 +4,10 @@ use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned;
-use syn::{DeriveInput, Ident, LitStr, Path, parse_quote};
+use syn::{DeriveInput, Ident, LitStr, Path};
 
 use crate::attributes::{Keys, Version, crate_path, flag, value};
+use crate::home;
 use crate::names::{instead_of, is_id_prefix, is_stored_name, list, snake_case};
 use crate::report::Report;
 
@@ -34,7 +35,7 @@ impl Options {
             codec: Ident::new("Json", Span::call_site()),
             feed: false,
             clustered: None,
-            krate: parse_quote!(::loomwork_store),
+            krate: home::of("store"),
         };
         let mut keys = Keys::new(KEYS);
         let mut place = input.ident.span();

@@ -5,6 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use loomwork_core::{Fault, Kind};
 use loomwork_store::{Result, Row, Tx};
 
+use crate::size::json_bytes;
 use crate::tables::{MessageId, MessageRow, MessageStatus, Position, ThreadId};
 use crate::threads;
 
@@ -35,6 +36,9 @@ pub struct List {
     pub size: usize,
     /// Whether the page goes on until its last turn is whole, by [`MAX_TURN_REST`] messages at most.
     pub whole_turns: bool,
+    /// About how many bytes of JSON the page may have: no message is begun beyond it, so that a turn may be cut there;
+    /// any number by default.
+    pub bytes: Option<usize>,
 }
 
 impl Default for List {
@@ -47,6 +51,7 @@ impl Default for List {
             after: None,
             size: PAGE,
             whole_turns: false,
+            bytes: None,
         }
     }
 }
@@ -110,7 +115,7 @@ pub(crate) fn part(tx: &Tx, thread: ThreadId, list: &List) -> Result<(MessagePag
         return Ok((page, (Bound::Unbounded, Bound::Unbounded)));
     }
     let last_order = list.up_to.map(|id| order_of(tx, thread, id)).transpose()?;
-    let (mut passed_over, mut last) = (0, None);
+    let (mut passed_over, mut last, mut bytes) = (0, None, 0_usize);
     let visit = |row: Row<MessageRow>| {
         let is_in_turn =
             list.whole_turns && page.messages.last().is_some_and(|before| before.order == row.order);
@@ -120,13 +125,17 @@ pub(crate) fn part(tx: &Tx, thread: ThreadId, list: &List) -> Result<(MessagePag
             (list.size, MAX_PASSED_OVER)
         };
         let is_wanted = list.wants(&row);
-        let is_full = if is_wanted { page.messages.len() >= rows } else { passed_over >= others };
+        let is_heavy = list.bytes.is_some_and(|most| bytes >= most);
+        let is_full = is_heavy || if is_wanted { page.messages.len() >= rows } else { passed_over >= others };
         if is_full {
             page.next = last;
             return Ok(ControlFlow::Break(()));
         }
         last = Some(row.position());
         if is_wanted {
+            if list.bytes.is_some() {
+                bytes = bytes.saturating_add(json_bytes(&row.record));
+            }
             page.messages.push(row);
         } else {
             passed_over += 1;

@@ -6,33 +6,30 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use loomwork::core::Tasks;
-use loomwork::messages::threads::NewThread;
-use loomwork::{Agent, App, OfflineModel};
+use loomwork::messages::threads::{NewThread, create};
+use loomwork::{Agent, App, Caller, OfflineModel, Result, RunAsk, http};
 use tokio::net::TcpListener;
 
-/// The route: what is sent is asked in a thread, and the answer goes back.
-async fn chat(
-    State((app, agent)): State<(App, Agent)>,
-    question: String,
-) -> Result<String, (StatusCode, String)> {
-    let failed = |error: loomwork::Error| {
-        let status = StatusCode::from_u16(error.status_code()).unwrap_or_default();
-        (status, error.to_string())
-    };
-    let thread = agent.create_thread(app.runtime(), NewThread::for_user("visitor")).await;
-    let thread = thread.map_err(|error| failed(error.into()))?;
-    let reply = thread.generate_text(question).await.map_err(|error| failed(error.into()))?;
-    Ok(reply.text)
+/// The route: what is sent is asked in a new thread, and the answer goes back as it comes.
+async fn chat(State(app): State<App>, question: String) -> Result<Response> {
+    let starting = app.clone();
+    let started = app.store().try_mutate(move |tx| {
+        let thread = create(tx, NewThread::for_user("visitor"))?.id;
+        starting.start_run(tx, &Caller::operator(), RunAsk::new(thread, question))
+    });
+    let Some(run) = started.await?.run() else { return Ok("A person will answer.".into_response()) };
+    // `http::ui_stream` is what `useChat` reads.
+    Ok(http::text_stream(app.follow_run(run, None).await?).into_response())
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let agent = Agent::new("guide", Arc::new(OfflineModel::default())).instructions("Be brief.");
-    let app = App::memory().agent(agent.clone()).build().await?;
-    let own = Router::new().route("/chat", post(chat)).with_state((app.clone(), agent));
+    let app = App::memory().agent(agent).build().await?;
+    let own = Router::new().route("/chat", post(chat)).with_state(app.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}/chat", listener.local_addr()?);
 

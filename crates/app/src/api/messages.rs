@@ -23,6 +23,9 @@ use crate::said::check;
 /// How many messages a page has, unless the request says so.
 const DEFAULT_MESSAGES: usize = 50;
 
+/// About how many bytes a page has at most: it ends early then, and the next one goes on.
+const PAGE_BYTES: usize = 4 << 20;
+
 pub(super) fn operations() -> Group {
     Group::new("messages")
         .get(
@@ -181,7 +184,8 @@ impl ListMessages {
         }
         let after = self.after.as_deref().map(str::parse::<Place>).transpose()?;
         let after = after.map(|place| place.0);
-        Ok(stored::List { newest_first: !self.oldest_first, after, size, ..stored::List::default() })
+        let (newest_first, bytes) = (!self.oldest_first, Some(PAGE_BYTES));
+        Ok(stored::List { newest_first, after, size, bytes, ..stored::List::default() })
     }
 }
 

@@ -143,7 +143,7 @@ impl RunFollower {
                     None => self.reader = None,
                 }
             }
-            match self.look().await {
+            match await_look(&self.store, self.run, self.stream).await {
                 Ok(Look::Stream(stream)) => {
                     if let Err(error) = self.read(stream, 0).await {
                         return Some(Err(error));
@@ -164,19 +164,18 @@ impl RunFollower {
         self.stream = Some(stream);
         Ok(())
     }
+}
 
-    /// Waits until there is another stream to read, or nothing more to come.
-    async fn look(&self) -> StoreResult<Look> {
-        let (run, last) = (self.run, self.stream);
-        let mut looks = self.store.watch(move |tx| look(tx, run, last));
-        while let Some(look) = looks.next().await {
-            match look? {
-                Look::Nothing => {}
-                found => return Ok(found),
-            }
+/// Waits until there is another stream to read, or nothing more to come.
+async fn await_look(store: &Store, run: RunId, last: Option<StreamId>) -> StoreResult<Look> {
+    let mut looks = store.watch(move |tx| look(tx, run, last));
+    while let Some(look) = looks.next().await {
+        match look? {
+            Look::Nothing => {}
+            found => return Ok(found),
         }
-        Err(StoreError::message(Kind::Unavailable, "the store is closed"))
     }
+    Err(StoreError::message(Kind::Unavailable, "the store is closed"))
 }
 
 fn look(tx: &Tx, run: RunId, last: Option<StreamId>) -> StoreResult<Look> {

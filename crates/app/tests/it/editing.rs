@@ -141,6 +141,10 @@ async fn users_say_texts_and_files_of_their_own_and_nothing_that_others_would() 
             assert_eq!(refused["field"], "messages[0].content[1]", "{part} {refused}");
         }
     }
+    let long = json!({ "prompt": "x".repeat((256 << 10) + 1) });
+    let request =
+        world.anonymous(Method::POST, &format!("/api/threads/{thread}/messages")).bearer_auth(&alice);
+    failure(request.json(&long).send().await.expect("it answers"), 400).await;
     assert_eq!(texts(&page(&world, &thread).await), [""; 0]);
     success(say(&bob, &own, "messages", of_file).await).await;
     let content = format!("/api/files/{}/content", file["id"].as_str().expect("an id"));

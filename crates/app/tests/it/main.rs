@@ -3,6 +3,8 @@
 mod access;
 mod answers;
 mod asking;
+mod chats;
+mod demo;
 mod durable;
 mod editing;
 mod errors;
@@ -12,6 +14,7 @@ mod hooks;
 mod hosts;
 mod idempotency;
 mod keys;
+mod knowing;
 mod live;
 mod operators;
 mod serving;

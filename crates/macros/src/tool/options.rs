@@ -3,9 +3,10 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::parse::{ParseStream, Parser};
-use syn::{Ident, LitInt, LitStr, Path, parse_quote};
+use syn::{Ident, LitInt, LitStr, Path};
 
 use crate::attributes::{Keys, crate_path, flag, value};
+use crate::home;
 use crate::report::Report;
 
 const KEYS: &[&str] = &[
@@ -51,7 +52,7 @@ impl Options {
             timeout: None,
             concurrency: None,
             needs_approval: false,
-            krate: parse_quote!(::loomwork_agent),
+            krate: home::of("agent"),
         };
         let mut keys = Keys::new(KEYS);
         let entries =

@@ -92,6 +92,28 @@ async fn a_page_of_whole_turns_goes_on_to_the_start_of_its_last_one() {
 }
 
 #[tokio::test]
+async fn a_page_begins_no_message_beyond_its_bytes_and_the_next_one_goes_on() {
+    let house = House::open().await;
+    for _ in 0..4 {
+        house.save(user(&"long ".repeat(1_000))).await;
+    }
+    let thread = house.thread;
+    let (mut after, mut sizes) = (None, Vec::new());
+    loop {
+        let asked = List { after, bytes: Some(8_000), whole_turns: true, ..List::oldest(100) };
+        let page = house.store.query(move |tx| list(tx, thread, &asked)).await.expect("a page");
+        sizes.push(page.messages.len());
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(sizes, [2, 2]);
+    let tiny = List { bytes: Some(1), ..List::newest(100) };
+    assert_eq!(positions(&house, tiny).await.len(), 1, "there is always one");
+}
+
+#[tokio::test]
 async fn a_page_of_nothing_is_refused() {
     let house = House::open().await;
     let thread = house.thread;
