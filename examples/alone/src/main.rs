@@ -25,9 +25,9 @@ async fn keep_wish(
     /// Who wishes for it.
     person: String,
     /// What they wish for.
-    wish: String,
+    present: String,
 ) -> Result<String, BoxError> {
-    let new = Wish { person: person.clone(), text: wish };
+    let new = Wish { person: person.clone(), text: present };
     ctx.store().mutate(move |tx| tx.insert(new)).await?;
     Ok(format!("{person} may get it."))
 }
@@ -39,7 +39,7 @@ async fn run() -> Result<(), BoxError> {
         .stop_when(step_count(3));
     let app = App::memory().tables([Wish::table()]).agent(agent.clone()).build().await?;
     let thread = agent.create_thread(app.runtime(), NewThread::for_user("ada")).await?;
-    let reply = thread.generate_text("Use keep_wish with person Ada and wish a loom.").await?;
+    let reply = thread.generate_text("Use keep_wish with person Ada and present loom.").await?;
     println!("{}", reply.text);
     let kept: Vec<Row<Wish>> = app.store().query(|tx| tx.scan(Wish::by_person.eq("Ada"))).await?;
     for wish in kept {
