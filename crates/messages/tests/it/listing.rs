@@ -100,7 +100,7 @@ async fn a_page_begins_no_message_beyond_its_bytes_and_the_next_one_goes_on() {
     let thread = house.thread;
     let (mut after, mut sizes) = (None, Vec::new());
     loop {
-        let asked = List { after, bytes: Some(8_000), whole_turns: true, ..List::oldest(100) };
+        let asked = List { after, bytes: Some(15_000), whole_turns: true, ..List::oldest(100) };
         let page = house.store.query(move |tx| list(tx, thread, &asked)).await.expect("a page");
         sizes.push(page.messages.len());
         after = page.next;
