@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use loomwork_agent::approvals::{self, ApprovalRow, ApprovalState};
 use loomwork_agent::{
-    Admission, Agent, AgentThread, Hold, Home, MAX_AGENT_DEPTH, Outcome, ParentRun, Tool, ToolContext,
-    ToolPolicy, step_count,
+    Admission, Agent, AgentThread, AgentTool, Approval, Hold, Home, MAX_AGENT_DEPTH, Outcome, ParentRun,
+    Tool, ToolContext, ToolPolicy, step_count,
 };
 use loomwork_messages::runs::{self};
 use loomwork_messages::threads::NewThread;
@@ -275,4 +276,55 @@ async fn who_lets_the_caller_begin_is_asked_about_agents_below_too() {
     assert_eq!((count("budget", "support"), count("budget", "middle")), (2, 2), "{asked:?}");
     assert_eq!((count("own", "middle"), count("own", "low")), (2, 1), "{asked:?}");
     assert_eq!(count("budget", "low"), 1, "it asks that one itself, and once: {asked:?}");
+}
+
+/// An agent that is a tool, and has to be let pay; it is stored in threads of its own.
+fn payer() -> AgentTool<()> {
+    let below = model([ask("pay", json!({})), text("It is paid.")]);
+    let policy = ToolPolicy { needs_approval: Approval::Always, ..ToolPolicy::default() };
+    let pay = Tool::new("pay", "Pays.", |_: ToolContext, (): ()| async { "paid" }).with_policy(policy);
+    agent("payer", &below).tool(pay).expect("a tool").as_tool("payer", "Pays.").stored(Home::NewThread)
+}
+
+/// Returns what somebody is asked first.
+async fn first_asked(desk: &Desk) -> Row<ApprovalRow> {
+    let mut open = desk.runtime.store().watch(|tx| approvals::open(tx, 1));
+    loop {
+        if let Some(row) = soon(open.next()).await.expect("open").expect("read").pop() {
+            return row;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_a_tool_waits_for_whoever_has_to_approve_its_calls() {
+    let desk = Desk::with([ask("payer", json!({ "task": "Pay." })), text("Done.")]).await;
+    let thread = desk.thread(&desk.agent().tool(payer()).expect("a tool").stop_when(step_count(3))).await;
+    let approving = async {
+        let id = first_asked(&desk).await.id;
+        desk.runtime.store().mutate(move |tx| approvals::approve(tx, id, "bob")).await.expect("approved");
+    };
+    let (reply, ()) = soon(async { tokio::join!(thread.generate_text("Pay."), approving) }).await;
+    let reply = reply.expect("an answer");
+    assert_eq!(reply.text, "Done.");
+    let result = reply.steps[0].calls[0].result.as_ref().expect("a result");
+    assert_eq!(result.output.to_text(), "It is paid.");
+    assert_eq!(reply.delegated.output_text, 20, "both calls of the model below count");
+    let runs = runs_of(&desk).await;
+    assert_eq!(runs.iter().map(|run| run.status).collect::<Vec<_>>(), [RunStatus::Success; 2]);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_any_more_for_an_agent_that_was_called_off() {
+    let desk = Desk::with([ask("payer", json!({ "task": "Pay." })), text("never")]).await;
+    let thread = desk.thread(&desk.agent().tool(payer()).expect("a tool").stop_when(step_count(3))).await;
+    let stream = thread.stream_text("Pay.").await.expect("it begins");
+    let asked = first_asked(&desk).await;
+    stream.abort();
+    soon(stream.finish()).await.expect_err("it was called off");
+    let id = asked.id;
+    let mut closed = desk.runtime.store().watch(move |tx| Ok(tx.require(id)?.state));
+    while soon(closed.next()).await.expect("open").expect("read") == ApprovalState::Open {}
+    let runs = runs_of(&desk).await;
+    assert_eq!(runs.iter().map(|run| run.status).collect::<Vec<_>>(), [RunStatus::Aborted; 2]);
 }
