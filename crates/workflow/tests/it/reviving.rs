@@ -214,11 +214,14 @@ async fn an_event_that_came_while_a_run_was_blocked_outlives_the_end_of_its_wait
     yard.waits(id, 1).await;
     shut_down(&workflows).await;
     let new = |wf: Flow, _| async move { wf.event(GO).await.map(|go| format!("{go}")) };
-    let _workflows = yard.workflows().on(WORK, new).start().await.unwrap();
+    let workflows = yard.workflows().on(WORK, new).start().await.unwrap();
     yard.reaches(id, State::Blocked).await;
+    shut_down(&workflows).await;
     yard.commit(move |tx| send(tx, id, GO, &7)).await;
+    let _timers = yard.workflows().start().await.unwrap();
     yard.pass(seconds(60)).await;
     yard.commit(move |tx| restart(tx, id, RestartFrom::Start)).await;
+    let _workflows = yard.workflows().on(WORK, new).start().await.unwrap();
     assert_eq!(yard.ends(WORK, id).await, Outcome::Success("7".into()));
 }
 
