@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use loomwork_messages::streams::StreamError;
-use loomwork_messages::{NewMessage, UiChunk, offload};
+use loomwork_messages::{NewMessage, Translator, UiChunk, offload};
 use loomwork_models::{
-    ApprovalRequest, LanguageModel, Message, Part, Reply, Request, Role, ToolCall, ToolChoice, Warning,
+    ApprovalRequest, Chunk, LanguageModel, Message, Part, Reply, Request, Role, Source, ToolCall, ToolChoice,
+    Warning,
 };
 use loomwork_store::Error;
 
@@ -36,6 +37,8 @@ pub(crate) struct Prepared<S> {
     pub(super) tools: Tools<S>,
     /// What is sent, for the tools if there are some.
     pub(super) sent: Arc<[Message]>,
+    /// What the messages are from.
+    sources: Vec<Source>,
     /// Whether the step is made as it is: not where calls of the step before are to be made first.
     pub(super) is_final: bool,
 }
@@ -99,6 +102,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             tool_choice: self.options.tool_choice.clone().unwrap_or(ToolChoice::Auto),
             settings: self.options.settings.clone(),
             provider_options: self.options.provider_options.clone(),
+            sources: Vec::new(),
         })
     }
 
@@ -115,14 +119,15 @@ impl<S: Send + Sync + 'static> Generation<S> {
     }
 
     fn prepared(&self, next: NextStep<S>, is_final: bool) -> Prepared<S> {
-        let NextStep { model, messages, tools, tool_choice, mut settings, provider_options, .. } = next;
+        let NextStep { model, messages, tools, tool_choice, mut settings, provider_options, sources, .. } =
+            next;
         settings.keep_request_body |= self.options.on_exchange.is_some();
         let sent = if tools.is_empty() { Arc::default() } else { messages.clone().into() };
         let specs = tools.specs();
         let request =
             Request { messages, tools: specs, tool_choice, settings, provider_options, ..Request::default() };
         let plan = Plan::of(self.counter(), model.name(), &request);
-        Prepared { plan, model, request, tools, sent, is_final }
+        Prepared { plan, model, request, tools, sent, sources, is_final }
     }
 
     /// Lets the guards see what of the messages is new.
@@ -166,18 +171,27 @@ impl<S: Send + Sync + 'static> Generation<S> {
             };
             let scope = self.scope(prepared.sent.clone(), record, number, cancel.child_token());
             let calls = self.call_tools(&reply, &prepared.tools, scope, record, ended, out).await?;
+            let sources = sources_of(&mut prepared, &calls);
+            let told = sources.iter().cloned().map(|source| Chunk::Part { part: Part::Source(source) });
+            let told = told.flat_map(|chunk| Translator::default().push(chunk));
             let result = record.last_call().and_then(|end| end.result);
             let result = result.map(|result| UiChunk::tool_result(&result));
             let asks = calls.iter().filter(|call| call.outcome == Outcome::NeedsApproval);
             let asks = asks.map(|call| request_chunk(approval_of(call), call.call.id.clone()));
-            let last = result.into_iter().chain(asks).chain([UiChunk::FinishStep]).collect();
-            self.made(reply, calls, last).await
+            let last = result.into_iter().chain(asks).chain(told).chain([UiChunk::FinishStep]).collect();
+            self.made(reply, calls, sources, last).await
         };
         self.while_held(record, &cancel, making).await
     }
 
     /// Returns what a step is stored as.
-    async fn made(&self, reply: Reply, calls: Vec<CallEnd>, last: Vec<UiChunk>) -> Result<Made, AgentError> {
+    async fn made(
+        &self,
+        reply: Reply,
+        calls: Vec<CallEnd>,
+        sources: Vec<Source>,
+        last: Vec<UiChunk>,
+    ) -> Result<Made, AgentError> {
         let asks = calls.iter().filter(|call| call.outcome == Outcome::NeedsApproval).map(|call| {
             let request = ApprovalRequest {
                 id: approval_of(call),
@@ -186,7 +200,8 @@ impl<S: Send + Sync + 'static> Generation<S> {
             };
             Part::ApprovalRequest(request)
         });
-        let parts: Vec<Part> = reply.parts.iter().cloned().chain(asks).collect();
+        let sources = sources.into_iter().map(Part::Source);
+        let parts: Vec<Part> = reply.parts.iter().cloned().chain(asks).chain(sources).collect();
         let mut said = Message::new(Role::Assistant, parts);
         let mut warnings = reply.info.warnings.clone();
         match &self.runtime.files {
@@ -295,6 +310,20 @@ fn unquoted(mut error: loomwork_models::Error) -> loomwork_models::Error {
         Some(usage) => error.with_usage(usage),
         None => error,
     }
+}
+
+/// Returns what a step is from: its messages, and the outputs of its tools.
+fn sources_of<S: Send + Sync + 'static>(prepared: &mut Prepared<S>, calls: &[CallEnd]) -> Vec<Source> {
+    let mut sources = std::mem::take(&mut prepared.sources);
+    for result in calls.iter().filter_map(|call| call.result.as_ref()) {
+        let Some(tool) = prepared.tools.get(&result.name) else { continue };
+        for source in tool.sources_of(&result.output) {
+            if sources.iter().all(|known| known.id != source.id) {
+                sources.push(source);
+            }
+        }
+    }
+    sources
 }
 
 fn approval_of(call: &CallEnd) -> String {
