@@ -22,6 +22,7 @@ mod attaching;
 mod chaos;
 mod compacting;
 mod context;
+mod costs;
 mod delegating;
 mod denying;
 mod desk;
