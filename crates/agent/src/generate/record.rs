@@ -301,7 +301,8 @@ impl Record {
             }
         });
         // Nobody goes on with any other run, so what a power failure takes of it is missed by nobody.
-        Ok(if is_resumed { answered.await? } else { answered.relaxed().await? })
+        let answered = if is_resumed { answered.await } else { answered.relaxed().await };
+        Ok(answered?)
     }
 
     /// Whether the run has a stream in which all is that it has said.

@@ -11,6 +11,9 @@ use loomwork_store::{Memory, Store};
 use loomwork_testkit::{Begun, Tallied};
 use serde_json::json;
 
+/// How many answers a thread is asked for.
+const ANSWERS: usize = 5;
+
 /// A process whose transactions are counted, on a clock that stands still.
 struct Counted {
     runtime: Runtime,
@@ -34,20 +37,24 @@ impl Counted {
             })
         };
         let turn = || (0..steps).map(call).chain([MockReply::default().text("It is seen.")]);
-        // The first answer brings what runs beside it to rest.
-        let model = Arc::new(MockModel::new(turn().chain(turn()))) as Arc<dyn LanguageModel>;
+        let model = MockModel::new((0..ANSWERS).flat_map(|_| turn()));
+        let model = Arc::new(model) as Arc<dyn LanguageModel>;
         let look = Tool::new("look", "Looks.", |_: ToolContext, (): ()| async { "seen" });
         let agent = Agent::new("clerk", model).tool(look).expect("a tool").stop_when(step_count(steps + 1));
-        let thread = agent.create_thread(&self.runtime, NewThread::for_user("ada")).await.expect("a thread");
-        thread.generate_text("Look.").await.expect("an answer");
-        thread
+        agent.create_thread(&self.runtime, NewThread::for_user("ada")).await.expect("a thread")
     }
 
-    /// Returns how often an answer writes, and how many rows it is shown.
+    /// Returns how often an answer writes, and how many rows it is shown: the least of several, since what runs beside
+    /// the first ones writes too.
     async fn answer(&self, thread: &AgentThread) -> (u64, u64) {
-        let before = (self.begun.writes(), self.begun.rows());
-        thread.generate_text("And now?").await.expect("an answer");
-        (self.begun.writes() - before.0, self.begun.rows() - before.1)
+        let mut least = (u64::MAX, u64::MAX);
+        for _ in 0..ANSWERS {
+            let before = (self.begun.writes(), self.begun.rows());
+            thread.generate_text("And now?").await.expect("an answer");
+            let (writes, rows) = (self.begun.writes() - before.0, self.begun.rows() - before.1);
+            least = (least.0.min(writes), least.1.min(rows));
+        }
+        least
     }
 }
 
