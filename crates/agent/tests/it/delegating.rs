@@ -6,13 +6,14 @@ use std::time::Duration;
 use loomwork_agent::approvals::{self, ApprovalRow, ApprovalState};
 use loomwork_agent::{
     Admission, Agent, AgentThread, AgentTool, Approval, Hold, Home, MAX_AGENT_DEPTH, Outcome, ParentRun,
-    Tool, ToolContext, ToolPolicy, step_count,
+    Runtime, Tool, ToolContext, ToolPolicy, step_count, tables,
 };
+use loomwork_core::{Clock, Time};
 use loomwork_messages::runs::{self};
 use loomwork_messages::threads::NewThread;
 use loomwork_messages::{Failure, MessageRow, MessageStatus, Run, RunStatus, Thread, ThreadId};
-use loomwork_models::{LanguageModel, Message, MockModel, MockReply};
-use loomwork_store::{Row, Table as _};
+use loomwork_models::{Gate, LanguageModel, Message, MockModel, MockReply};
+use loomwork_store::{Row, Store, Table as _};
 use loomwork_testkit::soon;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -238,12 +239,29 @@ async fn state_of_the_one_need_not_be_that_of_the_other() {
 
 #[tokio::test]
 async fn an_agent_as_a_tool_has_its_time() {
-    let desk = Desk::with([ask("slow", json!({ "task": "Wait." })), text("It takes too long.")]).await;
-    let slow = model([text("half of it").hang()]);
-    let tool = agent("slow", &slow).as_tool("slow", "Waits.").stored(Home::NewThread);
-    let tool = tool.with_timeout(Duration::from_millis(20));
+    const TIME: Duration = Duration::from_millis(20);
+    let clock = Clock::manual(Time::from_millis(1_000_000));
+    let store = Store::memory().clock(clock.clock()).tables(tables()).open().await.expect("the store opens");
+    let runtime = Runtime::start(&store).await.expect("the runtime starts");
+    let asks = [ask("slow", json!({ "task": "Wait." })), text("It takes too long.")];
+    let desk = Desk { runtime, model: model(asks) };
+    let speaks = Gate::new();
+    let slow = model([text("half of it").gate(&speaks)]);
+    let tool = agent("slow", &slow).as_tool("slow", "Waits.").stored(Home::NewThread).with_timeout(TIME);
     let thread = desk.thread(&desk.agent().tool(tool).expect("a tool").stop_when(step_count(3))).await;
-    let reply = soon(thread.generate_text("Go.")).await.expect("the answer goes on");
+    let turning = async {
+        soon(speaks.reached()).await;
+        // It is over, and so is the time in which it may end by itself.
+        for _ in 0..100 {
+            clock.advance(TIME);
+            tokio::task::yield_now().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let reply = tokio::select! {
+        reply = soon(thread.generate_text("Go.")) => reply.expect("the answer goes on"),
+        () = turning => unreachable!("it waits for ever"),
+    };
     let told = reply.steps[0].calls[0].result.as_ref().expect("a result").output.to_text();
     assert!(told.contains("`slow` took longer than 20ms"), "{told}");
     let mut runs = desk.runtime.store().watch(|tx| tx.scan(Run::all()));
