@@ -55,6 +55,8 @@ mod idempotency;
 mod knowledge;
 #[cfg(feature = "usage")]
 mod metering;
+#[cfg(feature = "http")]
+mod protocols;
 mod reached;
 mod runs;
 mod said;
@@ -71,6 +73,8 @@ pub use builder::{BuildError, Builder};
 pub use error::{Error, ErrorBody, Result};
 #[cfg(feature = "http")]
 pub use hook::{Hooked, TOLERANCE as HOOK_TOLERANCE};
+#[cfg(feature = "http")]
+pub use protocols::MAX_CONVERSATION_BYTES;
 pub use idempotency::KEEP as IDEMPOTENCY_KEEP;
 #[cfg(feature = "rag")]
 pub use knowledge::Knowledge;
