@@ -117,14 +117,14 @@ async fn try_history(app: &App, chat: String, parts: &Parts) -> Result<Response>
     Ok(respond::tagged(&parts.headers, json!(messages).to_string()))
 }
 
-async fn stop(State(app): State<App>, Extension(id): Extension<RequestId>, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let chat = axum::extract::FromRequestParts::from_request_parts(&mut parts, &()).await;
-    let stopped = match chat {
-        Ok(Path(chat)) => try_stop(&app, chat, &parts, body).await,
-        Err(_) => Err(Error::new(loomwork_core::Kind::Invalid, "the chat has no id")),
-    };
-    answered(stopped, &id)
+async fn stop(
+    State(app): State<App>,
+    Extension(id): Extension<RequestId>,
+    Path(chat): Path<String>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    answered(try_stop(&app, chat, &parts, body).await, &id)
 }
 
 async fn try_stop(app: &App, chat: String, parts: &Parts, body: Body) -> Result<Response> {

@@ -38,7 +38,8 @@ pub(super) fn said(parts: Vec<UiPart>) -> Result<Message> {
 
 fn said_part(part: UiPart) -> Option<Part> {
     match part {
-        UiPart::Text(text) => Some(Part::text(text.text)).filter(|_| !text.text.is_empty()),
+        UiPart::Text(text) if text.text.is_empty() => None,
+        UiPart::Text(text) => Some(Part::text(text.text)),
         UiPart::File(file) => {
             let data = Data::Url(stored_url(file.url));
             let (media_type, extras) = (file.media_type, Extras::default());

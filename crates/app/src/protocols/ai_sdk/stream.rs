@@ -48,14 +48,14 @@ pub(super) async fn serve(app: &App, caller: Caller, answer: Answer, id: &Reques
     };
     let events = unfold(told, |mut told| async move { Some((told.next().await?, told)) });
     let over = live::ends(app, &caller);
-    let lost = loses(app, caller, thread);
+    let lost = loses(app.clone(), caller, thread);
     let mut response = live::stream(app, events.take_until(over).take_until(lost))?;
     response.headers_mut().insert(PROTOCOL, HeaderValue::from_static("v1"));
     Ok(response)
 }
 
 /// Ends when the caller may not read the thread any more.
-async fn loses(app: &App, caller: Caller, thread: ThreadId) {
+async fn loses(app: App, caller: Caller, thread: ThreadId) {
     let mut right = app.store().try_watch(move |tx| Ok::<_, Error>(allow(tx, &caller, Need::ReadThread(thread))?));
     while let Some(Ok(())) = right.next().await {}
 }
