@@ -73,13 +73,13 @@ pub use builder::{BuildError, Builder};
 pub use error::{Error, ErrorBody, Result};
 #[cfg(feature = "http")]
 pub use hook::{Hooked, TOLERANCE as HOOK_TOLERANCE};
-#[cfg(feature = "http")]
-pub use protocols::MAX_CONVERSATION_BYTES;
 pub use idempotency::KEEP as IDEMPOTENCY_KEEP;
 #[cfg(feature = "rag")]
 pub use knowledge::Knowledge;
 #[cfg(feature = "usage")]
 pub use metering::metered;
+#[cfg(feature = "http")]
+pub use protocols::MAX_CONVERSATION_BYTES;
 pub use runs::{RunAsk, RunAsked, RunCursor, RunFollower};
 pub use uploads::UPLOAD_KEEP;
 

@@ -8,8 +8,8 @@ mod entry;
 use axum::Router;
 
 pub use ai_sdk::AiSdk;
-pub use conversation::MAX_CONVERSATION_BYTES;
 pub(crate) use conversation::ConversationRow;
+pub use conversation::MAX_CONVERSATION_BYTES;
 
 use crate::app::App;
 

@@ -213,11 +213,7 @@ pub(crate) struct AgainAsk {
 }
 
 /// Winds a thread back to a prompt that is to be answered again. Whoever is refused keeps their thread as it is.
-pub(crate) async fn admit_again(
-    app: &App,
-    caller: &Caller,
-    ask: AgainAsk,
-) -> Result<(AdmittedRun, Rewound)> {
+pub(crate) async fn admit_again(app: &App, caller: &Caller, ask: AgainAsk) -> Result<(AdmittedRun, Rewound)> {
     let AgainAsk { message, agent, words, history } = ask;
     let (starting, caller, other_words) = (app.clone(), caller.clone(), words.clone());
     let admit = move |tx: &mut Tx| {

@@ -1,8 +1,8 @@
 //! Conversations: threads by the names that clients of other protocols give them.
 
 use loomwork_core::Kind;
-use loomwork_messages::threads::{self, NewThread};
 use loomwork_messages::ThreadId;
+use loomwork_messages::threads::{self, NewThread};
 use loomwork_store::{Table, Tx};
 use serde::{Deserialize, Serialize};
 

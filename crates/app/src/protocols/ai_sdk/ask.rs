@@ -1,18 +1,20 @@
 //! What a page asks: something new, another answer, or that an answer goes on.
 
-use loomwork_agent::durable::{StartOptions, Started};
 use loomwork_agent::History;
+use loomwork_agent::durable::{StartOptions, Started};
 use loomwork_core::Kind;
 use loomwork_messages::runs::Prompt;
-use loomwork_messages::{self as stored, MessageId, Metadata, NewMessage, Run, RunId, ThreadId, UiChunk, UiPart};
+use loomwork_messages::{
+    self as stored, MessageId, Metadata, NewMessage, Run, RunId, ThreadId, UiChunk, UiPart,
+};
 use loomwork_store::Tx;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::conversation::Conversation;
 use super::{go_on, parts};
-use crate::api::answering::{AgainAsk, admit_again};
 use crate::api::Args;
+use crate::api::answering::{AgainAsk, admit_again};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::{Error, Result};

@@ -27,14 +27,7 @@ pub(super) struct Frames {
 
 impl Frames {
     pub(super) fn new(version: AiSdk) -> Self {
-        Self {
-            version,
-            ready: VecDeque::new(),
-            open: Vec::new(),
-            steps: 0,
-            passing: 0,
-            begins_again: false,
-        }
+        Self { version, ready: VecDeque::new(), open: Vec::new(), steps: 0, passing: 0, begins_again: false }
     }
 
     pub(super) fn next(&mut self) -> Option<Value> {

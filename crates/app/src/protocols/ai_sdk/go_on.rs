@@ -88,14 +88,7 @@ pub(super) fn chain(tx: &Tx, thread: ThreadId, order: u64, first: MessageId) -> 
 }
 
 /// Takes what a page says of one call.
-fn take(
-    tx: &mut Tx,
-    app: &App,
-    caller: &Caller,
-    thread: ThreadId,
-    order: u64,
-    tool: &UiTool,
-) -> Result<()> {
+fn take(tx: &mut Tx, app: &App, caller: &Caller, thread: ThreadId, order: u64, tool: &UiTool) -> Result<()> {
     match (tool.state, &tool.approval) {
         (ToolState::ApprovalResponded, Some(approval)) => answer(tx, app, caller, thread, tool, approval),
         (ToolState::OutputAvailable, _) if !tool.preliminary => {
@@ -159,7 +152,8 @@ fn result(
     let made = turn.iter().rposition(|row| row.message.tool_calls().any(|call| call.id == tool.call));
     let Some(made) = made else { return Ok(()) };
     let behind = turn[made..].iter().flat_map(|row| row.message.tool_results());
-    let is_provider = turn[made].message.tool_calls().any(|call| call.id == tool.call && call.provider_executed);
+    let is_provider =
+        turn[made].message.tool_calls().any(|call| call.id == tool.call && call.provider_executed);
     if is_provider || behind.into_iter().any(|result| result.call == tool.call) {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Messages as pages have them, and as threads do.
 
 use loomwork_core::Kind;
-use loomwork_messages::{UiChunk, UiMessage, UiPart, ToolState, UiTool, file_of_url, file_url};
+use loomwork_messages::{ToolState, UiChunk, UiMessage, UiPart, UiTool, file_of_url, file_url};
 use loomwork_models::{Data, Extras, File, Image, Message, Part, Role};
 use serde_json::{Map, Value, json};
 
@@ -177,10 +177,8 @@ fn push_part(chunks: &mut Vec<UiChunk>, id: String, part: UiPart) {
             media_type: file.media_type,
             provider_metadata: some(file.provider_metadata),
         }),
-        UiPart::Custom(custom) => chunks.push(UiChunk::Custom {
-            kind: custom.kind,
-            provider_metadata: some(custom.provider_metadata),
-        }),
+        UiPart::Custom(custom) => chunks
+            .push(UiChunk::Custom { kind: custom.kind, provider_metadata: some(custom.provider_metadata) }),
         UiPart::Data(data) => chunks.push(UiChunk::Data(data)),
         UiPart::Tool(tool) => push_tool(chunks, *tool),
         _ => {}

@@ -56,7 +56,8 @@ pub(super) async fn serve(app: &App, caller: Caller, answer: Answer, id: &Reques
 
 /// Ends when the caller may not read the thread any more.
 async fn loses(app: App, caller: Caller, thread: ThreadId) {
-    let mut right = app.store().try_watch(move |tx| Ok::<_, Error>(allow(tx, &caller, Need::ReadThread(thread))?));
+    let mut right =
+        app.store().try_watch(move |tx| Ok::<_, Error>(allow(tx, &caller, Need::ReadThread(thread))?));
     while let Some(Ok(())) = right.next().await {}
 }
 

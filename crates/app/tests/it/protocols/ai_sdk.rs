@@ -88,7 +88,11 @@ async fn u3_thoughts_are_shown_apart_from_the_text() {
         page.step(&send("Hello!"));
         let report = page.report().await;
         let parts = &report["messages"][1]["parts"];
-        assert_eq!((&parts[1]["type"], &parts[1]["text"]), (&json!("reasoning"), &json!("Who is it?")), "{version}");
+        assert_eq!(
+            (&parts[1]["type"], &parts[1]["text"]),
+            (&json!("reasoning"), &json!("Who is it?")),
+            "{version}"
+        );
         assert_eq!(text_of(&report["messages"][1]), "Hello.", "{version}");
     }
 }
@@ -109,7 +113,10 @@ async fn u4_u5_u16_tools_of_the_server_run_over_two_steps_and_tell_of_their_sour
         let parts = answer["parts"].as_array().expect("parts");
         assert_eq!(parts.iter().filter(|part| part["type"] == "step-start").count(), 2, "{version}");
         assert!(parts.iter().any(|part| part["type"] == "source-url"), "{version}: {answer}");
-        assert!(parts.iter().all(|part| part["type"] != "data-tool-progress"), "it was for those who were there");
+        assert!(
+            parts.iter().all(|part| part["type"] != "data-tool-progress"),
+            "it was for those who were there"
+        );
         assert_eq!(report["data"][0]["type"], "data-tool-progress", "{version}");
     }
 }
@@ -130,7 +137,8 @@ async fn u6_a_tool_that_fails_does_not_fail_the_chat() {
 #[tokio::test]
 async fn u7_a_tool_of_the_page_is_answered_there_and_it_is_still_one_message() {
     for (version, ai_sdk) in VERSIONS.into_iter().filter(|_| has_pages("u7")) {
-        let (_world, mut page) = open(version, ai_sdk, vec![call("call_1", "place"), "In Oslo.".into()]).await;
+        let (_world, mut page) =
+            open(version, ai_sdk, vec![call("call_1", "place"), "In Oslo.".into()]).await;
         page.steps([
             send("Where am I?"),
             json!({ "do": "output", "tool": "place", "output": { "city": "Oslo" } }),
@@ -152,10 +160,15 @@ async fn u7_a_tool_of_the_page_is_answered_there_and_it_is_still_one_message() {
 async fn u8_an_approval_is_granted_or_denied_in_the_same_message() {
     for (version, ai_sdk) in VERSIONS.into_iter().skip(1).filter(|_| has_pages("u8")) {
         for approved in [true, false] {
-            let (_world, mut page) = open(version, ai_sdk, vec![call("call_1", "refund"), "Done.".into()]).await;
+            let (_world, mut page) =
+                open(version, ai_sdk, vec![call("call_1", "refund"), "Done.".into()]).await;
             page.step(&send("Pay me back."));
             let asked = page.report().await;
-            assert_eq!(calls_of(&asked["messages"][1])[0]["state"], "approval-requested", "{version}: {asked}");
+            assert_eq!(
+                calls_of(&asked["messages"][1])[0]["state"],
+                "approval-requested",
+                "{version}: {asked}"
+            );
             page.steps([
                 json!({ "do": "approve", "approved": approved, "reason": "so it is" }),
                 json!({ "do": "settled", "text": "Done." }),
@@ -194,7 +207,10 @@ async fn u11_u13_a_page_that_leaves_ends_nothing_and_gets_all_when_it_comes_back
             json!({ "do": "done" }),
         ]);
         let stopped = page.report().await;
-        assert_eq!((&stopped["status"], text_of(&stopped["messages"][1]).as_str()), (&json!("ready"), "Once upon"));
+        assert_eq!(
+            (&stopped["status"], text_of(&stopped["messages"][1]).as_str()),
+            (&json!("ready"), "Once upon")
+        );
         page.steps([json!({ "do": "reload" }), json!({ "do": "until", "text": "Once upon" })]);
         page.reached().await;
         soon(gate.reached()).await;
@@ -209,7 +225,8 @@ async fn u11_u13_a_page_that_leaves_ends_nothing_and_gets_all_when_it_comes_back
 #[tokio::test]
 async fn u15_an_answer_is_made_again_in_the_place_of_the_last() {
     for (version, ai_sdk) in VERSIONS.into_iter().filter(|_| has_pages("u15")) {
-        let (world, mut page) = open(version, ai_sdk, vec!["One.".into(), "Two.".into(), "Three.".into()]).await;
+        let (world, mut page) =
+            open(version, ai_sdk, vec!["One.".into(), "Two.".into(), "Three.".into()]).await;
         page.steps([send("A number."), json!({ "do": "regenerate" })]);
         let report = page.report().await;
         assert_eq!(report["messages"].as_array().expect("messages").len(), 2, "{version}: {report}");
@@ -248,7 +265,10 @@ async fn u18_what_is_sent_by_default_is_read_by_all_versions() {
         let (_world, mut page) = open(version, AiSdk::default(), vec![reply, "Sunny.".into()]).await;
         page.step(&send("How is the weather?"));
         let report = page.report().await;
-        assert_eq!((&report["status"], text_of(&report["messages"][1]).as_str()), (&json!("ready"), "Sunny."));
+        assert_eq!(
+            (&report["status"], text_of(&report["messages"][1]).as_str()),
+            (&json!("ready"), "Sunny.")
+        );
     }
 }
 
@@ -262,7 +282,10 @@ async fn a_file_is_sent_along_and_shown_again() {
         page.steps([json!({ "do": "reload" }), json!({ "do": "done" })]);
         let report = page.report().await;
         let parts = report["messages"][0]["parts"].as_array().expect("parts");
-        assert!(parts.iter().any(|part| part["type"] == "file" && part["mediaType"] == "image/gif"), "{report}");
+        assert!(
+            parts.iter().any(|part| part["type"] == "file" && part["mediaType"] == "image/gif"),
+            "{report}"
+        );
         assert_eq!(text_of(&report["messages"][1]), "A dot.", "{version}");
     }
 }

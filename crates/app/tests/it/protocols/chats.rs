@@ -57,10 +57,11 @@ struct Refund {
 async fn paying(replies: impl IntoIterator<Item = MockReply>) -> (World, Arc<AtomicU32>) {
     let paid = Arc::new(AtomicU32::new(0));
     let counted = paid.clone();
-    let refund = Tool::new("refund", "Gives money back.", move |_: ToolContext, Refund { amount }: Refund| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        async move { format!("refunded {amount}") }
-    });
+    let refund =
+        Tool::new("refund", "Gives money back.", move |_: ToolContext, Refund { amount }: Refund| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async move { format!("refunded {amount}") }
+        });
     let policy = ToolPolicy { needs_approval: Approval::Always, ..ToolPolicy::default() };
     let agent = Agent::new("clerk", Arc::new(MockModel::new(replies)));
     let agent = agent.tool(refund.with_policy(policy)).expect("a tool").stop_when(step_count(5));
@@ -98,7 +99,10 @@ async fn a_message_that_is_sent_twice_is_asked_once() {
     let (world, _) = paying(["Once.".into()]).await;
     let first = frames(ask(&world, "chat-1", "m1", "Hello!").await).await;
     let again = frames(ask(&world, "chat-1", "m1", "Hello!").await).await;
-    assert_eq!((said(&first), first[0]["messageId"].clone()), ("Once.".to_owned(), again[0]["messageId"].clone()));
+    assert_eq!(
+        (said(&first), first[0]["messageId"].clone()),
+        ("Once.".to_owned(), again[0]["messageId"].clone())
+    );
     assert_eq!(history(&world, "chat-1").await.len(), 2);
 }
 
