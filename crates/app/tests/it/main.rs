@@ -17,6 +17,7 @@ mod keys;
 mod knowing;
 mod live;
 mod operators;
+mod protocols;
 mod serving;
 mod threads;
 mod tokens;
