@@ -112,6 +112,27 @@ pub enum BuildError {
         /// How long it has to be.
         min: usize,
     },
+    /// Issuers whose users could not be told from each other.
+    #[error(
+        "tokens of the issuer {issuer:?} are taken beside those of others, and the prefix {prefix:?} does not tell its \
+         users from theirs; give it one in `JwtOptions::user_prefix` that neither begins another nor begins with it"
+    )]
+    Prefix {
+        /// The issuer.
+        issuer: String,
+        /// What stands before the names of its users.
+        prefix: String,
+    },
+    /// What cannot be in one of the options of the API.
+    #[error("`http::Options::{option}` has {value:?}; {right}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be right.
+        right: &'static str,
+    },
     /// A database that this build cannot open.
     #[error(
         "{address:?} is opened by the engine for {engine}, which this build does not have; give the path of a file"
@@ -380,7 +401,8 @@ impl Builder {
         self
     }
 
-    /// Accepts the tokens of an issuer for end users; call it again for another.
+    /// Accepts the tokens of an issuer for end users; call it again for another, whose users then have a
+    /// [prefix](auth::JwtOptions::user_prefix).
     #[cfg(feature = "http")]
     pub fn jwt(mut self, options: auth::JwtOptions) -> Self {
         self.gate.jwt.push(options);
@@ -406,7 +428,8 @@ impl Builder {
         self
     }
 
-    /// Adds routes of your own beside the API.
+    /// Adds routes of your own beside the API. They are open to all, unless they ask who comes by an argument of the
+    /// type [`Caller`]. A fallback of theirs is not served: name a route `/{*path}` instead.
     #[cfg(feature = "http")]
     pub fn routes(mut self, routes: axum::Router) -> Self {
         self.routes = self.routes.merge(routes);
@@ -439,12 +462,14 @@ impl Builder {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake.into());
         }
+        #[cfg(feature = "http")]
+        let http = crate::http::Http::new(self.http, self.routes)?;
         let store = self.store.tables(tables()).open().await?;
         let tasks = Tasks::new();
         let gate = Gate::new(
             self.gate,
             #[cfg(feature = "http")]
-            &self.http,
+            &http.options,
             store.clock(),
             &tasks,
             &self.random,
@@ -459,6 +484,9 @@ impl Builder {
                 PathBuf::from(name)
             })
         };
+        for folder in [folder("search"), folder("knowledge")].into_iter().flatten() {
+            make_private(&folder)?;
+        }
         let blobs = match (self.blobs, folder("files")) {
             (Some(blobs), _) => blobs,
             (None, Some(folder)) => Blobs::folder(folder)?,
@@ -540,11 +568,22 @@ impl Builder {
             gate,
             random: self.random,
             #[cfg(feature = "http")]
-            http: crate::http::Http::new(self.http, self.routes),
+            http,
             #[cfg(feature = "http")]
             hooks: self.hooks,
         }))
     }
+}
+
+/// Makes a folder that is its owner's alone; one that is there is left as it is.
+fn make_private(folder: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder).map_err(|error| {
+        let message = format!("the folder {} cannot be made: {error}", folder.display());
+        loomwork_store::Error::message(Kind::Unavailable, message)
+    })
 }
 
 /// Returns the tables of all components that this build has.

@@ -13,7 +13,6 @@ use serde::de::DeserializeOwned;
 
 use super::args::{ArgTypes, Args};
 use crate::app::App;
-use crate::auth::access::require_present;
 use crate::auth::{Caller, Need, Scope, allow};
 use crate::error::Result;
 use crate::idempotency::{self, Claim};
@@ -80,9 +79,9 @@ pub(crate) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// Reads for a caller, if that is still somebody: a live query asks it each time.
-    pub(crate) fn new(tx: &'a Tx, caller: &'a Caller, app: &'a App) -> Result<Self> {
-        require_present(tx, caller)?;
+    /// Reads for a caller, if that is still somebody and has the scope: a live query asks it each time.
+    pub(crate) fn new(tx: &'a Tx, caller: &'a Caller, app: &'a App, scope: Scope) -> Result<Self> {
+        allow(tx, caller, Need::Scope(scope))?;
         Ok(Self { tx, caller, app })
     }
 
