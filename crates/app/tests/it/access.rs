@@ -92,6 +92,21 @@ async fn no_route_answers_without_a_key_or_with_a_wrong_one() {
 }
 
 #[tokio::test]
+async fn what_takes_no_key_says_so() {
+    let world = world().await;
+    let described = world.read("/api/openapi.json").await;
+    let paths = described["paths"].as_object().expect("paths");
+    let is_open = |methods: &Value| {
+        methods.as_object().expect("methods").values().any(|route| route["security"] == json!([]))
+    };
+    let open: Vec<_> = paths.iter().filter(|(_, methods)| is_open(methods)).map(|(path, _)| path).collect();
+    assert_eq!(open, ["/api/exchange"]);
+    let asked = world.anonymous(Method::POST, "/api/exchange").json(&json!({ "code": "none" }));
+    let told = failure(asked.send().await.expect("it answers"), 401).await;
+    assert!(told["message"].as_str().expect("text").contains("the code is not known"), "{told}");
+}
+
+#[tokio::test]
 async fn no_route_answers_a_scope_that_is_too_small() {
     let world = world().await;
     let reads = key(&world, json!({ "name": "reads", "scope": "read" })).await;
