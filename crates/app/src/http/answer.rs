@@ -149,6 +149,7 @@ async fn arguments(
     for (name, text) in path {
         args.add_text(name, text, &operation.types)?;
     }
+    operation.types.check(&args)?;
     Ok(args)
 }
 

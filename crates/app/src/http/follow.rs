@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::answer::admitted;
 use super::request::RequestId;
-use super::{live, respond};
+use super::{live, openapi, respond};
 use crate::api::messages::{ListMessages, MessagePage};
 use crate::api::operation::json_of;
 use crate::api::{ArgTypes, Args};
@@ -177,7 +177,7 @@ pub(super) fn described() -> Value {
         "responses": {
             "200": {
                 "description": "Events.",
-                "content": { "text/event-stream": { "schema": { "type": "string" } } },
+                "content": { "text/event-stream": { "schema": openapi::event() } },
             },
             "default": { "$ref": "#/components/responses/Error" },
         },

@@ -152,7 +152,7 @@ fn describe_one(
         .collect();
     let mut content = json!({ "application/json": { "schema": answer } });
     if matches!(operation.run, Run::Query(_)) {
-        content["text/event-stream"] = json!({ "schema": { "type": "string" } });
+        content["text/event-stream"] = json!({ "schema": event() });
     }
     let mut described = json!({
         "operationId": operation.id,
@@ -186,6 +186,20 @@ fn describe_one(
             json!({ "required": is_required, "content": { "application/json": { "schema": body } } });
     }
     described
+}
+
+/// Returns the schema of each event of a stream.
+pub(super) fn event() -> Value {
+    let text = |about: &str| json!({ "type": "string", "description": about });
+    json!({
+        "type": "object",
+        "properties": {
+            "event": text("What it is; `error` is the last one."),
+            "id": text("What a client has with it, to be sent as `Last-Event-ID` when it comes back."),
+            "data": text("JSON."),
+        },
+        "required": ["event", "data"],
+    })
 }
 
 fn parameter(name: &str, schema: &Value, is_in_path: bool, required: &HashSet<&str>) -> Value {

@@ -13,6 +13,7 @@ mod live;
 mod manners;
 mod operators;
 mod providers;
+mod schema;
 mod serving;
 mod slow;
 mod threads;
