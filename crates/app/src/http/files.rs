@@ -18,10 +18,11 @@ use loomwork_files::{About, FileId};
 use super::answer::{BODY_PATIENCE, admitted, too_slow};
 use super::request::RequestId;
 use super::respond;
-use crate::api::files::{FileView, readable};
+use crate::api::files::FileView;
 use crate::app::App;
 use crate::auth::Scope;
 use crate::error::{Error, Result};
+use crate::uploads::{self, readable};
 
 /// Takes a file in: the body is its content.
 pub(super) async fn upload(app: App, Extension(id): Extension<RequestId>, request: Request) -> Response {
@@ -31,7 +32,7 @@ pub(super) async fn upload(app: App, Extension(id): Extension<RequestId>, reques
 async fn try_upload(app: &App, request: Request) -> Result<Response> {
     let (parts, body) = request.into_parts();
     // A file may take its time, so it takes no place: it counts as one of what its caller has at work.
-    let (_share, _) = admitted(app, &parts, Scope::Chat).await?;
+    let (_share, caller) = admitted(app, &parts, Scope::Chat).await?;
     let query = parts.uri.query().unwrap_or_default();
     let mut names = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "name");
     let name = names.next().map(|(_, name)| name.into_owned());
@@ -57,6 +58,10 @@ async fn try_upload(app: &App, request: Request) -> Result<Response> {
     let file = app.files().put_stream(Box::pin(pieces), about).await;
     let file =
         file.map_err(|error| if is_late.load(Ordering::Relaxed) { too_slow() } else { error.into() })?;
+    if let Some(user) = caller.as_user().map(str::to_owned) {
+        let id = file.id;
+        app.store().mutate(move |tx| uploads::keep(tx, &user, id)).await?;
+    }
     Ok(respond::json(FileView::of(&file).to_json()?))
 }
 
