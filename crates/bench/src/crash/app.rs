@@ -129,11 +129,8 @@ fn check(seen: &Seen, tally: &mut Tally) {
     let right = [("user", "success", number.to_string()), ("assistant", "success", world::says(number))];
     let right = right.map(|(role, status, text)| (role.to_owned(), status.to_owned(), text));
     tally.same_list(format_args!("the messages of turn {number}"), &seen.said, &right);
-    for fault in &seen.faults {
-        tally.broken(format!("turn {number}: {fault}"));
-    }
-    tally.fact(true, Fault::Broken, String::new);
+    tally.fact(seen.faults.is_empty(), Fault::Broken, || format!("turn {number}: {:?}", seen.faults));
     tally.count("answers", 1);
-    tally.count("chunks", seen.chunks);
+    tally.count("slices of answers", seen.slices);
     tally.count("reconnections", seen.reconnections);
 }

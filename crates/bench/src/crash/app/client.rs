@@ -26,7 +26,7 @@ pub(super) struct Seen {
     pub(super) said: Vec<(String, String, String)>,
     /// Gaps and repeats in what was followed.
     pub(super) faults: Vec<String>,
-    pub(super) chunks: u64,
+    pub(super) slices: u64,
     pub(super) reconnections: u64,
 }
 
@@ -142,7 +142,7 @@ struct Following {
     /// Where each stream goes on.
     ends: HashMap<String, u64>,
     faults: Vec<String>,
-    chunks: u64,
+    slices: u64,
     reconnections: u64,
 }
 
@@ -185,14 +185,14 @@ impl Following {
         if start != known {
             self.faults.push(format!("{stream} goes on at {start} behind {known}"));
         }
-        self.chunks += end.saturating_sub(start);
+        self.slices += 1;
     }
 
     fn into_seen(self, number: u64, messages: &[Value]) -> Seen {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let said = messages.iter();
         let said = said.map(|said| (text(&said["role"]), text(&said["status"]), text(&said["text"])));
-        let Self { faults, chunks, reconnections, .. } = self;
-        Seen { number, said: said.collect(), faults, chunks, reconnections }
+        let Self { faults, slices, reconnections, .. } = self;
+        Seen { number, said: said.collect(), faults, slices, reconnections }
     }
 }
