@@ -13,6 +13,7 @@ mod store;
 mod tally;
 mod usage;
 mod workflow;
+mod working;
 mod workpool;
 
 use std::process::ExitCode;
