@@ -1,12 +1,12 @@
 //! The API over HTTP: operations as routes, live queries as server-sent events.
 
-mod answer;
+pub(crate) mod answer;
 mod connections;
 mod exchange;
 mod files;
 mod follow;
 mod host;
-mod live;
+pub(crate) mod live;
 mod metrics;
 mod openapi;
 mod own;
@@ -46,6 +46,7 @@ use crate::app::App;
 use crate::builder::BuildError;
 use crate::hook;
 use crate::idempotency::Working;
+pub use crate::protocols::AiSdk;
 
 /// The header that names a request, in the answer and in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -85,6 +86,8 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// Which pages of other origins may call the API: `https://app.example.com`. Default: none.
     pub origins: Vec<String>,
+    /// Which version of the AI SDK pages use. Default: 6.
+    pub ai_sdk: AiSdk,
     /// How often one caller may ask, in this process; `None` is as often as it likes. Default: [`REQUESTS`].
     pub requests: Option<Limit<'static>>,
     /// How often one address may come with what is no key; `None` is as often as it likes. Default: [`REFUSALS`].
@@ -104,6 +107,7 @@ impl Default for Options {
             trusted_proxies: Vec::new(),
             hosts: Vec::new(),
             origins: Vec::new(),
+            ai_sdk: AiSdk::default(),
             requests: Some(REQUESTS),
             refusals: Some(REFUSALS),
         }
@@ -220,6 +224,7 @@ impl App {
         for (path, methods) in self.methods() {
             router = router.route(&path, methods.fallback(respond::no_method).layer(layers.clone()));
         }
+        router = router.merge(crate::protocols::routes(self).route_layer(layers.clone()));
         let own = &self.inner().http.routes;
         if own.has_routes() {
             router = router.merge(own.clone().route_layer(layers.clone()));

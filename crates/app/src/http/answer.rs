@@ -36,7 +36,7 @@ pub(super) async fn answer(app: App, at: usize, path: RawPathParams, request: Re
 
 /// Lets a request in: there is room for it, and its caller has the scope and no more at work than it may. It counts as
 /// one of the caller's from then on; a place is taken for it when it is there as a whole.
-pub(super) async fn admitted(app: &App, parts: &Parts, scope: Scope) -> Result<(Share, Caller)> {
+pub(crate) async fn admitted(app: &App, parts: &Parts, scope: Scope) -> Result<(Share, Caller)> {
     let places = &app.inner().http.places;
     places.require_free()?;
     let caller = identify(app, parts).await?;
@@ -154,7 +154,7 @@ async fn arguments(
 }
 
 /// Reads a body of JSON.
-pub(super) async fn of_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Args> {
+pub(crate) async fn of_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Args> {
     let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_json = media.is_none_or(|media| {
         let essence = media.split(';').next().unwrap_or_default().trim();

@@ -122,7 +122,7 @@ pub(super) async fn follow(
 }
 
 /// Takes a place for what a caller follows.
-pub(super) fn seat(app: &App, caller: &Caller) -> Result<Place> {
+pub(crate) fn seat(app: &App, caller: &Caller) -> Result<Place> {
     app.inner().http.seats.share(caller)?.place()
 }
 
@@ -132,14 +132,13 @@ fn ending() -> Error {
 }
 
 /// Ends when a caller does: a key or a token that is over writes nothing that a query would hear of.
-fn over(app: &App, caller: &Caller) -> impl Future<Output = Error> + Send + use<> {
+pub(crate) fn ends(app: &App, caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
     let (clock, end) = (app.clock().clone(), caller.ends());
     async move {
         match end {
             Some(end) => clock.sleep_until(end).await,
             None => std::future::pending().await,
         }
-        Error::from(Refused::Over)
     }
 }
 
@@ -160,18 +159,23 @@ pub(super) fn stream(
     id: RequestId,
     events: impl Stream<Item = Event> + Send + 'static,
 ) -> Response {
-    let start = Some((Box::pin(events), Box::pin(over(app, caller))));
+    let start = Some((Box::pin(events), Box::pin(ends(app, caller))));
     let events = unfold(start, move |state| {
         let id = id.clone();
         async move {
             let (mut events, mut over) = state?;
             tokio::select! {
                 biased;
-                error = &mut over => Some((error_event(&error, &id), None)),
+                () = &mut over => Some((error_event(&Error::from(Refused::Over), &id), None)),
                 event = events.next() => event.map(|event| (event, Some((events, over)))),
             }
         }
     });
+    sent(app, seat, events)
+}
+
+/// Serves events until they end, the client goes, or the app ends.
+pub(crate) fn sent(app: &App, seat: Place, events: impl Stream<Item = Event> + Send + 'static) -> Response {
     let ended = app.inner().http.ending().clone().cancelled_owned();
     let events = events.take_until(ended).map(move |event| {
         let _held = &seat;

@@ -21,7 +21,7 @@ pub(crate) fn json(body: String) -> Response {
 }
 
 /// Returns JSON, or says that the client has it: its tag is that of its content.
-pub(super) fn tagged(headers: &HeaderMap, body: String) -> Response {
+pub(crate) fn tagged(headers: &HeaderMap, body: String) -> Response {
     let tag = tag(body.as_bytes());
     let has_it = has_it(headers, &tag);
     let mut response = if has_it { StatusCode::NOT_MODIFIED.into_response() } else { json(body) };

@@ -15,6 +15,7 @@ mod keys;
 mod live;
 mod manners;
 mod operators;
+mod protocols;
 mod providers;
 mod schema;
 mod serving;
