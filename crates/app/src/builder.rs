@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use loomwork_agent::{Agent, Runtime};
 use loomwork_core::{Clock, Fault, Kind, Random, Secret, Tasks};
 use loomwork_files::{Blobs, Files};
@@ -33,6 +34,7 @@ type ToPool = Box<dyn FnOnce(workpool::Builder) -> workpool::Builder + Send>;
 #[cfg(feature = "workflow")]
 type ToWorkflows = Box<dyn FnOnce(loomwork_workflow::Builder) -> loomwork_workflow::Builder + Send>;
 type AtStart = Box<dyn Fn(&mut Tx) -> Result<()> + Send + Sync>;
+type OnStart = Box<dyn FnOnce(App) -> BoxFuture<'static, AppResult<()>> + Send>;
 #[cfg(feature = "rag")]
 type ToRag = Box<dyn FnOnce(loomwork_rag::Builder) -> loomwork_rag::Builder + Send>;
 
@@ -53,7 +55,10 @@ pub struct Builder {
     to_rag: Vec<ToRag>,
     #[cfg(feature = "rag")]
     knowledge: Vec<crate::knowledge::Knowledge>,
+    /// The application's own tables.
+    own_tables: Vec<TableDef>,
     at_start: Vec<AtStart>,
+    on_start: Vec<OnStart>,
     crons: Vec<String>,
     gate: Describe,
     random: Random,
@@ -146,7 +151,9 @@ impl Builder {
             to_rag: Vec::new(),
             #[cfg(feature = "rag")]
             knowledge: Vec::new(),
+            own_tables: Vec::new(),
             at_start: Vec::new(),
+            on_start: Vec::new(),
             crons: Vec::new(),
             gate: Describe::default(),
             random: Random::system(),
@@ -167,7 +174,7 @@ impl Builder {
 
     /// Adds tables of your own.
     pub fn tables(mut self, tables: impl IntoIterator<Item = TableDef>) -> Self {
-        self.store = self.store.tables(tables);
+        self.own_tables.extend(tables);
         self
     }
 
@@ -316,6 +323,16 @@ impl Builder {
         self
     }
 
+    /// Runs an action at each start, behind all that starts: for knowledge that has to be there, say.
+    pub fn on_start<F, W>(mut self, action: F) -> Self
+    where
+        F: FnOnce(App) -> W + Send + 'static,
+        W: Future<Output = AppResult<()>> + Send + 'static,
+    {
+        self.on_start.push(Box::new(move |app| Box::pin(action(app))));
+        self
+    }
+
     /// Exports a query of your own: a plain function of a snapshot, for a caller. It is asked by `POST
     /// /api/query/NAME`, followed live by `GET`, and described with the others. Whose rows the caller may see is for it
     /// to ask, by [`allow`](crate::allow) or the [`Caller`]'s user.
@@ -434,12 +451,16 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError`] and the errors of components, for what does not fit together; when the database or a folder
-    /// cannot be opened.
-    pub async fn build(mut self) -> Result<App> {
-        if let Some(mistake) = self.mistake.take() {
-            return Err(mistake.into());
-        }
-        let store = self.store.tables(tables()).open().await?;
+    /// cannot be opened; as what is [run at the start](Self::on_start).
+    pub async fn build(self) -> Result<App> {
+        self.start(Work::All).await
+    }
+
+    /// Opens the store and starts as much as is said.
+    pub(crate) async fn start(mut self, work: Work) -> Result<App> {
+        self.check()?;
+        let is_at_work = work == Work::All;
+        let store = self.store.tables(tables()).tables(self.own_tables).open().await?;
         let tasks = Tasks::new();
         let gate = Gate::new(
             self.gate,
@@ -452,13 +473,7 @@ impl Builder {
         let at_start = Arc::new(self.at_start);
         store.mutate(move |tx| at_start.iter().try_for_each(|mutation| mutation(tx))).await?;
 
-        let folder = |what: &str| {
-            self.path.as_ref().map(|path| {
-                let mut name = path.as_os_str().to_owned();
-                name.push(format!("-{what}"));
-                PathBuf::from(name)
-            })
-        };
+        let folder = |what: &str| self.path.as_ref().map(|path| folder_beside(path, what));
         let blobs = match (self.blobs, folder("files")) {
             (Some(blobs), _) => blobs,
             (None, Some(folder)) => Blobs::folder(folder)?,
@@ -493,11 +508,14 @@ impl Builder {
         };
 
         let mut pool = Workpool::builder(&store);
-        for describe in self.to_pool {
+        // What nobody is bound to waits where it is, for a process that is at work.
+        for describe in self.to_pool.into_iter().filter(|_| is_at_work) {
             pool = describe(pool);
         }
         #[cfg(feature = "workflow")]
-        let mut pool = loomwork_workflow::with_steps(pool);
+        if is_at_work {
+            pool = loomwork_workflow::with_steps(pool);
+        }
         pool = search.bind(pool);
         #[cfg(feature = "rag")]
         let pool = rag.bind(pool);
@@ -506,7 +524,7 @@ impl Builder {
         #[cfg(feature = "workflow")]
         let workflows = {
             let mut workflows = Workflows::builder(&store);
-            for describe in self.to_workflows {
+            for describe in self.to_workflows.into_iter().filter(|_| is_at_work) {
                 workflows = describe(workflows);
             }
             workflows.start().await?
@@ -521,7 +539,7 @@ impl Builder {
             store.start_upkeep(&tasks, upkeep);
         }
 
-        Ok(App::new(Inner {
+        let app = App::new(Inner {
             parts: Parts {
                 #[cfg(feature = "workflow")]
                 workflows,
@@ -543,8 +561,83 @@ impl Builder {
             http: crate::http::Http::new(self.http, self.routes),
             #[cfg(feature = "http")]
             hooks: self.hooks,
-        }))
+        });
+        for action in self.on_start.into_iter().filter(|_| is_at_work) {
+            if let Err(error) = action(app.clone()).await {
+                // The store is given up as in a crash: nothing was taken up that the next start would not find.
+                return Err(loomwork_store::Error::message(error.kind(), error.to_string()));
+            }
+        }
+        Ok(app)
     }
+
+    /// Tells the first mistake of the description.
+    fn check(&mut self) -> Result<()> {
+        self.mistake.take().map_or(Ok(()), |mistake| Err(mistake.into()))
+    }
+}
+
+/// How much of an app is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// All of it.
+    All,
+    /// What keeps indexes and knowledge, and none of the application's own: no job is run, no workflow goes on.
+    #[cfg(feature = "cli")]
+    Upkeep,
+}
+
+/// What the command line does with a description before it opens anything.
+#[cfg(feature = "cli")]
+impl Builder {
+    /// Begins the description of an app over a file that is not opened yet.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self::new(Store::builder(loomwork_store::Memory::new()), Some(path))
+    }
+
+    /// Opens the file, which makes this process its owner.
+    pub(crate) async fn open(mut self, work: Work) -> Result<App> {
+        let path = self.path.clone().unwrap_or_default();
+        self.store = self.store.engine(loomwork_store_sqlite::Sqlite::open(path)?);
+        self.start(work).await
+    }
+
+    /// Opens the store of the file to read it, beside whichever process owns it.
+    pub(crate) async fn open_to_read(&mut self) -> Result<Store> {
+        self.check()?;
+        let engine = loomwork_store_sqlite::Sqlite::read_only(self.path.clone().unwrap_or_default())?;
+        Store::builder(engine).tables(tables()).tables(self.own_tables.clone()).open().await
+    }
+
+    /// Sets the key of whoever runs the app, unless the application has one.
+    pub(crate) fn key_unless_set(mut self, key: Secret) -> Self {
+        self.gate.key.get_or_insert(key);
+        self
+    }
+
+    pub(crate) fn functions(&self) -> &[Operation] {
+        &self.functions
+    }
+
+    pub(crate) fn agents(&self) -> &Agents {
+        &self.agents
+    }
+
+    pub(crate) fn limits(&self) -> &BTreeMap<String, Limit<'static>> {
+        &self.limits
+    }
+
+    /// Whether files lie in a folder beside the database, and not in a place of the application's own.
+    pub(crate) fn has_own_blobs(&self) -> bool {
+        self.blobs.is_some()
+    }
+}
+
+/// Returns the folder beside a database in which its `files` lie, or what is searched.
+pub(crate) fn folder_beside(database: &Path, what: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(format!("-{what}"));
+    name.into()
 }
 
 /// Returns the tables of all components that this build has.
