@@ -64,8 +64,8 @@ const KEY: &str = "LOOMWORK_KEY";
 /// Which log lines a server writes, unless `LOOMWORK_LOG` says so.
 const LOG_OF_SERVER: &str = "warn,loomwork=info";
 
-/// Which log lines any other command writes.
-const LOG: &str = "warn";
+/// Which log lines any other command writes: what goes wrong it tells by itself.
+const LOG: &str = "error";
 
 /// How long what blocks a thread may take to end with the program: reading a keyboard never does.
 const LAST_THREADS: Duration = Duration::from_millis(100);

@@ -26,6 +26,7 @@
 //! - [`App::open`] begins a [`Builder`], which takes what the app has; [`Builder::build`] starts it.
 //! - [`App::router`] is the API, [`App::openapi`] its description, [`App::serve`] serves it until the process is asked
 //!   to end.
+//! - `cli::run` is a command line over all of that, for a program of yours.
 //! - A [`Caller`] is who makes a request, with a [`Scope`]; [`allow`] decides what they may do.
 //! - [`Error`] is what a client is told, in one shape whatever failed.
 //!
@@ -119,3 +120,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/app.md")]
 struct Guide;
+
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../../../docs/cli.md")]
+struct CommandLine;

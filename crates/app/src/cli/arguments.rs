@@ -134,8 +134,15 @@ impl Field {
     /// Returns it as clap knows it. `is_alone` is the form of a group's word alone, beside its other words.
     pub(crate) fn arg(&self, place: &mut usize) -> Arg {
         let about = match &self.takes {
-            Takes::Moment => format!("{} As `2026-11`, `2026-11-22T14:03`, or so.", self.about),
-            Takes::Duration => format!("{} As `30d`, `12h`, `90s`.", self.about),
+            Takes::Moment => {
+                format!(
+                    "{} As `2026-11` or `2026-11-22T14:03`.",
+                    self.about.replace(", in milliseconds since 1970", "")
+                )
+            }
+            Takes::Duration => {
+                format!("{} As `30d`, `12h`, `90s`.", self.about.replace(", in milliseconds", ""))
+            }
             Takes::Json => format!("{} As JSON.", self.about),
             _ if self.empties => format!("{} An empty text takes it away.", self.about),
             _ => self.about.clone(),

@@ -56,7 +56,7 @@ enum Turn {
 pub(crate) async fn chat(door: &Door, out: &Output, mut asked: Asked) -> Result<Exit> {
     let prompt = asked.prompt.take();
     let thread = asked.thread.take();
-    let mut chat = Chat { door, out, lines: Lines::of_stdin(out)?, asked, thread };
+    let mut chat = Chat { door, out, lines: Lines::of_stdin(out), asked, thread };
     if let Some(thread) = chat.thread.clone() {
         chat.show_thread(&thread, prompt.is_some()).await?;
     } else {
@@ -139,9 +139,12 @@ impl Chat<'_> {
             args.insert("agent".to_owned(), agent.as_str().into());
         }
         let started = self.door.ask("runs.start", args).await?;
-        let run = started["run"].as_str().unwrap_or_default().to_owned();
+        let Some(run) = started["run"].as_str().map(str::to_owned) else {
+            self.out.remark("It is said; a person answers in this thread.");
+            return Ok(Turn::Answered);
+        };
         let mut answer = Answer::new(self.out, &run, started["promptId"].as_str().unwrap_or_default());
-        let mut is_called_off = false;
+        let (mut is_called_off, mut tells_of_waiting) = (false, true);
         let interrupted = super::interrupted();
         tokio::pin!(interrupted);
         loop {
@@ -169,7 +172,16 @@ impl Chat<'_> {
                         };
                         return Ok(turn);
                     }
-                    for question in answer.questions() {
+                    let questions = answer.questions();
+                    if questions.is_empty()
+                        && tells_of_waiting
+                        && answer.rests(&view)
+                        && self.waits(&run).await?
+                    {
+                        tells_of_waiting = false;
+                        self.out.remark("The answer waits for somebody else: see `loomwork questions`. Ctrl-C calls it off.");
+                    }
+                    for question in questions {
                         if !self.decide(&question).await? {
                             // Nobody is there to answer: the run waits for somebody else.
                             self.out.remark("The answer waits for an approval; nobody here gives it.");
@@ -179,6 +191,11 @@ impl Chat<'_> {
                 }
             }
         }
+    }
+
+    /// Whether a run waits for somebody.
+    async fn waits(&self, run: &str) -> Result<bool> {
+        Ok(self.door.ask("runs.get", object(json!({ "run": run }))).await?["status"] == "waiting")
     }
 
     /// Asks whether a call may be made, and says so; `false` where nobody answers.

@@ -49,11 +49,11 @@ pub(crate) async fn check(
 ) -> Result<Exit> {
     let stopwatch = Stopwatch::start();
     let store = if asked.mend { door.app().await?.store().clone() } else { door.store().await? };
-    let mut parts = vec![pages(door).await?, rows(&store).await?];
+    let mut parts = vec![found("pages", pages(door).await)?, found("rows", rows(&store).await)?];
     if has_files_beside {
-        parts.push(files(door, &store, asked).await?);
+        parts.push(found("files", files(door, &store, asked).await)?);
     }
-    parts.push(usage(&store).await?);
+    parts.push(found("usage", usage(&store).await)?);
     let found: usize = parts.iter().map(|part| part.found).sum();
     if out.is_json {
         let parts = parts.iter().map(|part| {
@@ -69,6 +69,16 @@ pub(crate) async fn check(
         });
     }
     Ok(if found == 0 { Exit::Done } else { Exit::FoundWrong })
+}
+
+/// What cannot be read because it is damaged is a finding, too, and other parts are looked at all the same.
+fn found(name: &'static str, part: Result<Part>) -> Result<Part> {
+    match part {
+        Err(error) if error.kind() == Kind::Corrupt => {
+            Ok(Part::of(name, "as far as they can be read".to_owned(), vec![error.to_string()]))
+        }
+        part => part,
+    }
 }
 
 fn show(out: &Output, part: &Part) {

@@ -102,3 +102,73 @@ impl Door {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use loomwork_core::Kind;
+    use loomwork_store::{Row, Table};
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+    use serde_json::{Value, json};
+
+    use super::{Args, Door, FileDoor};
+    use crate::Builder;
+    use crate::builder::Work;
+
+    #[derive(Clone, Serialize, Deserialize, Table)]
+    #[table(name = "ideas", id = "idea")]
+    #[index(by_text(text))]
+    struct Idea {
+        text: String,
+    }
+
+    #[derive(Clone, Deserialize, JsonSchema)]
+    struct NewIdea {
+        text: String,
+    }
+
+    fn door(folder: &std::path::Path) -> Door {
+        let path = folder.join("ideas.db");
+        let builder = Builder::at(&path)
+            .tables([Idea::table()])
+            .query("ideas.all", |tx, _, _: Args| {
+                let ideas: Vec<Row<Idea>> = tx.scan(Idea::by_text.all())?;
+                Ok(ideas.into_iter().map(|idea| idea.record.text).collect::<Vec<_>>())
+            })
+            .mutation("ideas.add", |tx, caller, NewIdea { text }| {
+                assert_eq!(caller.as_user(), None, "whoever holds the file is nobody's user");
+                Ok(tx.insert(Idea { text })?.id.to_string())
+            })
+            .action("ideas.shout", async |_, _, NewIdea { text }| Ok(text.to_uppercase()));
+        Door::File(FileDoor::new(path, builder, Work::Upkeep, true))
+    }
+
+    fn args(args: Value) -> Args {
+        args.as_object().cloned().unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn functions_of_ones_own_are_asked_through_the_file_and_what_reads_does_not_own_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (door(folder.path()), door(folder.path()));
+        assert_eq!(
+            one.functions().await.unwrap(),
+            ["query.ideas.all", "mutation.ideas.add", "action.ideas.shout"]
+        );
+        one.ask("mutation.ideas.add", args(json!({ "text": "a loom" }))).await.unwrap();
+        assert_eq!(one.ask("action.ideas.shout", args(json!({ "text": "hm" }))).await.unwrap(), "HM");
+        assert_eq!(one.ask("query.ideas.all", Args::new()).await.unwrap(), json!(["a loom"]));
+
+        assert_eq!(
+            other.ask("query.ideas.all", Args::new()).await.unwrap(),
+            json!(["a loom"]),
+            "beside the first"
+        );
+        let refused = other.ask("mutation.ideas.add", args(json!({ "text": "two" }))).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::Unavailable, "{refused}");
+        let missing = one.ask("query.ideas.none", Args::new()).await.unwrap_err();
+        assert_eq!(missing.kind(), Kind::NotFound, "{missing}");
+        one.close().await.unwrap();
+        other.close().await.unwrap();
+    }
+}

@@ -40,11 +40,11 @@ pub(crate) async fn serve(program: &impl Program, at: &At, out: &Output, listen:
         None => builder,
     };
     let app = builder.open(Work::All).await.map_err(|error| held(error, &at.database))?;
-    let served = serve_on(&app, program, at, out, listener).await;
-    // A second end does nothing; one that was refused before it began has to give back what runs.
-    let ended = app.shutdown(crate::http::DRAIN).await;
-    served?;
-    ended?;
+    if let Err(error) = serve_on(&app, program, at, out, listener).await {
+        // What was served has been ended; what could not be served has not, and why not is what counts.
+        let _ = app.shutdown(crate::http::DRAIN).await;
+        return Err(error);
+    }
     Ok(Exit::Done)
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod cli;
 mod errors;
 mod files;
 mod functions;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use loomwork_messages::{Reducer, ToolState, UiChunk, UiMessage, UiPart, UiStatus, UiTool};
+use loomwork_messages::{RESTART_STEP, Reducer, ToolState, UiChunk, UiMessage, UiPart, UiStatus, UiTool};
 use serde_json::{Value, json};
 
 use super::super::output::{Output, Style};
@@ -39,8 +39,15 @@ pub(super) struct Answer<'a> {
 /// A stream of the answer.
 struct Stream {
     made: Reducer,
-    /// How many bytes of each part were shown.
-    shown: Vec<usize>,
+    shown: Vec<Shown>,
+}
+
+/// How much of a part was shown.
+#[derive(Clone, Copy, Default)]
+struct Shown {
+    bytes: usize,
+    /// Whether it is of the answer's text, and no thought.
+    is_text: bool,
 }
 
 impl<'a> Answer<'a> {
@@ -61,22 +68,24 @@ impl<'a> Answer<'a> {
 
     /// Shows what a stream has said since.
     pub(super) fn grow(&mut self, grown: &Value) {
-        let Some(stream) = grown["stream"].as_str().and_then(|id| self.streams.get_mut(id)) else { return };
+        let Some(id) = grown["stream"].as_str() else { return };
+        // A stream of another turn is not among them.
+        let Some(mut stream) = self.streams.remove(id) else { return };
         for chunk in grown["chunks"].as_array().into_iter().flatten() {
             if self.out.is_json {
                 self.out.json(chunk);
             }
+            let is_restart = chunk["type"] == RESTART_STEP;
             if let Ok(chunk) = serde_json::from_value::<UiChunk>(chunk.clone()) {
                 // A tolerant reducer leaves out what does not fit.
                 let _ = stream.made.push(chunk);
             }
+            if is_restart {
+                self.show(&mut stream);
+            }
         }
-        let parts = stream.made.parts().to_vec();
-        let mut shown = std::mem::take(&mut stream.shown);
-        self.show(&parts, &mut shown);
-        if let Some(stream) = grown["stream"].as_str().and_then(|id| self.streams.get_mut(id)) {
-            stream.shown = shown;
-        }
+        self.show(&mut stream);
+        self.streams.insert(id.to_owned(), stream);
     }
 
     /// Looks at the whole thread, and returns how the run has ended, if it has.
@@ -101,6 +110,11 @@ impl<'a> Answer<'a> {
         Some(serde_json::to_value(message.status).ok()?.as_str().unwrap_or_default().to_owned())
     }
 
+    /// Whether nothing of it grows in a view.
+    pub(super) fn rests(&self, view: &Value) -> bool {
+        self.order.is_some() && view["streams"].as_array().is_none_or(Vec::is_empty)
+    }
+
     /// Returns the calls that wait for somebody, each once.
     pub(super) fn questions(&mut self) -> Vec<Question> {
         let open = std::mem::take(&mut self.open);
@@ -121,32 +135,36 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Shows what there is of parts, and notes in `shown` how much of each.
-    fn show(&mut self, parts: &[UiPart], shown: &mut Vec<usize>) {
-        if shown.len() > parts.len() || parts.iter().zip(&*shown).any(|(part, shown)| length(part) < *shown) {
-            // The model was asked again: its text begins anew.
+    /// Shows what there is of a stream and was not shown yet.
+    fn show(&mut self, stream: &mut Stream) {
+        let Stream { made, shown } = stream;
+        let parts = made.parts();
+        let kept = shown.iter().zip(parts).take_while(|(shown, part)| length(part) >= shown.bytes).count();
+        if kept < shown.len() {
+            // The model was asked again: the text of its step begins anew.
+            let gone: usize =
+                shown.drain(kept..).filter(|shown| shown.is_text).map(|shown| shown.bytes).sum();
+            self.text.truncate(self.text.len().saturating_sub(gone));
             self.begin_line();
             self.say(&self.out.paint(Style::Warning, "(again, from here)\n"));
-            self.text.clear();
-            shown.clear();
         }
-        shown.resize(parts.len(), 0);
-        for (part, shown) in parts.iter().zip(shown.iter_mut()) {
+        shown.resize(parts.len(), Shown::default());
+        for (part, shown) in parts.iter().zip(shown) {
+            let from = shown.bytes;
+            *shown = Shown { bytes: length(part), is_text: matches!(part, UiPart::Text(_)) };
             match part {
                 UiPart::Text(text) => {
-                    let new = text.text.get(*shown..).unwrap_or_default();
+                    let new = text.text.get(from..).unwrap_or_default();
                     self.text.push_str(new);
                     self.say(new);
                 }
                 UiPart::Reasoning(text) => {
-                    let new = text.text.get(*shown..).unwrap_or_default();
+                    let new = text.text.get(from..).unwrap_or_default();
                     self.say(&self.out.paint(Style::Dim, new));
-                    self.is_at_start |= new.ends_with('\n');
                 }
                 UiPart::Tool(tool) => self.show_call(tool),
                 _ => {}
             }
-            *shown = length(part);
         }
     }
 
@@ -160,10 +178,10 @@ impl<'a> Answer<'a> {
         if is_told {
             return;
         }
-        self.calls.insert(tool.call.clone(), tool.state);
+        let was_told = self.calls.insert(tool.call.clone(), tool.state).is_some();
         let Ok(part) = serde_json::to_value(UiPart::Tool(Box::new(tool.clone()))) else { return };
         self.begin_line();
-        let line = line_of_tool(self.out, &part);
+        let line = line_of_tool(self.out, &part, was_told);
         self.say(&format!("{line}\n"));
     }
 

@@ -32,7 +32,9 @@ pub(crate) fn said(out: &Output, message: &Value) {
                     part.get("filename").or(part.get("url")).and_then(Value::as_str).unwrap_or_default();
                 out.line(&out.paint(Style::Tool, &format!("[file {name}]")));
             }
-            kind if kind.starts_with("tool-") || kind == "dynamic-tool" => out.line(&line_of_tool(out, part)),
+            kind if kind.starts_with("tool-") || kind == "dynamic-tool" => {
+                out.line(&line_of_tool(out, part, false));
+            }
             _ => {}
         }
     }
@@ -43,12 +45,13 @@ pub(crate) fn said(out: &Output, message: &Value) {
     out.line("");
 }
 
-/// Returns a call of a tool as one line: its name, what it was given, and what became of it.
-pub(crate) fn line_of_tool(out: &Output, part: &Value) -> String {
+/// Returns a call of a tool as one line: its name, what it was given unless that was told, and what became of it.
+pub(crate) fn line_of_tool(out: &Output, part: &Value, was_told: bool) -> String {
     let name = part.get("toolName").and_then(Value::as_str);
     let of_type = part.get("type").and_then(Value::as_str).and_then(|kind| kind.strip_prefix("tool-"));
     let name = name.or(of_type).unwrap_or("tool");
-    let given = part.get("input").or(part.get("rawInput")).map(short).unwrap_or_default();
+    let given = part.get("input").or(part.get("rawInput")).filter(|_| !was_told);
+    let given = given.map(|given| format!(" {}", short(given))).unwrap_or_default();
     let became = match part.get("state").and_then(Value::as_str).unwrap_or_default() {
         "output-available" => format!(" → {}", part.get("output").map(short).unwrap_or_default()),
         "output-error" => {
@@ -59,7 +62,7 @@ pub(crate) fn line_of_tool(out: &Output, part: &Value) -> String {
         "approval-requested" => out.paint(Style::Warning, " waits for an approval"),
         _ => String::new(),
     };
-    format!("{}{became}", out.paint(Style::Tool, &format!("[{name} {given}]")))
+    format!("{}{became}", out.paint(Style::Tool, &format!("[{name}{given}]")))
 }
 
 /// Returns a value on one line, cut where it is long.
