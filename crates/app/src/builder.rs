@@ -1,34 +1,37 @@
 //! Composing an app: what it has, before anything runs.
 
+#[cfg(feature = "cli")]
+mod file;
+mod start;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use loomwork_agent::{Agent, Runtime};
-use loomwork_core::{Clock, Fault, Kind, Random, Secret, Tasks};
-use loomwork_files::{Blobs, Files};
-use loomwork_messages::find;
+use loomwork_agent::Agent;
+use loomwork_core::{Clock, Fault, Kind, Random, Secret};
+use loomwork_files::Blobs;
 use loomwork_models::{EmbeddingModel, OfflineEmbedder};
 use loomwork_rate_limiter::Limit;
-use loomwork_search::Search;
 use loomwork_store::engine::Engine;
-use loomwork_store::{Result, Store, Table as _, TableDef, Tx};
+use loomwork_store::{Result, Store, TableDef, Tx};
 #[cfg(feature = "workflow")]
-use loomwork_workflow::{Flow, Workflow, Workflows};
-use loomwork_workpool::{self as workpool, Job, JobContext, PoolOptions, Schedule, Workpool, cron};
+use loomwork_workflow::{Flow, Workflow};
+use loomwork_workpool::{self as workpool, Job, JobContext, PoolOptions, Schedule, cron};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::agents::Agents;
-use crate::api::{self, Operation};
-use crate::app::{App, Inner, Parts};
-use crate::auth::{self, Caller, Describe, Gate};
+use crate::api::Operation;
+use crate::app::App;
+use crate::auth::access::Approvers;
+use crate::auth::{self, Caller, Describe};
 use crate::error::Result as AppResult;
 use crate::functions::{self, MAX_NAME, is_name};
-use crate::idempotency::{self, RequestRow};
+use crate::runs::{BeforeRun, RunAsked};
 
 type ToPool = Box<dyn FnOnce(workpool::Builder) -> workpool::Builder + Send>;
 #[cfg(feature = "workflow")]
@@ -37,6 +40,9 @@ type AtStart = Box<dyn Fn(&mut Tx) -> Result<()> + Send + Sync>;
 type OnStart = Box<dyn FnOnce(App) -> BoxFuture<'static, AppResult<()>> + Send>;
 #[cfg(feature = "rag")]
 type ToRag = Box<dyn FnOnce(loomwork_rag::Builder) -> loomwork_rag::Builder + Send>;
+
+#[cfg(feature = "cli")]
+pub(crate) use start::{Work, folder_beside};
 
 /// Describes an [`App`]; nothing runs before [`build`](Self::build).
 #[must_use = "nothing runs before `build` is awaited"]
@@ -59,6 +65,8 @@ pub struct Builder {
     own_tables: Vec<TableDef>,
     at_start: Vec<AtStart>,
     on_start: Vec<OnStart>,
+    before_run: Vec<Box<BeforeRun>>,
+    approvers: Option<Box<Approvers>>,
     crons: Vec<String>,
     gate: Describe,
     random: Random,
@@ -154,6 +162,8 @@ impl Builder {
             own_tables: Vec::new(),
             at_start: Vec::new(),
             on_start: Vec::new(),
+            before_run: Vec::new(),
+            approvers: None,
             crons: Vec::new(),
             gate: Describe::default(),
             random: Random::system(),
@@ -204,12 +214,59 @@ impl Builder {
         self
     }
 
-    /// Adds an agent, which is asked by its name.
+    /// Adds an agent, which is asked by its name. Its runs are durable, and made by the app's workpool, and so are the
+    /// summaries of its [compaction](loomwork_agent::Compaction).
     pub fn agent<S: Send + Sync + 'static>(mut self, agent: Agent<S>) -> Self {
         let name = agent.name().to_owned();
         if !self.agents.add(agent) {
             self.refuse(BuildError::Twice { what: "agent", name });
         }
+        self
+    }
+
+    /// Asks a function before each run that a caller starts, in the transaction that saves what is said: an error
+    /// refuses it, and nothing is saved or taken from limits. What runs and their calls use is for the agents'
+    /// [admissions](loomwork_agent::Admission), which hear of each call of a model.
+    ///
+    /// ```
+    /// use loomwork::rate_limiter::{Limit, SECOND, limit};
+    /// use loomwork::App;
+    ///
+    /// const SEND: Limit<'static> = Limit::fixed_window("send-message", 1, SECOND.saturating_mul(5)).capacity(2);
+    ///
+    /// let app = App::memory().limit(SEND).before_run(|tx, asked| match asked.user {
+    ///     Some(user) => limit(tx, &SEND, user, 1).map(drop),
+    ///     None => Ok(()),
+    /// });
+    /// # drop(app);
+    /// ```
+    pub fn before_run(
+        mut self,
+        ask: impl Fn(&mut Tx, &RunAsked<'_>) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.before_run.push(Box::new(ask));
+        self
+    }
+
+    /// Says which users may let a call of a tool run, or not. Default: all who may write in its thread, the one who asked
+    /// included. Programs and whoever manages may always.
+    ///
+    /// ```
+    /// use loomwork::App;
+    ///
+    /// let app = App::memory().approvers(|_, caller, approval| {
+    ///     Ok(approval.site.tool != "refund" || caller.as_user() == Some("carol"))
+    /// });
+    /// # drop(app);
+    /// ```
+    pub fn approvers(
+        mut self,
+        may: impl Fn(&Tx, &Caller, &loomwork_agent::approvals::ApprovalRow) -> Result<bool>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.approvers = Some(Box::new(may));
         self
     }
 
@@ -443,214 +500,4 @@ impl Builder {
     fn refuse(&mut self, mistake: BuildError) {
         self.mistake.get_or_insert(mistake);
     }
-
-    /// Opens the store and starts what runs in the background: runs that a former process left go on.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    ///
-    /// # Errors
-    /// [`BuildError`] and the errors of components, for what does not fit together; when the database or a folder
-    /// cannot be opened; as what is [run at the start](Self::on_start).
-    pub async fn build(self) -> Result<App> {
-        self.start(Work::All).await
-    }
-
-    /// Opens the store and starts as much as is said.
-    pub(crate) async fn start(mut self, work: Work) -> Result<App> {
-        self.check()?;
-        let is_at_work = work == Work::All;
-        let store = self.store.tables(tables()).tables(self.own_tables).open().await?;
-        let tasks = Tasks::new();
-        let gate = Gate::new(
-            self.gate,
-            #[cfg(feature = "http")]
-            &self.http,
-            store.clock(),
-            &tasks,
-            &self.random,
-        )?;
-        let at_start = Arc::new(self.at_start);
-        store.mutate(move |tx| at_start.iter().try_for_each(|mutation| mutation(tx))).await?;
-
-        let folder = |what: &str| self.path.as_ref().map(|path| folder_beside(path, what));
-        let blobs = match (self.blobs, folder("files")) {
-            (Some(blobs), _) => blobs,
-            (None, Some(folder)) => Blobs::folder(folder)?,
-            (None, None) => Blobs::memory(),
-        };
-        let files = Files::new(&store, blobs, loomwork_files::Options::default());
-        files.start_vacuum(&tasks);
-
-        let mut search = Search::builder(&store);
-        for index in [find::MESSAGES, find::TITLES, find::EDITS] {
-            search = search.embedder_for(index, self.embedder.clone());
-        }
-        search = search.index(find::messages()).index(find::titles()).index(find::edits());
-        if let Some(folder) = folder("search") {
-            search = search.folder(folder);
-        }
-        let search = search.start().await?;
-        let runtime = Runtime::start(&store).await?.with_search(search.clone()).with_files(files.clone());
-
-        #[cfg(feature = "rag")]
-        let rag = {
-            let mut rag = loomwork_rag::Rag::builder_with(&store, self.embedder).files(files.clone());
-            if let Some(folder) = folder("knowledge") {
-                rag = rag.folder(folder);
-            }
-            for describe in self.to_rag {
-                rag = describe(rag);
-            }
-            let rag = rag.start().await?;
-            self.knowledge.iter().for_each(|knowledge| knowledge.connect(&rag));
-            rag
-        };
-
-        let mut pool = Workpool::builder(&store);
-        // What nobody is bound to waits where it is, for a process that is at work.
-        for describe in self.to_pool.into_iter().filter(|_| is_at_work) {
-            pool = describe(pool);
-        }
-        #[cfg(feature = "workflow")]
-        if is_at_work {
-            pool = loomwork_workflow::with_steps(pool);
-        }
-        pool = search.bind(pool);
-        #[cfg(feature = "rag")]
-        let pool = rag.bind(pool);
-        let pool = pool.start().await?;
-
-        #[cfg(feature = "workflow")]
-        let workflows = {
-            let mut workflows = Workflows::builder(&store);
-            for describe in self.to_workflows.into_iter().filter(|_| is_at_work) {
-                workflows = describe(workflows);
-            }
-            workflows.start().await?
-        };
-
-        store.start_upkeep(&tasks, idempotency::upkeep());
-        for upkeep in loomwork_rate_limiter::upkeep() {
-            store.start_upkeep(&tasks, upkeep);
-        }
-        #[cfg(feature = "usage")]
-        for upkeep in loomwork_usage::upkeep() {
-            store.start_upkeep(&tasks, upkeep);
-        }
-
-        let app = App::new(Inner {
-            parts: Parts {
-                #[cfg(feature = "workflow")]
-                workflows,
-                pool,
-                runtime,
-                #[cfg(feature = "rag")]
-                rag,
-                search,
-                files,
-                tasks,
-                store,
-            },
-            agents: self.agents,
-            limits: self.limits,
-            operations: api::operations().into_iter().chain(self.functions).collect(),
-            gate,
-            random: self.random,
-            #[cfg(feature = "http")]
-            http: crate::http::Http::new(self.http, self.routes),
-            #[cfg(feature = "http")]
-            hooks: self.hooks,
-        });
-        for action in self.on_start.into_iter().filter(|_| is_at_work) {
-            if let Err(error) = action(app.clone()).await {
-                // The store is given up as in a crash: nothing was taken up that the next start would not find.
-                return Err(loomwork_store::Error::message(error.kind(), error.to_string()));
-            }
-        }
-        Ok(app)
-    }
-
-    /// Tells the first mistake of the description.
-    fn check(&mut self) -> Result<()> {
-        self.mistake.take().map_or(Ok(()), |mistake| Err(mistake.into()))
-    }
-}
-
-/// How much of an app is started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// All of it.
-    All,
-    /// What keeps indexes and knowledge, and none of the application's own: no job is run, no workflow goes on.
-    #[cfg(feature = "cli")]
-    Upkeep,
-}
-
-/// What the command line does with a description before it opens anything.
-#[cfg(feature = "cli")]
-impl Builder {
-    /// Begins the description of an app over a file that is not opened yet.
-    pub(crate) fn at(path: &Path) -> Self {
-        Self::new(Store::builder(loomwork_store::Memory::new()), Some(path))
-    }
-
-    /// Opens the file, which makes this process its owner.
-    pub(crate) async fn open(mut self, work: Work) -> Result<App> {
-        let path = self.path.clone().unwrap_or_default();
-        self.store = self.store.engine(loomwork_store_sqlite::Sqlite::open(path)?);
-        self.start(work).await
-    }
-
-    /// Opens the store of the file to read it, beside whichever process owns it.
-    pub(crate) async fn open_to_read(&mut self) -> Result<Store> {
-        self.check()?;
-        let engine = loomwork_store_sqlite::Sqlite::read_only(self.path.clone().unwrap_or_default())?;
-        Store::builder(engine).tables(tables()).tables(self.own_tables.clone()).open().await
-    }
-
-    /// Sets the key of whoever runs the app, unless the application has one.
-    pub(crate) fn key_unless_set(mut self, key: Secret) -> Self {
-        self.gate.key.get_or_insert(key);
-        self
-    }
-
-    pub(crate) fn functions(&self) -> &[Operation] {
-        &self.functions
-    }
-
-    pub(crate) fn agents(&self) -> &Agents {
-        &self.agents
-    }
-
-    pub(crate) fn limits(&self) -> &BTreeMap<String, Limit<'static>> {
-        &self.limits
-    }
-
-    /// Whether files lie in a folder beside the database, and not in a place of the application's own.
-    pub(crate) fn has_own_blobs(&self) -> bool {
-        self.blobs.is_some()
-    }
-}
-
-/// Returns the folder beside a database in which its `files` lie, or what is searched.
-pub(crate) fn folder_beside(database: &Path, what: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(format!("-{what}"));
-    name.into()
-}
-
-/// Returns the tables of all components that this build has.
-fn tables() -> Vec<TableDef> {
-    let mut tables = loomwork_agent::tables();
-    tables.push(RequestRow::table());
-    tables.extend(auth::keys::tables());
-    tables.extend(loomwork_rate_limiter::tables());
-    #[cfg(feature = "workflow")]
-    tables.extend(loomwork_workflow::tables());
-    #[cfg(feature = "usage")]
-    tables.extend(loomwork_usage::tables());
-    #[cfg(feature = "rag")]
-    tables.extend(loomwork_rag::tables());
-    tables
 }

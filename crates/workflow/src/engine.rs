@@ -377,6 +377,9 @@ impl Taker {
 
     async fn take_all(&self, shutdown: &Shutdown) -> Result<()> {
         while !shutdown.is_requested() {
+            if self.places.available_permits() == 0 && !self.is_wanted().await? {
+                return Ok(());
+            }
             let Some(count) = self.room(shutdown).await else { return Ok(()) };
             let taken = self.take(count).await?;
             crash_point("workflow.taken");
@@ -394,6 +397,12 @@ impl Taker {
             }
         }
         Ok(())
+    }
+
+    /// Whether a run is ready, so that others make room for it.
+    async fn is_wanted(&self) -> Result<bool> {
+        let names = self.names.clone();
+        self.shared.store.query(move |tx| is_claimable(tx, &names)).await
     }
 
     /// Waits for room; while there is none, runs that wait for something are put away.

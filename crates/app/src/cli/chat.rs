@@ -307,3 +307,63 @@ fn object(value: Value) -> Args {
         _ => Args::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use loomwork_agent::{Agent, Approval, IntoTool as _, ToolPolicy, step_count, tool};
+    use loomwork_models::OfflineModel;
+    use serde_json::{Value, json};
+
+    use super::super::door::{Door, FileDoor};
+    use super::super::exit::Exit;
+    use super::super::output::Output;
+    use super::super::times::Zone;
+    use super::{Asked, chat, object};
+    use crate::Builder;
+    use crate::builder::Work;
+
+    /// Gives money back.
+    #[tool]
+    async fn refund(
+        /// How much.
+        amount: u32,
+    ) -> String {
+        format!("{amount} crowns were given back.")
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_approved_is_made_and_the_answer_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
+        let policy = ToolPolicy { needs_approval: Approval::Always, ..ToolPolicy::default() };
+        let model = Arc::new(OfflineModel::default().with_pace(Duration::ZERO));
+        let support = Agent::new("support", model)
+            .tool(refund.into_tool().with_policy(policy))
+            .unwrap()
+            .stop_when(step_count(3));
+        let door =
+            Door::File(FileDoor::new(path.clone(), Builder::at(&path).agent(support), Work::All, true));
+        let out = Output::new(false, Zone::Utc);
+        let asked = Asked {
+            prompt: Some("Use refund with amount 7.".to_owned()),
+            thread: None,
+            agent: None,
+            user: Some("ada".to_owned()),
+            approves_all: true,
+        };
+        assert_eq!(chat(&door, &out, asked).await.unwrap(), Exit::Done);
+
+        let threads = door.ask("threads.list", object(json!({ "user": "ada" }))).await.unwrap();
+        let page =
+            door.ask("messages.list", object(json!({ "thread": threads["items"][0]["id"] }))).await.unwrap();
+        let parts = page["messages"][1]["parts"].as_array().unwrap();
+        let call = parts.iter().find(|part| part["type"] == "tool-refund" || part["toolName"] == "refund");
+        assert_eq!(call.unwrap()["output"], "7 crowns were given back.", "{parts:?}");
+        let open = door.ask("approvals.list", object(Value::Null)).await.unwrap();
+        assert_eq!(open.as_array().or(open["items"].as_array()).map(Vec::len), Some(0));
+        door.close().await.unwrap();
+    }
+}

@@ -43,6 +43,20 @@ pub(crate) const WORDS: &[Word] = &[
   loomwork runs abort run_01… --reason 'not needed any more'",
     },
     Word {
+        name: "approvals",
+        about: "Calls of tools that wait for somebody's word",
+        alone: "list",
+        examples: "loomwork approvals
+  loomwork approvals approve approval_01… --reason 'they are right'",
+    },
+    Word {
+        name: "questions",
+        about: "The inbox: what agents ask people",
+        alone: "inbox",
+        examples: "loomwork questions
+  loomwork questions answer question_01… 'They may keep it.'",
+    },
+    Word {
         name: "agents",
         about: "Who can be asked, and what they would be told",
         alone: "list",
@@ -151,14 +165,14 @@ pub(crate) fn of(id: &str) -> (String, String) {
     (kebab(group), kebab(name))
 }
 
-/// Writes a name of JSON as one of a command line: `oldestFirst` as `oldest-first`.
+/// Writes a name of JSON as one of a command line: `oldestFirst` and `oldest_first` as `oldest-first`.
 pub(crate) fn kebab(name: &str) -> String {
     let mut kebab = String::with_capacity(name.len() + 4);
     for letter in name.chars() {
         if letter.is_ascii_uppercase() {
             kebab.push('-');
         }
-        kebab.push(letter.to_ascii_lowercase());
+        kebab.push(if letter == '_' { '-' } else { letter.to_ascii_lowercase() });
     }
     kebab
 }

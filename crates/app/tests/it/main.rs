@@ -2,7 +2,10 @@
 
 mod access;
 mod answers;
+mod asking;
 mod cli;
+mod durable;
+mod editing;
 mod errors;
 mod files;
 mod functions;
