@@ -74,11 +74,11 @@ fn ctrl_c_calls_an_answer_off_and_the_next_one_is_made() {
     let (mut say, mut hear) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
     // The offline model speaks at a pace that leaves time for a key.
     writeln!(say, "Hello!").expect("it reads");
-    read_until(&mut hear, "Hello again");
+    read_until(&mut hear, "I am the offline");
     interrupt(&child);
     read_until(&mut hear, "called off");
     writeln!(say, "Hello!").expect("it goes on");
-    read_until(&mut hear, "Hello again");
+    read_until(&mut hear, "I am the offline");
     drop(say);
     let rest = read_rest(hear);
     assert!(rest.contains("offline model"), "{rest}");
