@@ -97,7 +97,7 @@ struct Own<F>(F);
 
 impl<F: AsyncFn(Builder) -> Result<Builder, Box<dyn StdError + Send + Sync>>> Program for Own<F> {
     async fn describe(&self, builder: Builder) -> Result<Builder> {
-        (self.0)(builder).await.map_err(|error| Error::new(Kind::Invalid, error.to_string()))
+        (self.0)(builder).await.map_err(|error| Error::new(Kind::Internal, error.to_string()))
     }
 
     fn greeting(&self, _: &Served<'_>) -> String {
@@ -228,7 +228,7 @@ async fn do_it(program: &impl Program, matches: &ArgMatches, out: &Output) -> Re
             door.close().await.and(checked)
         }
         "doctor" => {
-            let door = open(program, &at, Work::Upkeep, false).await;
+            let door = open(program, &at, out, Work::Upkeep, false).await;
             let listen = listen(inner).unwrap_or(serve::ADDRESS.to_owned());
             let found = doctor::doctor(door.as_ref(), &at, out, &listen).await;
             if let Ok(door) = door {
@@ -238,13 +238,13 @@ async fn do_it(program: &impl Program, matches: &ArgMatches, out: &Output) -> Re
         }
         "chat" => {
             let asked = commands::chat(inner);
-            let door = open(program, &at, Work::All, true).await?;
+            let door = open(program, &at, out, Work::All, true).await?;
             let talked = chat::chat(&door, out, asked).await;
             door.close().await.and(talked)
         }
         _ => {
             let makes = word == "ingest";
-            let door = open(program, &at, Work::Upkeep, makes).await?;
+            let door = open(program, &at, out, Work::Upkeep, makes).await?;
             let done = until_interrupted(by_door(&door, out, word, inner)).await;
             door.close().await.and(done)
         }
@@ -336,12 +336,19 @@ async fn until_interrupted(work: impl Future<Output = Result<Exit>>) -> Result<E
     }
 }
 
-async fn open(program: &impl Program, at: &At, work: Work, makes: bool) -> Result<Door> {
+async fn open(program: &impl Program, at: &At, out: &Output, work: Work, makes: bool) -> Result<Door> {
     if let Some(server) = &at.server {
-        return Ok(Door::Server(ServerDoor::new(server, at.key.clone())?));
+        let server = ServerDoor::new(server, at.key.clone())?;
+        if server.tells_its_key() {
+            out.remark(&format!(
+                "warning: {} is far and without `https`; the key can be read on the way",
+                server.address()
+            ));
+        }
+        return Ok(Door::Server(server));
     }
     let builder = program.describe(Builder::at(&at.database)).await?;
-    Ok(Door::File(FileDoor::new(at.database.clone(), builder, work, makes)))
+    Ok(Door::File(Box::new(FileDoor::new(at.database.clone(), builder, work, makes))))
 }
 
 fn at(matches: &ArgMatches) -> Result<At> {

@@ -144,48 +144,45 @@ impl Chat<'_> {
             return Ok(Turn::Answered);
         };
         let mut answer = Answer::new(self.out, &run, started["promptId"].as_str().unwrap_or_default());
-        let (mut is_called_off, mut tells_of_waiting) = (false, true);
+        let mut standing = self.door.follow("runs.get", object(json!({ "run": run }))).await?;
+        let mut is_called_off = false;
         let interrupted = super::interrupted();
         tokio::pin!(interrupted);
         loop {
-            let happened = tokio::select! {
-                happened = happening.next() => happened,
+            tokio::select! {
+                biased;
                 () = &mut interrupted, if !is_called_off => {
                     is_called_off = true;
                     let reason = "it was called off at the keyboard";
                     self.door.ask("runs.abort", object(json!({ "run": run, "reason": reason }))).await?;
-                    continue;
                 }
-            };
-            match happened.transpose()? {
-                None => {
-                    let message = "the app has ended before the answer did; the thread has what came";
-                    return Err(Error::new(Kind::Unavailable, message));
-                }
-                Some(Happened::Chunks(chunks)) => answer.grow(&chunks),
-                Some(Happened::View(view)) => {
-                    if let Some(ended) = answer.look_at(&view) {
-                        let turn = match ended.as_str() {
-                            "success" => Turn::Answered,
-                            "aborted" => Turn::CalledOff,
-                            _ => Turn::Failed,
-                        };
-                        return Ok(turn);
+                happened = happening.next() => match happened.transpose()? {
+                    None => return Err(ended_too_soon()),
+                    Some(Happened::Chunks(chunks)) => answer.grow(&chunks),
+                    Some(Happened::View(view)) => {
+                        answer.look_at(&view);
+                        for question in answer.questions() {
+                            if !self.decide(&question).await? {
+                                // It waits for somebody else, for days if need be.
+                                self.out.remark("The answer waits for an approval, and nobody here gives it.");
+                                return Ok(Turn::Failed);
+                            }
+                        }
                     }
-                    let questions = answer.questions();
-                    if questions.is_empty()
-                        && tells_of_waiting
-                        && answer.rests(&view)
-                        && self.waits(&run).await?
-                    {
-                        tells_of_waiting = false;
-                        self.out.remark("The answer waits for somebody else: see `loomwork questions`. Ctrl-C calls it off.");
-                    }
-                    for question in questions {
-                        if !self.decide(&question).await? {
-                            // Nobody is there to answer: the run waits for somebody else.
-                            self.out.remark("The answer waits for an approval; nobody here gives it.");
-                            return Ok(Turn::Failed);
+                },
+                run = standing.next() => {
+                    let run = run.transpose()?.ok_or_else(ended_too_soon)?;
+                    match run["status"].as_str().unwrap_or_default() {
+                        "waiting" => self.tell_of_waiting(&thread).await?,
+                        "queued" | "running" => {}
+                        ended => {
+                            let page = self.door.ask("messages.list", object(json!({ "thread": thread }))).await?;
+                            answer.finish(&page);
+                            return Ok(match ended {
+                                "success" => Turn::Answered,
+                                "aborted" => Turn::CalledOff,
+                                _ => Turn::Failed,
+                            });
                         }
                     }
                 }
@@ -193,9 +190,14 @@ impl Chat<'_> {
         }
     }
 
-    /// Whether a run waits for somebody.
-    async fn waits(&self, run: &str) -> Result<bool> {
-        Ok(self.door.ask("runs.get", object(json!({ "run": run }))).await?["status"] == "waiting")
+    /// Says that an answer waits, where it is for nobody's approval: that is asked for here.
+    async fn tell_of_waiting(&self, thread: &str) -> Result<()> {
+        let open = self.door.ask("approvals.of_thread", object(json!({ "thread": thread }))).await?;
+        if open.as_array().is_some_and(Vec::is_empty) {
+            self.out
+                .remark("The answer waits for somebody else: see `loomwork questions`. Ctrl-C calls it off.");
+        }
+        Ok(())
     }
 
     /// Asks whether a call may be made, and says so; `false` where nobody answers.
@@ -301,6 +303,10 @@ fn in_view(view: &Value, run: &str, prompt: &str) -> (Option<UiMessage>, Option<
     (read, order)
 }
 
+fn ended_too_soon() -> Error {
+    Error::new(Kind::Unavailable, "the app has ended before the answer did; the thread has what came")
+}
+
 fn object(value: Value) -> Args {
     match value {
         Value::Object(object) => object,
@@ -344,8 +350,12 @@ mod tests {
             .tool(refund.into_tool().with_policy(policy))
             .unwrap()
             .stop_when(step_count(3));
-        let door =
-            Door::File(FileDoor::new(path.clone(), Builder::at(&path).agent(support), Work::All, true));
+        let door = Door::File(Box::new(FileDoor::new(
+            path.clone(),
+            Builder::at(&path).agent(support),
+            Work::All,
+            true,
+        )));
         let out = Output::new(false, Zone::Utc);
         let asked = Asked {
             prompt: Some("Use refund with amount 7.".to_owned()),

@@ -27,7 +27,7 @@ pub(crate) type Followed<T> = LocalBoxStream<'static, Result<T>>;
 #[derive(Debug)]
 pub(crate) enum Door {
     /// By its database.
-    File(FileDoor),
+    File(Box<FileDoor>),
     /// By its server.
     Server(ServerDoor),
 }
@@ -140,7 +140,7 @@ mod tests {
                 Ok(tx.insert(Idea { text })?.id.to_string())
             })
             .action("ideas.shout", async |_, _, NewIdea { text }| Ok(text.to_uppercase()));
-        Door::File(FileDoor::new(path, builder, Work::Upkeep, true))
+        Door::File(Box::new(FileDoor::new(path, builder, Work::Upkeep, true)))
     }
 
     fn args(args: Value) -> Args {

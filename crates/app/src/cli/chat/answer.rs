@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use loomwork_messages::{RESTART_STEP, Reducer, ToolState, UiChunk, UiMessage, UiPart, UiStatus, UiTool};
+use loomwork_messages::{RESTART_STEP, Reducer, ToolState, UiChunk, UiMessage, UiPart, UiTool};
 use serde_json::{Value, json};
 
 use super::super::output::{Output, Style};
@@ -88,8 +88,8 @@ impl<'a> Answer<'a> {
         self.streams.insert(id.to_owned(), stream);
     }
 
-    /// Looks at the whole thread, and returns how the run has ended, if it has.
-    pub(super) fn look_at(&mut self, view: &Value) -> Option<String> {
+    /// Looks at the whole thread: which streams are of the answer, and what became of its calls.
+    pub(super) fn look_at(&mut self, view: &Value) {
         let (message, order) = in_view(view, &self.run, &self.prompt);
         self.order = self.order.or(order);
         for stream in view["streams"].as_array().into_iter().flatten() {
@@ -98,21 +98,33 @@ impl<'a> Answer<'a> {
                 self.streams.insert(id.to_owned(), Stream { made: Reducer::tolerant(), shown: Vec::new() });
             }
         }
-        let message = message?;
+        let Some(message) = message else { return };
         self.note_questions(&message);
-        let is_growing = matches!(message.status, UiStatus::Streaming | UiStatus::Pending);
-        if is_growing {
-            // What a step has called and what became of it is not among the chunks of the next one.
-            message.parts.iter().filter_map(UiPart::as_tool).for_each(|tool| self.show_call(tool));
-            return None;
-        }
-        self.finish(&message);
-        Some(serde_json::to_value(message.status).ok()?.as_str().unwrap_or_default().to_owned())
+        // What a step has called and what became of it is not among the chunks of the next one.
+        message.parts.iter().filter_map(UiPart::as_tool).for_each(|tool| self.show_call(tool));
     }
 
-    /// Whether nothing of it grows in a view.
-    pub(super) fn rests(&self, view: &Value) -> bool {
-        self.order.is_some() && view["streams"].as_array().is_none_or(Vec::is_empty)
+    /// Shows what was not shown yet of an answer whose run has ended.
+    pub(super) fn finish(&mut self, view: &Value) {
+        let (Some(message), _) = in_view(view, &self.run, &self.prompt) else { return self.begin_line() };
+        for tool in message.parts.iter().filter_map(UiPart::as_tool) {
+            self.show_call(tool);
+        }
+        let text: String = message.parts.iter().filter_map(UiPart::as_text).collect();
+        match text.strip_prefix(self.text.as_str()) {
+            Some(rest) => self.say(rest),
+            None => {
+                self.begin_line();
+                self.say(&text);
+            }
+        }
+        self.begin_line();
+        if let Some(error) = &message.error {
+            self.say(&format!("{}\n", self.out.paint(Style::Wrong, &format!("({})", error.message))));
+        }
+        if self.out.is_json {
+            self.out.json(&json!({ "type": "message", "message": message }));
+        }
     }
 
     /// Returns the calls that wait for somebody, each once.
@@ -183,28 +195,6 @@ impl<'a> Answer<'a> {
         self.begin_line();
         let line = line_of_tool(self.out, &part, was_told);
         self.say(&format!("{line}\n"));
-    }
-
-    /// Shows what was not shown yet of an answer that has ended.
-    fn finish(&mut self, message: &UiMessage) {
-        for tool in message.parts.iter().filter_map(UiPart::as_tool) {
-            self.show_call(tool);
-        }
-        let text: String = message.parts.iter().filter_map(UiPart::as_text).collect();
-        match text.strip_prefix(self.text.as_str()) {
-            Some(rest) => self.say(rest),
-            None => {
-                self.begin_line();
-                self.say(&text);
-            }
-        }
-        self.begin_line();
-        if let Some(error) = &message.error {
-            self.say(&format!("{}\n", self.out.paint(Style::Wrong, &format!("({})", error.message))));
-        }
-        if self.out.is_json {
-            self.out.json(&json!({ "type": "message", "message": message }));
-        }
     }
 
     fn begin_line(&mut self) {

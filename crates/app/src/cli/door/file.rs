@@ -130,10 +130,17 @@ impl FileDoor {
         value_of(&acted.await?)
     }
 
-    /// Reads again and again: whoever writes may be another process.
+    /// Watches what this process writes; beside another one, it reads again and again.
     pub(crate) async fn follow(&self, id: &str, args: Args) -> Result<Followed<Value>> {
         let Some(prepared) = self.prepared(id, args).await? else { return Err(no_read(id)) };
         let (store, read) = (self.store().await?, self.read(prepared).await?);
+        if self.state.lock().await.app.is_some() {
+            let watched = unfold(store.try_watch(move |tx| read(tx)), |mut watched| async move {
+                let answer = watched.next().await?;
+                Some((answer.and_then(|answer| value_of(&answer)), watched))
+            });
+            return Ok(watched.boxed_local());
+        }
         let start = Some((store, read, None::<String>, self.clock.clone()));
         let answers = unfold(start, |state| async move {
             let (store, read, known, clock) = state?;

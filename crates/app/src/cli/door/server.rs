@@ -1,6 +1,7 @@
 //! The door by a server: the same operations over HTTP.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +19,12 @@ use crate::error::{Error, ErrorBody, Result};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a server may be silent in the middle of an answer: longer than an operation takes, and than a stream rests.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How long a server may take to say that it can work.
+const READY: Duration = Duration::from_secs(5);
 
 /// What somebody without a key reads.
 const NO_KEY: &str =
@@ -54,13 +61,22 @@ impl ServerDoor {
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             return Err(wrong("it has no `http://` or no host"));
         }
-        let client = Client::builder().connect_timeout(CONNECT).build();
+        let client = Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).build();
         let client = client.map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
         Ok(Self { client, base, key })
     }
 
     pub(crate) fn address(&self) -> &Url {
         &self.base
+    }
+
+    /// Whether a key goes over a network without encryption.
+    pub(crate) fn tells_its_key(&self) -> bool {
+        let is_here = self.base.host_str().is_some_and(|host| {
+            let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+            host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        });
+        self.key.is_some() && self.base.scheme() == "http" && !is_here
     }
 
     pub(crate) async fn ask(&self, id: &str, args: &Args) -> Result<Value> {
@@ -129,7 +145,7 @@ impl ServerDoor {
 
     /// Says whether the server can work.
     pub(crate) async fn is_ready(&self) -> Result<bool> {
-        let answer = self.client.get(self.url(["readyz"])?).send().await;
+        let answer = self.client.get(self.url(["readyz"])?).timeout(READY).send().await;
         Ok(answer.map_err(|error| self.unreachable(&error))?.status().is_success())
     }
 
@@ -258,5 +274,25 @@ pub(super) fn told(body: ErrorBody) -> Error {
     match body.field {
         Some(field) => error.about(field),
         None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loomwork_core::Secret;
+
+    use super::ServerDoor;
+
+    #[test]
+    fn a_key_is_told_to_nobody_between_here_and_a_far_server() {
+        let tells =
+            |address: &str| ServerDoor::new(address, Some(Secret::from("lw_key"))).unwrap().tells_its_key();
+        assert!(tells("http://api.example.com") && tells("http://10.0.0.7:3210"));
+        for address in
+            ["https://api.example.com", "http://127.0.0.1:3210", "http://[::1]:3210", "http://localhost"]
+        {
+            assert!(!tells(address), "{address}");
+        }
+        assert!(!ServerDoor::new("http://api.example.com", None).unwrap().tells_its_key(), "there is none");
     }
 }

@@ -70,8 +70,7 @@ fn dates_are_those_of_the_machine_or_utc() {
     let days = 30 * 24 * 60 * 60 * 1000;
     assert_eq!(expires.as_i64().expect("an end") - created.as_i64().expect("a start"), days);
     let hour = |shown: &str| {
-        let time =
-            shown.lines().nth(1).and_then(|row| row.split_whitespace().rev().nth(0).map(str::to_owned));
+        let time = shown.lines().nth(1).and_then(|row| row.split_whitespace().next_back().map(str::to_owned));
         let time = time.expect("a time");
         (time[..2].parse::<u32>().expect("an hour"), time.ends_with('Z'))
     };

@@ -5,7 +5,8 @@ use super::program::Folder;
 /// Returns the commands that a help text lists.
 fn commands(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let listed = lines.take_while(|line| !line.trim().is_empty());
+    // What is further in goes on with the line before.
+    let listed = lines.take_while(|line| !line.trim().is_empty()).filter(|line| !line.starts_with("   "));
     listed.filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
 }
 
