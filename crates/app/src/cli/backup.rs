@@ -82,7 +82,10 @@ pub(crate) async fn backup(program: &impl Program, at: &At, out: &Output, to: &P
 
 /// Copies what is not there yet.
 fn copy_new(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).map_err(|error| of_io(to, &error))?;
+    let mut private = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
+    private.recursive(true).create(to).map_err(|error| of_io(to, &error))?;
     for entry in fs::read_dir(from).map_err(|error| of_io(from, &error))? {
         let entry = entry.map_err(|error| of_io(from, &error))?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));

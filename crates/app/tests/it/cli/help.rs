@@ -41,6 +41,8 @@ fn every_operation_of_the_api_is_a_command() {
     let passed_over = ["files.upload", "files.content", "messages.live"];
     let paths = app["paths"].as_object().expect("paths");
     let ids = paths.values().flat_map(|path| path.as_object().expect("methods").values());
+    // What takes no key is no operation either.
+    let ids = ids.filter(|operation| operation["x-scope"].is_string());
     let ids: Vec<_> = ids.filter_map(|operation| operation["operationId"].as_str()).collect();
     let ids = ids.into_iter().filter(|id| !passed_over.contains(id));
     let mut listed = String::new();
