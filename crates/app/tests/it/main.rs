@@ -15,6 +15,7 @@ mod idempotency;
 mod keys;
 mod live;
 mod operators;
+mod protocols;
 mod serving;
 mod threads;
 mod tokens;
