@@ -121,7 +121,8 @@ fn asking(runtime: &Runtime) -> Result<Row> {
     let model = Arc::new(Free::default());
     let (rag, plain) = runtime.block_on(async {
         let rag = open(&model).await?;
-        let documents = (0..CHUNKS / OF_DOCUMENT).map(|number| add(&rag, number, words.document(OF_DOCUMENT)));
+        let documents =
+            (0..CHUNKS / OF_DOCUMENT).map(|number| add(&rag, number, words.document(OF_DOCUMENT)));
         futures_util::stream::iter(documents).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         let index = Index::new("plain")
             .text("text", |chunk: &ChunkRow| chunk.text.as_str())

@@ -30,9 +30,9 @@ pub(crate) async fn assemble(rag: &Rag, query: &Query, ranked: Ranked, mut found
     let contexts = match query.context {
         Context::Chunks { before: 0, after: 0 } => None,
         context => {
-            let hits = candidates.iter().map(|candidate| (candidate.chunk.entry, candidate.chunk.order));
-            let counts = entries.iter().map(|(id, entry)| (*id, entry.chunks));
-            let (hits, counts) = (hits.collect(), counts.collect());
+            let place = |candidate: &Candidate| (candidate.chunk.entry, candidate.chunk.order);
+            let hits: Vec<Place> = candidates.iter().map(place).collect();
+            let counts: BTreeMap<_, _> = entries.iter().map(|(id, entry)| (*id, entry.chunks)).collect();
             let read = rag.inner.store.query(move |tx| read(tx, context, &hits, &counts));
             let (contexts, is_cut) = read.await.map_err(unwrapped)?;
             found.notes.extend(is_cut.then_some(Note::ContextCut));
@@ -59,7 +59,7 @@ pub(crate) async fn assemble(rag: &Rag, query: &Query, ranked: Ranked, mut found
 fn read(
     tx: &Tx,
     context: Context,
-    hits: &Vec<Place>,
+    hits: &[Place],
     counts: &BTreeMap<EntryId, u32>,
 ) -> StoreResult<(Around, bool)> {
     let mut of_entries: BTreeMap<EntryId, Vec<u32>> = BTreeMap::new();

@@ -193,13 +193,13 @@ async fn what_was_begun_for_the_former_model_is_not_published_behind_its_end() {
 /// Begins to migrate a namespace, and waits until nothing is lacking.
 async fn migrate(yard: &Yard, new: &Rag, hall: NamespaceId) {
     let migrating = new.clone();
-    yard.store.mutate(move |tx| migrating.migrate(tx, hall)).await.unwrap();
+    yard.store.mutate(move |tx| migrating.migrate(tx, hall)).await.expect("it migrates");
     complete(yard, hall).await;
 }
 
 async fn cut_over(yard: &Yard, new: &Rag, hall: NamespaceId) {
     let cutting = new.clone();
-    yard.store.mutate(move |tx| cutting.cut_over(tx, hall).map(drop)).await.unwrap();
+    yard.store.mutate(move |tx| cutting.cut_over(tx, hall).map(drop)).await.expect("nothing is lacking");
 }
 
 #[tokio::test]

@@ -335,7 +335,7 @@ async fn reading(says: &'static str) -> (Yard, std::sync::Arc<std::sync::Mutex<V
         builder.reader(Reader::default().images(MockModel::always(says))).on_used(move |_, used| {
             if used.task == Task::Read {
                 assert_eq!(used.namespaces, [HALL]);
-                heard.lock().unwrap().push(used.usage.total());
+                heard.lock().expect("nobody panics").push(used.usage.total());
             }
             Ok(())
         })
