@@ -166,10 +166,10 @@ async fn cutting_takes_time_that_grows_with_the_text_alone() {
 #[test]
 fn a_heading_is_kept_short_with_the_chunks_under_it() {
     let text =
-        format!("# {}\n\n## {}\n\n{}", "a".repeat(1 << 16), "ä".repeat(1 << 10), "text. ".repeat(20_000));
+        format!("# {}\n\n## {}\n\n{}", "a".repeat(1 << 14), "ä".repeat(1 << 10), "text. ".repeat(2_000));
     let pieces = Markdown::default().cut(&text).unwrap();
     let headings: usize = pieces.iter().flat_map(|piece| &piece.section).map(String::len).sum();
-    assert!(headings < text.len() && pieces.len() > 100, "{headings} bytes for {} pieces", pieces.len());
+    assert!(headings <= 2 * 200 * pieces.len(), "{headings} bytes for {} pieces", pieces.len());
     assert!(pieces.last().unwrap().section.iter().all(|title| !title.is_empty()));
 }
 
