@@ -1,44 +1,48 @@
 //! Composing an app: what it has, before anything runs.
 
+#[cfg(feature = "cli")]
+mod file;
+mod start;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use loomwork_agent::durable::{AGENT_POOL, AGENT_POOL_PARALLEL};
-use loomwork_agent::{Agent, Runtime};
-use loomwork_core::{Clock, Fault, Kind, Random, Secret, Tasks};
-use loomwork_files::{Blobs, Files};
-use loomwork_messages::find;
+use futures_util::future::BoxFuture;
+use loomwork_agent::Agent;
+use loomwork_core::{Clock, Fault, Kind, Random, Secret};
+use loomwork_files::Blobs;
 use loomwork_models::{EmbeddingModel, OfflineEmbedder};
 use loomwork_rate_limiter::Limit;
-use loomwork_search::Search;
 use loomwork_store::engine::Engine;
-use loomwork_store::{Result, Store, Table as _, TableDef, Tx};
+use loomwork_store::{Result, Store, TableDef, Tx};
 #[cfg(feature = "workflow")]
-use loomwork_workflow::{Flow, Workflow, Workflows};
-use loomwork_workpool::{self as workpool, Job, JobContext, PoolOptions, Schedule, Workpool, cron};
+use loomwork_workflow::{Flow, Workflow};
+use loomwork_workpool::{self as workpool, Job, JobContext, PoolOptions, Schedule, cron};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::agents::Agents;
-use crate::api::{self, Operation};
-use crate::app::{App, Inner, Parts};
+use crate::api::Operation;
+use crate::app::App;
 use crate::auth::access::Approvers;
-use crate::auth::{self, Caller, Describe, Gate};
+use crate::auth::{self, Caller, Describe};
 use crate::error::Result as AppResult;
 use crate::functions::{self, MAX_NAME, is_name};
-use crate::idempotency::{self, RequestRow};
 use crate::runs::{BeforeRun, RunAsked};
-use crate::uploads::{self, UploadRow};
 
 type ToPool = Box<dyn FnOnce(workpool::Builder) -> workpool::Builder + Send>;
 #[cfg(feature = "workflow")]
 type ToWorkflows = Box<dyn FnOnce(loomwork_workflow::Builder) -> loomwork_workflow::Builder + Send>;
 type AtStart = Box<dyn Fn(&mut Tx) -> Result<()> + Send + Sync>;
+type OnStart = Box<dyn FnOnce(App) -> BoxFuture<'static, AppResult<()>> + Send>;
 #[cfg(feature = "rag")]
 type ToRag = Box<dyn FnOnce(loomwork_rag::Builder) -> loomwork_rag::Builder + Send>;
+
+#[cfg(feature = "cli")]
+pub(crate) use start::{Work, folder_beside};
 
 /// Describes an [`App`]; nothing runs before [`build`](Self::build).
 #[must_use = "nothing runs before `build` is awaited"]
@@ -57,7 +61,10 @@ pub struct Builder {
     to_rag: Vec<ToRag>,
     #[cfg(feature = "rag")]
     knowledge: Vec<crate::knowledge::Knowledge>,
+    /// The application's own tables.
+    own_tables: Vec<TableDef>,
     at_start: Vec<AtStart>,
+    on_start: Vec<OnStart>,
     before_run: Vec<Box<BeforeRun>>,
     approvers: Option<Box<Approvers>>,
     crons: Vec<String>,
@@ -118,6 +125,27 @@ pub enum BuildError {
         /// How long it has to be.
         min: usize,
     },
+    /// Issuers whose users could not be told from each other.
+    #[error(
+        "tokens of the issuer {issuer:?} are taken beside those of others, and the prefix {prefix:?} does not tell its \
+         users from theirs; give it one in `JwtOptions::user_prefix` that neither begins another nor begins with it"
+    )]
+    Prefix {
+        /// The issuer.
+        issuer: String,
+        /// What stands before the names of its users.
+        prefix: String,
+    },
+    /// What cannot be in one of the options of the API.
+    #[error("`http::Options::{option}` has {value:?}; {right}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be right.
+        right: &'static str,
+    },
     /// A database that this build cannot open.
     #[error(
         "{address:?} is opened by the engine for {engine}, which this build does not have; give the path of a file"
@@ -152,7 +180,9 @@ impl Builder {
             to_rag: Vec::new(),
             #[cfg(feature = "rag")]
             knowledge: Vec::new(),
+            own_tables: Vec::new(),
             at_start: Vec::new(),
+            on_start: Vec::new(),
             before_run: Vec::new(),
             approvers: None,
             crons: Vec::new(),
@@ -175,7 +205,7 @@ impl Builder {
 
     /// Adds tables of your own.
     pub fn tables(mut self, tables: impl IntoIterator<Item = TableDef>) -> Self {
-        self.store = self.store.tables(tables);
+        self.own_tables.extend(tables);
         self
     }
 
@@ -371,6 +401,16 @@ impl Builder {
         self
     }
 
+    /// Runs an action at each start, behind all that starts: for knowledge that has to be there, say.
+    pub fn on_start<F, W>(mut self, action: F) -> Self
+    where
+        F: FnOnce(App) -> W + Send + 'static,
+        W: Future<Output = AppResult<()>> + Send + 'static,
+    {
+        self.on_start.push(Box::new(move |app| Box::pin(action(app))));
+        self
+    }
+
     /// Exports a query of your own: a plain function of a snapshot, for a caller. It is asked by `POST
     /// /api/query/NAME`, followed live by `GET`, and described with the others. Whose rows the caller may see is for it
     /// to ask, by [`allow`](crate::allow) or the [`Caller`]'s user.
@@ -435,7 +475,8 @@ impl Builder {
         self
     }
 
-    /// Accepts the tokens of an issuer for end users; call it again for another.
+    /// Accepts the tokens of an issuer for end users; call it again for another, whose users then have a
+    /// [prefix](auth::JwtOptions::user_prefix).
     #[cfg(feature = "http")]
     pub fn jwt(mut self, options: auth::JwtOptions) -> Self {
         self.gate.jwt.push(options);
@@ -461,7 +502,8 @@ impl Builder {
         self
     }
 
-    /// Adds routes of your own beside the API.
+    /// Adds routes of your own beside the API. They are open to all, unless they ask who comes by an argument of the
+    /// type [`Caller`]. A fallback of theirs is not served: name a route `/{*path}` instead.
     #[cfg(feature = "http")]
     pub fn routes(mut self, routes: axum::Router) -> Self {
         self.routes = self.routes.merge(routes);
@@ -481,6 +523,7 @@ impl Builder {
     fn refuse(&mut self, mistake: BuildError) {
         self.mistake.get_or_insert(mistake);
     }
+<<<<<<< HEAD
 
     /// Opens the store and starts what runs in the background: runs that a former process left go on.
     ///
@@ -494,12 +537,14 @@ impl Builder {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake.into());
         }
+        #[cfg(feature = "http")]
+        let http = crate::http::Http::new(self.http, self.routes)?;
         let store = self.store.tables(tables()).open().await?;
         let tasks = Tasks::new();
         let gate = Gate::new(
             self.gate,
             #[cfg(feature = "http")]
-            &self.http,
+            &http.options,
             store.clock(),
             &tasks,
             &self.random,
@@ -514,6 +559,9 @@ impl Builder {
                 PathBuf::from(name)
             })
         };
+        for folder in [folder("search"), folder("knowledge")].into_iter().flatten() {
+            make_private(&folder)?;
+        }
         let blobs = match (self.blobs, folder("files")) {
             (Some(blobs), _) => blobs,
             (None, Some(folder)) => Blobs::folder(folder)?,
@@ -599,11 +647,22 @@ impl Builder {
             gate,
             random: self.random,
             #[cfg(feature = "http")]
-            http: crate::http::Http::new(self.http, self.routes),
+            http,
             #[cfg(feature = "http")]
             hooks: self.hooks,
         }))
     }
+}
+
+/// Makes a folder that is its owner's alone; one that is there is left as it is.
+fn make_private(folder: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder).map_err(|error| {
+        let message = format!("the folder {} cannot be made: {error}", folder.display());
+        loomwork_store::Error::message(Kind::Unavailable, message)
+    })
 }
 
 /// Returns the tables of all components that this build has.
@@ -622,4 +681,6 @@ fn tables() -> Vec<TableDef> {
     #[cfg(feature = "rag")]
     tables.extend(loomwork_rag::tables());
     tables
+=======
+>>>>>>> main
 }
