@@ -1,7 +1,6 @@
 //! The app that `loomwork` serves without being told another one: agents that answer offline too. It is an example like
 //! any other.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use loomwork_agent::{Agent, Options, step_count, tool};
@@ -84,19 +83,12 @@ struct Topic {
     topic: String,
 }
 
-/// Opens the demo over a database.
-pub(crate) async fn open(path: impl AsRef<Path>, model: Arc<dyn LanguageModel>) -> Result<App> {
-    let app = described(App::open(path).await?, model)?.build().await?;
-    teach(&app).await?;
-    Ok(app)
-}
-
-/// Describes the demo: agents for talk, weather, support and refunds, a workflow that researches, four limits and a
-/// budget. [`teach`] gives it its handbook.
+/// Describes the demo, in which this model answers: agents for talk, weather, support and refunds, a workflow that
+/// researches, a handbook, four limits and a budget.
 ///
 /// # Errors
 /// When two tools of an agent have one name.
-pub fn described(builder: Builder, model: Arc<dyn LanguageModel>) -> Result<Builder> {
+pub fn describe(builder: Builder, model: Arc<dyn LanguageModel>) -> Result<Builder> {
     let knowledge = Knowledge::default();
     let agent = |name: &str| {
         let admissions = Some(vec![within_tokens(TOKENS, ALL_TOKENS), within_budgets()]);
@@ -125,6 +117,7 @@ pub fn described(builder: Builder, model: Arc<dyn LanguageModel>) -> Result<Buil
         .limit(ALL_TOKENS)
         .before_run(limited)
         .at_start(|tx| AGENTS.iter().try_for_each(|agent| budgeted(tx, agent)))
+        .on_start(async |app| Ok(teach(&app).await?))
         .workflow(RESEARCH, move |flow, topic| research(flow, topic, research_knowledge.clone()))
         .mutation("research.start", |tx, caller, Topic { topic }| {
             let by = caller.as_user().unwrap_or("operator");
@@ -134,10 +127,7 @@ pub fn described(builder: Builder, model: Arc<dyn LanguageModel>) -> Result<Buil
 }
 
 /// Puts the handbook into the knowledge of an app.
-///
-/// # Errors
-/// As [`Rag::add`](loomwork_rag::Rag::add).
-pub async fn teach(app: &App) -> Result<()> {
+async fn teach(app: &App) -> Result<()> {
     for (key, title, text) in PAGES {
         app.knowledge().add(HANDBOOK, NewEntry::key(key).titled(title), text).await?;
     }
@@ -177,4 +167,19 @@ async fn research(flow: Flow, topic: String, knowledge: Knowledge) -> Result<Str
     let is_good = flow.event(READ).await?;
     let verdict = if is_good { "It was read and found good." } else { "It was read, and sent back." };
     Ok(format!("On {topic}: {gathered} {verdict}"))
+}
+
+/// Returns what the demo's server says when it begins.
+pub(crate) fn greeting(model: &str, address: &str, key: Option<&str>) -> String {
+    let key = key.map(|key| format!("  export KEY={key}\n")).unwrap_or_default();
+    format!(
+        "  model  {model}
+
+Three things to try, each in a thread of yours:
+{key}  THREAD=$(curl -sH \"Authorization: Bearer $KEY\" --json '{{\"user\":\"me\"}}' {address}/api/threads | grep -o 'thread_[a-z0-9]*')
+  1. curl -H \"Authorization: Bearer $KEY\" --json '{{\"agent\":\"weather\",\"prompt\":\"Use weather with place Oslo.\"}}' {address}/api/threads/$THREAD/runs
+  2. curl -N -H \"Authorization: Bearer $KEY\" {address}/api/threads/$THREAD/live
+  3. curl -H \"Authorization: Bearer $KEY\" --json '{{\"topic\":\"returns\"}}' {address}/api/mutation/research.start
+"
+    )
 }

@@ -17,6 +17,7 @@ use crate::checkpoint::{CHECKPOINT_PAGES, Commits, empty_when_idle};
 use crate::fault::{NAME, SqliteError, failed, unopenable};
 use crate::lock::Lock;
 use crate::owner::{self, Found};
+use crate::private::make;
 use crate::schema;
 use crate::session::SqliteSession;
 use crate::sql::{Statements, TableSql};
@@ -113,6 +114,11 @@ impl Sqlite {
         check(&options)?;
         let lock = Lock::take(&path)?;
         owner::look(&path, &options, Role::Writer)?;
+        make(&path).map_err(|source| SqliteError::Unopenable {
+            path: path.clone(),
+            kind: Kind::Unavailable,
+            source: source.into(),
+        })?;
         let first = connect(&path, &options, Role::Writer)?;
         let commits = Arc::new(Commits::new(&path, options.busy_timeout));
         let watched = commits.clone();
@@ -153,6 +159,23 @@ impl Sqlite {
     /// Returns the file's path.
     pub fn path(&self) -> &Path {
         &self.held.path
+    }
+
+    /// Has SQLite read all of its file, and returns what it finds wrong, [`MOST_WRONG`] lines at most. This blocks;
+    /// give it a thread (`tokio::task::spawn_blocking`).
+    ///
+    /// # Errors
+    /// When the file cannot be opened or read at all.
+    pub fn integrity(&self) -> Result<Vec<String>> {
+        let connection = connect(&self.held.path, &self.held.options, Role::Reader)?;
+        let read = || {
+            let mut asked = connection.prepare(&format!("PRAGMA integrity_check({MOST_WRONG})"))?;
+            let lines = asked.query_map([], |row| row.get::<_, String>(0))?;
+            lines.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let mut wrong = read().map_err(failed("check the file"))?;
+        wrong.retain(|line| line != "ok");
+        Ok(wrong)
     }
 
     /// Copies the store, as it is at one moment, to a new file, while it is in use. The copy has a
@@ -254,6 +277,9 @@ impl Engine for Sqlite {
         Ok(Box::new(self.connected(role)?))
     }
 }
+
+/// The most lines that [`Sqlite::integrity`] returns.
+pub const MOST_WRONG: usize = 100;
 
 /// SQLite ignores a page size that is none.
 fn check(options: &SqliteOptions) -> Result<(), SqliteError> {

@@ -15,13 +15,11 @@ use crate::world::{KEY, World, failure, serve};
 
 fn described(builder: Builder) -> Builder {
     let model = Arc::new(OfflineModel::default().with_pace(Duration::ZERO));
-    demo::described(builder.key(Secret::from(KEY)), model).expect("it makes sense")
+    demo::describe(builder.key(Secret::from(KEY)), model).expect("it makes sense")
 }
 
 async fn opened() -> World {
-    let world = serve(described(App::memory())).await;
-    demo::teach(&world.app).await.expect("the handbook is there");
-    world
+    serve(described(App::memory())).await
 }
 
 async fn asked(world: &World, thread: &str, agent: &str, prompt: &str) -> Value {
