@@ -107,6 +107,12 @@ impl<S: Send + Sync + 'static> Agent<S> {
         self
     }
 
+    /// Returns what keeps its long threads short, if something does: whoever makes its answers
+    /// [binds](Compaction::bind) that.
+    pub fn own_compaction(&self) -> Option<&Compaction> {
+        self.options.compaction.as_ref()
+    }
+
     /// Sets limits, sampling and transport of its calls.
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {

@@ -56,6 +56,7 @@ pub type ApprovalId = Id<ApprovalRow>;
 #[index(unique by_call(run: RunId = ApprovalRow::run, step: u32 = ApprovalRow::step, call: String = ApprovalRow::call))]
 #[index(open(run: RunId = ApprovalRow::run), when = ApprovalRow::is_open)]
 #[index(open_in(thread: ThreadId = ApprovalRow::thread, created), when = ApprovalRow::is_open)]
+#[index(open_of(user: Option<String> = ApprovalRow::user, created), when = ApprovalRow::is_open)]
 #[index(due(expires), when = ApprovalRow::is_open)]
 #[index(old(created), when = ApprovalRow::is_closed)]
 #[non_exhaustive]
@@ -143,6 +144,10 @@ impl ApprovalRow {
         self.site.thread
     }
 
+    fn user(&self) -> Option<String> {
+        self.site.user.clone()
+    }
+
     fn is_open(&self) -> bool {
         self.state == ApprovalState::Open
     }
@@ -172,6 +177,15 @@ pub fn get(tx: &Tx, id: ApprovalId) -> Result<Option<Row<ApprovalRow>>> {
 /// When the store cannot be read.
 pub fn open_in(tx: &Tx, thread: ThreadId) -> Result<Vec<Row<ApprovalRow>>> {
     living(tx, tx.scan(ApprovalRow::open_in.eq(thread).readable())?)
+}
+
+/// Returns what is open in the runs of a user, or of nobody, the oldest first; `count` at most.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn open_of(tx: &Tx, user: Option<&str>, count: usize) -> Result<Vec<Row<ApprovalRow>>> {
+    let user = user.map(str::to_owned);
+    living(tx, tx.scan(ApprovalRow::open_of.eq(user).readable().take(count))?)
 }
 
 /// Returns what is open in all threads, what expires first in front; `count` at most.

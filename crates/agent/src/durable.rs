@@ -62,6 +62,6 @@ mod start;
 
 pub use error::{RegistryError, StartError};
 pub use jobs::{AgentJob, ObjectAnswer, TextAnswer};
-pub use registry::{AGENT_POOL, AGENT_POOL_PARALLEL, Registry};
+pub use registry::{AGENT_POOL, AGENT_POOL_PARALLEL, Registry, started_with};
 pub(crate) use start::STARTED;
 pub use start::{Busy, StartOptions, Started, start, wake};

@@ -135,7 +135,7 @@ pub use options::{Field, Options, Storage};
 pub use patterns::{ask_all, combined};
 pub use prepare::{NextStep, PrepareStep};
 pub use reply::{AgentReply, StepReply, Stored};
-pub use rewind::{History, RewindError, Rewound};
+pub use rewind::{History, RewindError, Rewound, rewind, rewind_to_edit};
 pub use routes::{Chosen, Corpus, Routes};
 pub use runtime::{Runtime, tables};
 pub use stop::{StopWhen, has_successful_tool_call, step_count};

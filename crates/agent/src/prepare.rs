@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use loomwork_models::{LanguageModel, Message, ProviderData, Settings, ToolChoice};
+use loomwork_models::{LanguageModel, Message, ProviderData, Settings, Source, ToolChoice};
 
 use crate::reply::StepReply;
 use crate::tool::{BoxError, Tools};
@@ -35,6 +35,9 @@ pub struct NextStep<S = ()> {
     pub settings: Settings,
     /// What single providers shall do.
     pub provider_options: ProviderData,
+    /// What the step's messages are from: the answer's message has these sources too, for people. Their ids are to be
+    /// unique within an answer.
+    pub sources: Vec<Source>,
 }
 
 impl<S> fmt::Debug for NextStep<S> {

@@ -110,7 +110,7 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
     /// ```
     ///
     /// # Errors
-    /// A [`RewindError`] in [`AgentError::Store`]; when the store cannot be written.
+    /// As [`rewind`](crate::rewind), in [`AgentError::Store`].
     ///
     /// # Cancel safety
     /// What is deleted by then stays so; call it again.
@@ -119,18 +119,13 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
         message: MessageId,
         history: History,
     ) -> std::result::Result<Rewound, AgentError> {
-        let thread = self.id();
-        let (store, find) = (self.store(), move |tx: &Tx| prompt_of(tx, thread, message));
-        let prompt = store.query(find).await?.id;
-        let branch = branch(store, thread, history).await?;
-        supersede(store, thread, prompt).await?;
-        Ok(Rewound { prompt, branch })
+        Ok(rewind(self.store(), self.id(), message, history).await?)
     }
 
     /// Gives what a user has said other words, and ends the thread with it.
     ///
     /// # Errors
-    /// As [`rewind`](Self::rewind).
+    /// As [`rewind_to_edit`], in [`AgentError::Store`].
     ///
     /// # Cancel safety
     /// As [`rewind`](Self::rewind); until what followed is gone, the old words stand.
@@ -140,20 +135,56 @@ impl<S: Send + Sync + 'static> AgentThread<S> {
         words: impl Into<NewMessage>,
         history: History,
     ) -> std::result::Result<Rewound, AgentError> {
-        let (thread, store) = (self.id(), self.store());
-        let is_asked = move |tx: &Tx| match message_of(tx, thread, message)?.role() {
-            Role::User => Ok(()),
-            _ => Err(RewindError::NotAsked { message }.into()),
-        };
-        store.query(is_asked).await?;
-        let branch = branch(store, thread, history).await?;
-        supersede(store, thread, message).await?;
-        let NewMessage { message: said, metadata, .. } = words.into();
-        let metadata = (!metadata.is_empty()).then_some(metadata);
-        let patch = MessagePatch { message: Some(said), metadata, ..MessagePatch::default() };
-        store.mutate(move |tx| update(tx, message, patch)).await?;
-        Ok(Rewound { prompt: message, branch })
+        Ok(rewind_to_edit(self.store(), self.id(), message, words, history).await?)
     }
+}
+
+/// Ends a thread with what a message answers, or with a prompt itself, as [`AgentThread::rewind`] does: whoever starts
+/// a run there then names the prompt.
+///
+/// # Errors
+/// A [`RewindError`]; when the store cannot be written.
+///
+/// # Cancel safety
+/// What is deleted by then stays so; call it again.
+pub async fn rewind(
+    store: &Store,
+    thread: ThreadId,
+    message: MessageId,
+    history: History,
+) -> Result<Rewound> {
+    let prompt = store.query(move |tx| prompt_of(tx, thread, message)).await?.id;
+    let branch = branch(store, thread, history).await?;
+    supersede(store, thread, prompt).await?;
+    Ok(Rewound { prompt, branch })
+}
+
+/// Gives what a user has said in a thread other words, and ends the thread with it, as [`AgentThread::edit`] does.
+///
+/// # Errors
+/// As [`rewind`].
+///
+/// # Cancel safety
+/// As [`rewind`]; until what followed is gone, the old words stand.
+pub async fn rewind_to_edit(
+    store: &Store,
+    thread: ThreadId,
+    message: MessageId,
+    words: impl Into<NewMessage>,
+    history: History,
+) -> Result<Rewound> {
+    let is_asked = move |tx: &Tx| match message_of(tx, thread, message)?.role() {
+        Role::User => Ok(()),
+        _ => Err(RewindError::NotAsked { message }.into()),
+    };
+    store.query(is_asked).await?;
+    let branch = branch(store, thread, history).await?;
+    supersede(store, thread, message).await?;
+    let NewMessage { message: said, metadata, .. } = words.into();
+    let metadata = (!metadata.is_empty()).then_some(metadata);
+    let patch = MessagePatch { message: Some(said), metadata, ..MessagePatch::default() };
+    store.mutate(move |tx| update(tx, message, patch)).await?;
+    Ok(Rewound { prompt: message, branch })
 }
 
 fn message_of(tx: &Tx, thread: ThreadId, message: MessageId) -> Result<Row<MessageRow>> {

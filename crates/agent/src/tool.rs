@@ -17,7 +17,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use loomwork_models::{ProviderData, ToolSpec};
+use loomwork_models::{ProviderData, Source, ToolOutput, ToolSpec};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -156,7 +156,11 @@ struct Body<S> {
     /// The source that lists the tool.
     origin: Option<String>,
     schema: Schema,
+    /// Says what an output is from.
+    sources: Option<Arc<SourcesOf>>,
 }
+
+type SourcesOf = dyn Fn(&ToolOutput) -> Vec<Source> + Send + Sync;
 
 /// Who does what is called for.
 enum Runner<S> {
@@ -234,6 +238,7 @@ impl<S: Send + Sync + 'static> Tool<S> {
                 layers: Vec::new(),
                 origin: None,
                 schema: Schema::default(),
+                sources: None,
             }),
         }
     }
@@ -287,6 +292,13 @@ impl<S: Send + Sync + 'static> Tool<S> {
         self.change(|body| body.layers.push(Arc::new(layer)))
     }
 
+    /// Says by a function what an output of the tool is from: the answer's message has these sources too, for people.
+    /// Their ids are to be unique within an answer.
+    #[must_use]
+    pub fn with_sources(self, sources: impl Fn(&ToolOutput) -> Vec<Source> + Send + Sync + 'static) -> Self {
+        self.change(|body| body.sources = Some(Arc::new(sources)))
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Body<S>)) -> Self {
         change(Arc::make_mut(&mut self.body));
         self
@@ -322,6 +334,11 @@ impl<S> Tool<S> {
         }
     }
 
+    /// Returns what an output of the tool is from.
+    pub(crate) fn sources_of(&self, output: &ToolOutput) -> Vec<Source> {
+        self.body.sources.as_ref().map(|sources| sources(output)).unwrap_or_default()
+    }
+
     /// Returns the tool as models take it.
     pub fn spec(&self) -> ToolSpec {
         match &self.body.runner {
@@ -347,6 +364,7 @@ impl<S> Clone for Body<S> {
             layers: self.layers.clone(),
             origin: self.origin.clone(),
             schema: Schema::default(),
+            sources: self.sources.clone(),
         }
     }
 }

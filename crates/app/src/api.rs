@@ -2,6 +2,8 @@
 //! functions. HTTP serves them, live queries follow them, the command line calls them, OpenAPI describes them.
 
 mod agents;
+mod answering;
+mod approvals;
 mod args;
 pub(crate) mod files;
 mod jobs;
@@ -13,6 +15,7 @@ mod members;
 pub(crate) mod messages;
 pub(crate) mod operation;
 mod page;
+mod questions;
 mod runs;
 mod search;
 mod shapes;
@@ -34,7 +37,10 @@ pub(crate) fn operations() -> Vec<Operation> {
         threads::operations(),
         members::operations(),
         messages::operations(),
+        answering::operations(),
         runs::operations(),
+        approvals::operations(),
+        questions::operations(),
         files::operations(),
         search::operations(),
         #[cfg(feature = "rag")]

@@ -19,7 +19,12 @@ use loomwork_workpool::Workpool;
 use crate::agents::Agents;
 use crate::api::Operation;
 use crate::auth::Gate;
+use crate::auth::access::Approvers;
 use crate::builder::Builder;
+use crate::runs::BeforeRun;
+
+/// How long the loops behind the work may take to end, whatever its deadline is: they only store what they have.
+const LOOPS_END: Duration = Duration::from_secs(5);
 
 /// A running app: agents, jobs, workflows, knowledge and limits over one store. A clone is the same app.
 ///
@@ -33,6 +38,8 @@ pub struct App {
 pub(crate) struct Inner {
     pub(crate) parts: Parts,
     pub(crate) agents: Agents,
+    pub(crate) before_run: Vec<Box<BeforeRun>>,
+    pub(crate) approvers: Option<Box<Approvers>>,
     pub(crate) limits: BTreeMap<String, Limit<'static>>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) gate: Gate,
@@ -162,21 +169,20 @@ impl App {
         let parts = &self.inner.parts;
         #[cfg(feature = "http")]
         self.inner.http.end();
-        let working = async {
-            #[cfg(feature = "workflow")]
-            let ended = parts.workflows.shutdown(deadline).await;
-            #[cfg(not(feature = "workflow"))]
-            let ended = Ok(());
-            ended.and(parts.pool.shutdown(deadline).await)
-        };
-        // Answers end beside jobs: none of both waits for the other.
-        let (worked, answered) = tokio::join!(working, parts.runtime.shutdown(deadline));
+        #[cfg(feature = "workflow")]
+        let flowed = parts.workflows.shutdown(deadline).await;
+        #[cfg(not(feature = "workflow"))]
+        let flowed = Ok(());
+        // Runs are jobs of the pool. Those that do not end in time are given back while there is somebody to do that.
+        let worked = flowed.and(parts.pool.shutdown(deadline).await);
+        let moment = deadline.max(LOOPS_END);
+        let answered = parts.runtime.shutdown(moment).await;
         #[cfg(feature = "rag")]
-        let known = parts.rag.shutdown(deadline).await.map_err(loomwork_store::Error::from);
+        let known = parts.rag.shutdown(moment).await.map_err(loomwork_store::Error::from);
         #[cfg(not(feature = "rag"))]
         let known = Ok(());
-        let searched = parts.search.shutdown(deadline).await.map_err(loomwork_store::Error::from);
-        let upkept = parts.tasks.shutdown(deadline).await.map_err(loomwork_store::Error::from);
+        let searched = parts.search.shutdown(moment).await.map_err(loomwork_store::Error::from);
+        let upkept = parts.tasks.shutdown(moment).await.map_err(loomwork_store::Error::from);
         self.store().close().await;
         worked.and(answered).and(known).and(searched).and(upkept)
     }

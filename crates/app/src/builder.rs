@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use loomwork_agent::durable::{AGENT_POOL, AGENT_POOL_PARALLEL};
 use loomwork_agent::{Agent, Runtime};
 use loomwork_core::{Clock, Fault, Kind, Random, Secret, Tasks};
 use loomwork_files::{Blobs, Files};
@@ -24,10 +25,13 @@ use serde::de::DeserializeOwned;
 use crate::agents::Agents;
 use crate::api::{self, Operation};
 use crate::app::{App, Inner, Parts};
+use crate::auth::access::Approvers;
 use crate::auth::{self, Caller, Describe, Gate};
 use crate::error::Result as AppResult;
 use crate::functions::{self, MAX_NAME, is_name};
 use crate::idempotency::{self, RequestRow};
+use crate::runs::{BeforeRun, RunAsked};
+use crate::uploads::{self, UploadRow};
 
 type ToPool = Box<dyn FnOnce(workpool::Builder) -> workpool::Builder + Send>;
 #[cfg(feature = "workflow")]
@@ -54,6 +58,8 @@ pub struct Builder {
     #[cfg(feature = "rag")]
     knowledge: Vec<crate::knowledge::Knowledge>,
     at_start: Vec<AtStart>,
+    before_run: Vec<Box<BeforeRun>>,
+    approvers: Option<Box<Approvers>>,
     crons: Vec<String>,
     gate: Describe,
     random: Random,
@@ -147,6 +153,8 @@ impl Builder {
             #[cfg(feature = "rag")]
             knowledge: Vec::new(),
             at_start: Vec::new(),
+            before_run: Vec::new(),
+            approvers: None,
             crons: Vec::new(),
             gate: Describe::default(),
             random: Random::system(),
@@ -197,12 +205,59 @@ impl Builder {
         self
     }
 
-    /// Adds an agent, which is asked by its name.
+    /// Adds an agent, which is asked by its name. Its runs are durable, and made by the app's workpool, and so are the
+    /// summaries of its [compaction](loomwork_agent::Compaction).
     pub fn agent<S: Send + Sync + 'static>(mut self, agent: Agent<S>) -> Self {
         let name = agent.name().to_owned();
         if !self.agents.add(agent) {
             self.refuse(BuildError::Twice { what: "agent", name });
         }
+        self
+    }
+
+    /// Asks a function before each run that a caller starts, in the transaction that saves what is said: an error
+    /// refuses it, and nothing is saved or taken from limits. What runs and their calls use is for the agents'
+    /// [admissions](loomwork_agent::Admission), which hear of each call of a model.
+    ///
+    /// ```
+    /// use loomwork::rate_limiter::{Limit, SECOND, limit};
+    /// use loomwork::App;
+    ///
+    /// const SEND: Limit<'static> = Limit::fixed_window("send-message", 1, SECOND.saturating_mul(5)).capacity(2);
+    ///
+    /// let app = App::memory().limit(SEND).before_run(|tx, asked| match asked.user {
+    ///     Some(user) => limit(tx, &SEND, user, 1).map(drop),
+    ///     None => Ok(()),
+    /// });
+    /// # drop(app);
+    /// ```
+    pub fn before_run(
+        mut self,
+        ask: impl Fn(&mut Tx, &RunAsked<'_>) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.before_run.push(Box::new(ask));
+        self
+    }
+
+    /// Says which users may let a call of a tool run, or not. Default: all who may write in its thread, the one who asked
+    /// included. Programs and whoever manages may always.
+    ///
+    /// ```
+    /// use loomwork::App;
+    ///
+    /// let app = App::memory().approvers(|_, caller, approval| {
+    ///     Ok(approval.site.tool != "refund" || caller.as_user() == Some("carol"))
+    /// });
+    /// # drop(app);
+    /// ```
+    pub fn approvers(
+        mut self,
+        may: impl Fn(&Tx, &Caller, &loomwork_agent::approvals::ApprovalRow) -> Result<bool>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.approvers = Some(Box::new(may));
         self
     }
 
@@ -492,7 +547,8 @@ impl Builder {
             rag
         };
 
-        let mut pool = Workpool::builder(&store);
+        let parallel = PoolOptions::from(AGENT_POOL_PARALLEL);
+        let mut pool = self.agents.bind(&runtime, Workpool::builder(&store).pool(AGENT_POOL, parallel));
         for describe in self.to_pool {
             pool = describe(pool);
         }
@@ -513,6 +569,7 @@ impl Builder {
         };
 
         store.start_upkeep(&tasks, idempotency::upkeep());
+        store.start_upkeep(&tasks, uploads::upkeep());
         for upkeep in loomwork_rate_limiter::upkeep() {
             store.start_upkeep(&tasks, upkeep);
         }
@@ -535,6 +592,8 @@ impl Builder {
                 store,
             },
             agents: self.agents,
+            before_run: self.before_run,
+            approvers: self.approvers,
             limits: self.limits,
             operations: api::operations().into_iter().chain(self.functions).collect(),
             gate,
@@ -551,6 +610,7 @@ impl Builder {
 fn tables() -> Vec<TableDef> {
     let mut tables = loomwork_agent::tables();
     tables.push(RequestRow::table());
+    tables.push(UploadRow::table());
     tables.extend(auth::keys::tables());
     tables.extend(loomwork_rate_limiter::tables());
     #[cfg(feature = "workflow")]

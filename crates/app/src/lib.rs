@@ -26,6 +26,7 @@
 //! - [`App::open`] begins a [`Builder`], which takes what the app has; [`Builder::build`] starts it.
 //! - [`App::router`] is the API, [`App::openapi`] its description, [`App::serve`] serves it until the process is asked
 //!   to end.
+//! - [`App::start_run`] begins a durable answer in the caller's transaction, [`App::follow_run`] reads it as it comes.
 //! - A [`Caller`] is who makes a request, with a [`Scope`]; [`allow`] decides what they may do.
 //! - [`Error`] is what a client is told, in one shape whatever failed.
 //!
@@ -54,6 +55,10 @@ mod idempotency;
 mod knowledge;
 #[cfg(feature = "usage")]
 mod metering;
+mod reached;
+mod runs;
+mod said;
+mod uploads;
 
 pub use app::App;
 #[cfg(feature = "http")]
@@ -71,6 +76,8 @@ pub use idempotency::KEEP as IDEMPOTENCY_KEEP;
 pub use knowledge::Knowledge;
 #[cfg(feature = "usage")]
 pub use metering::metered;
+pub use runs::{RunAsk, RunAsked, RunCursor, RunFollower};
+pub use uploads::UPLOAD_KEEP;
 
 #[doc(inline)]
 pub use loomwork_agent::{Agent, Options, step_count, tool};

@@ -1,5 +1,8 @@
 //! Taking ready runs into memory, and putting them away again.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -7,12 +10,12 @@ use loomwork_core::Kind;
 use loomwork_store::{Id, Result, Row, Tx};
 use serde_json::value::RawValue;
 
-use crate::end::block;
+use crate::blocked::{block, is_left_to_others, stumbles};
 use crate::error::with_sources;
 use crate::host::is_entitled;
 use crate::journal::{Arrived, Hold, news};
 use crate::payload;
-use crate::tables::{HostRow, State, StepRow, WorkflowRow};
+use crate::tables::{HostRow, State, StepRow, Stumbles, WorkflowRow};
 
 /// The most runs that one claim takes.
 pub const CLAIM_STEP: usize = 256;
@@ -20,7 +23,7 @@ pub const CLAIM_STEP: usize = 256;
 /// How many steps of journals one claim reads before it takes no further run.
 pub const CLAIMED_STEPS: usize = 10_000;
 
-/// How many bytes of results one claim reads before it takes no further run.
+/// How many bytes of inputs and results one claim reads before it takes no further run.
 pub const CLAIMED_BYTES: u64 = 16_000_000;
 
 /// A run that was taken, with what it takes to go on with it.
@@ -61,6 +64,9 @@ pub(crate) fn claim(
             break;
         }
         tx.each_unclaimed(WorkflowRow::ready.eq(name).readable(), |row| {
+            if is_left_to_others(&row, host, tx.now()) {
+                return Ok(ControlFlow::Continue(()));
+            }
             found.push(row);
             Ok(if found.len() == count { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
@@ -74,6 +80,7 @@ pub(crate) fn claim(
         match tx.nested(|tx| take(tx, host, &run)) {
             Ok(one) => {
                 steps += one.journal.len();
+                bytes += one.input.get().len() as u64;
                 bytes += one.journal.iter().map(|step| step.total).max().unwrap_or(0);
                 taken.push(one);
             }
@@ -120,29 +127,30 @@ pub(crate) fn park(tx: &mut Tx, hold: Hold, known: u64) -> Result<Put> {
     tx.update(hold.run, |row| {
         row.state = State::Parked;
         row.host = None;
-        row.stumbles = 0;
+        row.stumbles = Stumbles::default();
     })?;
     Ok(Put::Away)
 }
 
-/// How often in a row the store may refuse what a run does; then it is blocked.
+/// How often the store may refuse what a run does at one place of its journal; then it is blocked.
 pub const MAX_STUMBLES: u32 = 5;
 
 /// Gives a run back, to be taken again at once; one that the store has refused too often is blocked.
 pub(crate) fn release(tx: &mut Tx, hold: Hold, refused: Option<&str>) -> Result<()> {
     let Some(row) = hold.check(tx)? else { return Ok(()) };
-    let stumbles = row.stumbles + u32::from(refused.is_some());
-    if let Some(why) = refused
-        && stumbles >= MAX_STUMBLES
-    {
-        return block(tx, &row, format!("the store refuses what it does: {why}"));
-    }
     let now = tx.now();
-    tx.update(hold.run, |row| {
+    let mut stumbles = stumbles(tx, &row)?;
+    stumbles.refusals = stumbles.refusals.saturating_add(u32::from(refused.is_some()));
+    let row = tx.update(hold.run, |row| {
         row.state = State::Ready;
         row.host = None;
         row.stumbles = stumbles;
         row.woken = now;
-    })
-    .map(drop)
+    })?;
+    match refused {
+        Some(why) if stumbles.refusals >= MAX_STUMBLES => {
+            block(tx, &row, format!("the store refuses what it does: {why}"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -6,15 +6,26 @@ use loomwork_store::{Result, Row, Tx};
 
 use crate::completion::Completions;
 use crate::end::finish;
-use crate::tables::{Ended, Left, LeftoverRow, StepRow, WorkflowId, WorkflowRow};
+use crate::tables::{Ended, Left, LeftoverRow, StepId, StepRow, WorkflowId, WorkflowRow};
 
 /// How many steps one transaction cuts off, with those of the children that end with them. What is more is cut
 /// off right behind it.
 pub const CUT_OFF_STEP: usize = 256;
 
-/// How many steps a transaction may still cut off.
+/// How many steps a transaction may still cut off or forget.
 #[derive(Debug)]
 pub(crate) struct Budget(usize);
+
+impl Budget {
+    pub(crate) fn left(&self) -> usize {
+        self.0
+    }
+
+    /// Takes one step's part; nothing where none is left.
+    pub(crate) fn spend(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
+}
 
 impl Default for Budget {
     fn default() -> Self {
@@ -38,29 +49,31 @@ pub(crate) fn cut_off(tx: &mut Tx, run: WorkflowId, chapter: u32, budget: &mut B
 
 /// Cuts off as much as the budget allows; says whether there may be more.
 pub(crate) fn cut_some(tx: &mut Tx, run: WorkflowId, chapter: u32, budget: &mut Budget) -> Result<bool> {
-    let now = tx.now();
     for row in tx.scan(StepRow::pending.eq(run).eq(chapter).readable().take(budget.0))? {
         if budget.0 == 0 {
             break;
         }
-        budget.0 -= 1;
-        tx.update(row.id, |row| {
-            row.cut = true;
-            row.due = None;
-            row.finished = Some(now);
-        })?;
-        call_off_within(tx, &row, budget)?;
+        budget.spend();
+        cut(tx, row.id)?;
+        call_off(tx, &row, budget)?;
     }
     Ok(budget.0 == 0 && tx.count(StepRow::pending.eq(run).eq(chapter).take(1))? > 0)
 }
 
-/// Cancels what a step has waited for.
-pub(crate) fn call_off(tx: &mut Tx, step: &StepRow) -> Result<()> {
-    call_off_within(tx, step, &mut Budget::default())
+/// Cuts a step off that nobody is to hear of any more.
+pub(crate) fn cut(tx: &mut Tx, step: StepId) -> Result<()> {
+    let now = tx.now();
+    tx.update(step, |row| {
+        row.cut = true;
+        row.due = None;
+        row.finished = Some(now);
+    })
+    .map(drop)
 }
 
-/// A job or child whose row cannot be read is left as it is, and holds up nobody.
-fn call_off_within(tx: &mut Tx, step: &StepRow, budget: &mut Budget) -> Result<()> {
+/// Cancels what a step has waited for. A job or child whose row cannot be read is left as it is, and holds up
+/// nobody.
+pub(crate) fn call_off(tx: &mut Tx, step: &StepRow, budget: &mut Budget) -> Result<()> {
     let called_off = tx.nested(|tx| {
         if let Some(job) = step.job {
             loomwork_workpool::cancel(tx, job)?;

@@ -4,8 +4,8 @@
 //! [`Machine`](crate::machine::Machine) on the other. It does no I/O and reads no clock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::panic::Location;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 
@@ -46,6 +46,8 @@ struct State {
     waiting: usize,
     /// How many of them wait for something from outside.
     outside: usize,
+    /// How many outcomes the code has been given: the position behind the last one.
+    given: u64,
     orders: Vec<Order>,
     /// Steps whose orders lie here still, and were dropped.
     called_off: HashSet<u32>,
@@ -106,6 +108,7 @@ impl Desk {
                 name: step.name.clone(),
                 fingerprint: step.fingerprint,
                 args: step.args.clone(),
+                behind: step.behind,
             };
             (step.number, Recorded { label, settled: step.is_settled(), open: step.is_open() })
         });
@@ -115,6 +118,7 @@ impl Desk {
             slots: HashMap::new(),
             waiting: 0,
             outside: 0,
+            given: 0,
             orders: Vec::new(),
             called_off: HashSet::new(),
             withdrawing: BTreeSet::new(),
@@ -131,7 +135,8 @@ impl Desk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds a desk")
+        // What holds the lock leaves nothing half done, so it may go on behind a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // What the code sees.
@@ -172,7 +177,8 @@ impl Desk {
         if !state.is_used_inside("a patch is asked for", Some(Location::caller())) {
             return false;
         }
-        let label = Label { kind: StepKind::Patch, name: name.to_owned(), fingerprint: None, args: None };
+        let (kind, name_) = (StepKind::Patch, name.to_owned());
+        let label = Label { kind, name: name_, fingerprint: None, args: None, behind: state.given };
         // Marks of other patches are those of calls that were removed.
         while state.journal.get(&state.next).is_some_and(|recorded| recorded.label.kind == StepKind::Patch) {
             let found = state.pass_over_patch();
@@ -191,8 +197,9 @@ impl Desk {
     }
 
     /// Begins a step at its first poll: it is what the journal has, or an order.
-    pub(crate) fn issue(&self, number: u32, label: Label, loose: bool, work: Work, waker: &Waker) {
+    pub(crate) fn issue(&self, number: u32, mut label: Label, loose: bool, work: Work, waker: &Waker) {
         let mut state = self.state();
+        label.behind = state.given;
         if state.trouble.is_some() || !state.is_used_inside("a step is awaited", None) {
             return;
         }
@@ -242,7 +249,10 @@ impl Desk {
                 Poll::Ready(outcome)
             }
             None => {
-                slot.waker = Some(context.waker().clone());
+                let before = slot.waker.replace(context.waker().clone());
+                drop(state);
+                // Dropped without the lock: a waker may hold other steps.
+                drop(before);
                 Poll::Pending
             }
         }
@@ -276,7 +286,7 @@ impl Desk {
             _ => Some(Work::Note(Note::Withdraw)),
         };
         if let Some(work) = work {
-            let label = Label { kind, name, fingerprint: None, args: None };
+            let label = Label { kind, name, fingerprint: None, args: None, behind: state.given };
             state.orders.push(Order { number, label, work });
         }
         drop(state);
@@ -293,8 +303,9 @@ impl Desk {
 
     /// Hands an outcome to the code.
     pub(crate) fn deliver(&self, arrived: Arrived) {
-        let Arrived { number, kind, at, outcome, .. } = arrived;
+        let Arrived { position, number, kind, at, outcome, .. } = arrived;
         let mut state = self.state();
+        state.given = position + 1;
         state.now = state.now.max(at);
         if kind == StepKind::Patch {
             return;
@@ -320,14 +331,21 @@ impl Desk {
     pub(crate) fn orders(&self) -> Vec<Order> {
         let mut state = self.state();
         let called_off = std::mem::take(&mut state.called_off);
-        let mut orders = std::mem::take(&mut state.orders);
-        orders.retain(|order| !called_off.contains(&order.number));
+        let orders = std::mem::take(&mut state.orders);
+        let (dropped, orders): (Vec<_>, Vec<_>) =
+            orders.into_iter().partition(|order| called_off.contains(&order.number));
         for order in &orders {
             if let Some(slot) = state.slots.get_mut(&order.number)
                 && slot.standing == Standing::Ordered
             {
                 slot.standing = Standing::UnderWay;
             }
+        }
+        drop(state);
+        // Dropped without the lock: what a closure has captured may hold other steps, and a destructor that panics is
+        // the code's own affair.
+        for order in dropped {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(order)));
         }
         orders
     }

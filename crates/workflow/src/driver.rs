@@ -1,7 +1,7 @@
 //! Driving a run in memory: carrying out what its code orders, and handing it what came of that.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +88,8 @@ struct Driver {
     outbox: Outbox,
     /// What runs and may take long, and how to stop it.
     acting: HashMap<u32, CancellationToken>,
+    /// Nothing is tried again any more: the run is given back.
+    closing: CancellationToken,
     news: Option<News>,
 }
 
@@ -110,16 +112,21 @@ pub(crate) async fn drive(
     shutdown: Shutdown,
 ) {
     let Taken { hold, run, input, journal } = taken;
-    let stumbles = run.stumbles;
+    let refusals = run.stumbles.refusals;
     let stop = match shared.handlers.0.get(run.name.as_str()) {
         Some(handler) => {
             let machine = Machine::new(handler, &run, input, journal);
             let mut driver = Driver::new(shared.clone(), hold, machine);
-            tokio::select! {
+            let stop = tokio::select! {
                 biased;
                 () = host.lost.cancelled() => Stop::Gone,
-                stop = driver.run(&shutdown) => stop,
-            }
+                stop = AssertUnwindSafe(driver.run(&shutdown)).catch_unwind() => stop.unwrap_or_else(|panic| {
+                    let message = format!("what the run has dropped panicked: {}", panic_text(&*panic));
+                    Stop::Failed(Error::message(Kind::Internal, message))
+                }),
+            };
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(driver)));
+            stop
         }
         // Only what has a handler is taken.
         None => Stop::Again,
@@ -127,16 +134,16 @@ pub(crate) async fn drive(
     tokio::select! {
         biased;
         () = host.lost.cancelled() => {}
-        () = give_back(&shared.store, hold, stop, stumbles, &shutdown) => {}
+        () = give_back(&shared.store, hold, stop, refusals, &shutdown) => {}
     }
     drop(place);
 }
 
 /// Has others take a run up again that this driver stops to drive. It is tried until it works: a run that nobody
 /// has in memory must not be this host's.
-async fn give_back(store: &Store, hold: Hold, stop: Stop, stumbles: u32, shutdown: &Shutdown) {
+async fn give_back(store: &Store, hold: Hold, stop: Stop, refusals: u32, shutdown: &Shutdown) {
     let pauses = RetryPolicy::default().with_initial(FAILURE_PAUSE).with_ceiling(FAILURE_CEILING);
-    let mut failures = stumbles;
+    let mut failures = refusals;
     let refused = match stop {
         Stop::Gone => return,
         Stop::Again => None,
@@ -182,19 +189,15 @@ impl Driver {
             running: FuturesUnordered::new(),
             outbox: Outbox::default(),
             acting: HashMap::new(),
+            closing: CancellationToken::new(),
             news: None,
         }
     }
 
     async fn run(&mut self, shutdown: &Shutdown) -> Stop {
         loop {
-            match self.machine.advance() {
-                Advance::Waiting => {}
-                Advance::Ended(ended) => {
-                    let ending = self.machine.ending(ended);
-                    return self.conclude(ending).await;
-                }
-                Advance::Stuck(trouble) => return self.conclude(Ending::of_trouble(&trouble)).await,
+            if let Some(ending) = self.advance() {
+                return self.conclude(ending).await;
             }
             if shutdown.is_requested() {
                 return self.drain().await;
@@ -203,6 +206,15 @@ impl Driver {
             if let Err(stop) = self.wait(shutdown).await {
                 return stop;
             }
+        }
+    }
+
+    /// Has the code go on as far as it comes; returns how it came to its end.
+    fn advance(&mut self) -> Option<Ending> {
+        match self.machine.advance() {
+            Advance::Waiting => None,
+            Advance::Ended(ended) => Some(Ending::of(ended)),
+            Advance::Stuck(trouble) => Some(Ending::of_trouble(&trouble)),
         }
     }
 
@@ -220,30 +232,33 @@ impl Driver {
                     self.running.push(mutating(store, hold, known, (number, label), part, None).boxed());
                 }
                 Work::Mutation { part, retry: Some(retry) } => {
-                    let stop = self.stoppable(number);
+                    let ends = self.stoppable(number);
                     self.running.push(
-                        mutating(store, hold, known, (number, label), part, Some((retry, stop))).boxed(),
+                        mutating(store, hold, known, (number, label), part, Some((retry, ends))).boxed(),
                     );
                 }
                 Work::Effect { run, options } => {
-                    let stop = self.stoppable(number);
+                    let ends = self.stoppable(number);
                     self.running
-                        .push(acting(store, hold, known, (number, label), run, options, stop).boxed());
+                        .push(acting(store, hold, known, (number, label), run, options, ends).boxed());
                 }
-                Work::Stop => {
-                    if let Some(stop) = self.acting.get(&number) {
-                        stop.cancel();
-                    }
-                }
+                Work::Stop => self.stop(number),
                 Work::Note(_) => {}
             }
         }
     }
 
-    fn stoppable(&mut self, number: u32) -> CancellationToken {
+    /// Stops what runs for a step that the code has dropped.
+    fn stop(&self, number: u32) {
+        if let Some(stop) = self.acting.get(&number) {
+            stop.cancel();
+        }
+    }
+
+    fn stoppable(&mut self, number: u32) -> Ends {
         let stop = CancellationToken::new();
         self.acting.insert(number, stop.clone());
-        stop
+        Ends { stop, closing: self.closing.clone() }
     }
 
     /// Waits until something has come; a run that waits too long is put away.
@@ -311,27 +326,64 @@ impl Driver {
         }
     }
 
-    /// Lets what runs come to its end, and begins nothing.
+    /// Lets what runs come to its end, and begins nothing. The code goes on with what comes of it: it may drop what
+    /// else runs, or come to its own end.
     async fn drain(&mut self) -> Stop {
-        while let Some(answer) = self.running.next().await {
-            match answer {
-                Answer::Lost => return Stop::Gone,
-                Answer::Arrived(_) | Answer::Acted(..) | Answer::Written { .. } | Answer::Failed(_) => {}
+        self.closing.cancel();
+        loop {
+            for Order { number, work, .. } in self.machine.orders() {
+                if let Work::Stop = work {
+                    self.stop(number);
+                }
+            }
+            match self.running.next().await {
+                None => return Stop::Again,
+                // It is on record or not, which is found out when the run is taken up again.
+                Some(Answer::Failed(_)) => {}
+                Some(answer) => {
+                    if let Err(stop) = self.take_in(answer) {
+                        return stop;
+                    }
+                }
+            }
+            if let Some(ending) = self.advance() {
+                return self.conclude(ending).await;
             }
         }
-        Stop::Again
     }
 
     async fn conclude(&mut self, ending: Ending) -> Stop {
         crash_point("workflow.returned");
-        let (hold, completions) = (self.hold, self.shared.completions.clone());
-        let ended = self.shared.store.mutate(move |tx| conclude(tx, &completions, hold, ending)).await;
+        let (hold, completions, unseen) =
+            (self.hold, self.shared.completions.clone(), self.machine.desk().unseen());
+        let ended =
+            self.shared.store.mutate(move |tx| conclude(tx, &completions, hold, ending, &unseen)).await;
         match ended {
             Ok(_) => {
                 crash_point("workflow.ended");
                 Stop::Gone
             }
             Err(error) => Stop::Failed(error),
+        }
+    }
+}
+
+/// When something ends that may take long, though it has not come to its end.
+struct Ends {
+    /// The code has dropped it.
+    stop: CancellationToken,
+    /// It is tried no more, and nothing is recorded: the next process tries it again.
+    closing: CancellationToken,
+}
+
+impl Ends {
+    /// Waits out the pause before a further attempt; says whether there may be one.
+    async fn pause(&self, store: &Store, wait: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = self.closing.cancelled() => false,
+            () = store.clock().sleep(wait) => true,
         }
     }
 }
@@ -373,7 +425,7 @@ async fn mutating(
     known: Place,
     (number, label): (u32, Label),
     part: Box<dyn TxPart<Box<serde_json::value::RawValue>>>,
-    retry: Option<(RetryPolicy, CancellationToken)>,
+    retry: Option<(RetryPolicy, Ends)>,
 ) -> Answer {
     let mut attempt = 0;
     let label = Arc::new(label);
@@ -388,11 +440,11 @@ async fn mutating(
             (Ok(Mutated::Lost), _) => return Answer::Lost,
             (Ok(Mutated::Recorded(arrived)), None) => return Answer::Arrived(arrived),
             (Ok(Mutated::Recorded(arrived)), Some(_)) => return Answer::Acted(number, arrived),
-            (Ok(Mutated::Again { wait }), Some((_, stop))) => tokio::select! {
-                biased;
-                () = stop.cancelled() => return Answer::Acted(number, Vec::new()),
-                () = store.clock().sleep(wait) => {}
-            },
+            (Ok(Mutated::Again { wait }), Some((_, ends))) => {
+                if !ends.pause(&store, wait).await {
+                    return Answer::Acted(number, Vec::new());
+                }
+            }
             (Ok(Mutated::Again { wait }), None) => store.clock().sleep(wait).await,
             (Err(error), _) => return Answer::Failed(error),
         }
@@ -406,7 +458,7 @@ async fn acting(
     (number, label): (u32, Label),
     mut run: Effect,
     options: EffectOptions,
-    stop: CancellationToken,
+    ends: Ends,
 ) -> Answer {
     let label = Arc::new(label);
     if options.once {
@@ -421,8 +473,11 @@ async fn acting(
     let started = store.clock().now();
     let outcome = tokio::select! {
         biased;
-        () = stop.cancelled() => StoredOutcome::Withdrawn,
-        outcome = attempts(&store, &mut run, options) => outcome,
+        () = ends.stop.cancelled() => StoredOutcome::Withdrawn,
+        outcome = attempts(&store, &mut run, options, &ends) => match outcome {
+            Some(outcome) => outcome,
+            None => return Answer::Acted(number, Vec::new()),
+        },
     };
     crash_point("workflow.acted");
     let once = options.once;
@@ -436,21 +491,29 @@ async fn acting(
     }
 }
 
-/// Runs an action until it succeeds, fails for good or was tried often enough.
-async fn attempts(store: &Store, run: &mut Effect, options: EffectOptions) -> StoredOutcome {
+/// Runs an action until it succeeds, fails for good or was tried often enough; `None` when another process is to try
+/// it again.
+async fn attempts(
+    store: &Store,
+    run: &mut Effect,
+    options: EffectOptions,
+    ends: &Ends,
+) -> Option<StoredOutcome> {
     let mut attempt = 1;
     loop {
         let error = match once(store, run, options.timeout).await {
-            Ok(outcome) => return outcome,
+            Ok(outcome) => return Some(outcome),
             Err(error) => error,
         };
         let may_again =
             |policy: &RetryPolicy| !options.once && attempt < policy.attempts && error.kind().is_retryable();
         let again = options.retry.filter(may_again);
-        let Some(policy) = again else { return failed(&error) };
+        let Some(policy) = again else { return Some(failed(&error)) };
         let demanded = if let Kind::Limited { wait } = error.kind() { wait } else { Duration::ZERO };
         let random = loomwork_core::Random::system();
-        store.clock().sleep(policy.delay(attempt, &random).max(demanded)).await;
+        if !ends.pause(store, policy.delay(attempt, &random).max(demanded)).await {
+            return None;
+        }
         attempt += 1;
     }
 }

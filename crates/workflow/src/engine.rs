@@ -1,28 +1,31 @@
 //! A process's part in running workflows, from start to shutdown.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loomwork_core::{Fault, Kind, Shutdown, Tasks, Time, crash_point};
-use loomwork_store::{Error, Next, Result, Store, Tx, Upkeep};
+use loomwork_core::{Fault, Kind, Shutdown, Tasks, crash_point};
+use loomwork_store::{Error, Result, Store, Tx};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
 
+use crate::blocked::{try_at_start, trying_again};
 use crate::claim::{CLAIM_STEP, Taken, claim, is_claimable};
 use crate::clean::{retention, sweeping};
 use crate::completion::{Completions, telling};
 use crate::driver::{Handlers, Shared, drive};
-use crate::end::unblock;
 use crate::flow::Flow;
-use crate::host::{CurrentHost, beat, bury, is_closed, keep_alive, recovery, register};
+use crate::forgetting::forgetting;
+use crate::host::{CurrentHost, Host, beat, bury, is_closed, keep_alive, recovery, register};
 use crate::limits::MAX_TEXT_BYTES;
 use crate::machine::Handler;
 use crate::outcome::Done;
 use crate::steps::result;
-use crate::tables::WorkflowRow;
 use crate::timers::{starts, timers};
 use crate::workflow::{Completion, Workflow};
 
@@ -159,8 +162,8 @@ impl Builder {
         self
     }
 
-    /// Starts to run workflows, as background tasks of this process. Those that are blocked are tried again, since
-    /// this may be the code that they wait for.
+    /// Starts to run workflows, as background tasks of this process. Those that are blocked are tried again behind
+    /// that, since this may be the code that they wait for.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -222,11 +225,6 @@ impl Workflows {
         let Builder { store, handlers, completions, idle, resident, .. } = builder;
         let names: Arc<[&'static str]> = handlers.keys().copied().collect();
         let host = Arc::new(CurrentHost::new(store.mutate(register).await?));
-        let mut blocked = true;
-        while blocked {
-            let names = names.clone();
-            blocked = store.mutate(move |tx| try_blocked(tx, &names)).await?;
-        }
         let shared = Arc::new(Shared {
             store: store.clone(),
             handlers: Handlers(handlers),
@@ -252,11 +250,14 @@ impl Workflows {
             telling(shared.completions.clone()),
             sweeping(),
             retention(),
+            forgetting(),
             trying_again(names.clone()),
         ];
         for upkeep in upkeeps {
             store.start_upkeep(&engine.loops, upkeep);
         }
+        let (blocked, of) = (store.clone(), names.clone());
+        engine.loops.spawn("workflow blocked at start", |shutdown| try_at_start(blocked, of, shutdown));
         let taker = Taker { shared, host, names, runs: engine.runs.clone(), places: engine.places.clone() };
         engine.takers.spawn("workflow taker", |shutdown| taker.run(shutdown));
         Ok(engine)
@@ -290,40 +291,6 @@ impl Workflows {
     }
 }
 
-/// How many blocked runs one step tries again.
-const BLOCKED_STEP: usize = 256;
-
-/// Tries all blocked runs again, some at a time: this may be the code that they wait for.
-pub(crate) fn try_blocked(tx: &mut Tx, names: &[&'static str]) -> Result<bool> {
-    for name in names {
-        let blocked = tx.scan(WorkflowRow::blocked.eq(*name).readable().take(BLOCKED_STEP))?;
-        blocked.iter().try_for_each(|run| unblock(tx, run))?;
-        if !blocked.is_empty() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Tries blocked runs again from time to time: where two versions of a program share the work, what one of them
-/// blocks may be the other's to go on with.
-fn trying_again(names: Arc<[&'static str]>) -> Upkeep {
-    Upkeep::new("workflow blocked", move |tx| {
-        let mut next: Option<Time> = None;
-        for name in &*names {
-            let due = WorkflowRow::blocked.eq(*name).le(tx.now()).readable().take(BLOCKED_STEP);
-            let due = tx.scan(due)?;
-            due.iter().try_for_each(|run| unblock(tx, run))?;
-            if due.len() == BLOCKED_STEP {
-                return Ok(Next::More);
-            }
-            let first = tx.first(WorkflowRow::blocked.eq(*name).readable())?.map(|run| run.woken);
-            next = [next, first].into_iter().flatten().min();
-        }
-        Ok(next.map_or(Next::Idle, Next::At))
-    })
-}
-
 /// Whether there is something to take. That there is is always news: the same answer twice means that there is
 /// more.
 #[derive(Clone, Debug)]
@@ -348,6 +315,7 @@ impl Taker {
     async fn run(self, shutdown: Shutdown) {
         let (store, names) = (&self.shared.store, self.names.clone());
         let mut news = store.watch(move |tx| is_claimable(tx, &names).map(News));
+        let mut hosts = self.host.watch();
         loop {
             let looked = tokio::select! {
                 biased;
@@ -356,6 +324,8 @@ impl Taker {
                     None => return,
                     Some(news) => news.map(|news| news.0),
                 },
+                // Nothing could be taken while there was none.
+                Ok(()) = hosts.changed() => Ok(true),
                 () = store.clock().sleep(LOOK_EVERY) => Ok(true),
             };
             let took = match looked {
@@ -377,8 +347,11 @@ impl Taker {
 
     async fn take_all(&self, shutdown: &Shutdown) -> Result<()> {
         while !shutdown.is_requested() {
+            if self.places.available_permits() == 0 && !self.is_wanted().await? {
+                return Ok(());
+            }
             let Some(count) = self.room(shutdown).await else { return Ok(()) };
-            let taken = self.take(count).await?;
+            let (host, taken) = self.take(count).await?;
             crash_point("workflow.taken");
             if taken.is_empty() {
                 return Ok(());
@@ -386,7 +359,7 @@ impl Taker {
             for taken in taken {
                 // Nobody else takes places, so there is one for each run that was taken.
                 let Ok(place) = self.places.clone().acquire_owned().await else { return Ok(()) };
-                let (shared, host) = (self.shared.clone(), self.host.get());
+                let (shared, host) = (self.shared.clone(), host.clone());
                 self.runs.spawn(taken.run.name.clone(), |shutdown| {
                     // Boxed, since a task's future is moved several times before it runs.
                     Box::pin(drive(shared, host, taken, place, shutdown))
@@ -394,6 +367,12 @@ impl Taker {
             }
         }
         Ok(())
+    }
+
+    /// Whether a run is ready, so that others make room for it.
+    async fn is_wanted(&self) -> Result<bool> {
+        let names = self.names.clone();
+        self.shared.store.query(move |tx| is_claimable(tx, &names)).await
     }
 
     /// Waits for room; while there is none, runs that wait for something are put away.
@@ -412,25 +391,25 @@ impl Taker {
         Some(self.places.available_permits().clamp(1, CLAIM_STEP))
     }
 
-    /// Takes ready runs. The commit is relaxed: if a power failure undoes it, they are ready again, and nothing
+    /// Takes ready runs, and returns them with the host that they are this process's under. The commit is relaxed: if a power failure undoes it, they are ready again, and nothing
     /// that came of it is on record.
-    async fn take(&self, count: usize) -> Result<Vec<Taken>> {
+    async fn take(&self, count: usize) -> Result<(Host, Vec<Taken>)> {
         let host = self.host.get();
         if host.lost.is_cancelled() {
-            return Ok(Vec::new());
+            return Ok((host, Vec::new()));
         }
         let (store, id) = (&self.shared.store, host.id);
         let names = self.names.clone();
         let taken = store.claim_with(move |tx| claim(tx, id, &names, count)).relaxed().await?;
         if let Some(taken) = taken {
-            return Ok(taken);
+            return Ok((host, taken));
         }
         // A clock that leaps, as after a machine's sleep, ends a lease before its heartbeat is due.
         if !store.mutate(move |tx| beat(tx, id)).relaxed().await? {
-            return Ok(Vec::new());
+            return Ok((host, Vec::new()));
         }
         let names = self.names.clone();
         let taken = store.claim_with(move |tx| claim(tx, id, &names, count)).relaxed().await?;
-        Ok(taken.unwrap_or_default())
+        Ok((host, taken.unwrap_or_default()))
     }
 }

@@ -35,7 +35,8 @@ pub enum Failure {
     Cancelled,
     /// The event did not come in time.
     TimedOut,
-    /// It may start only once, and its process died while it ran: nobody knows how far it got.
+    /// It may start only once, and its process died, or its run came to an end, while it ran: nobody knows how far
+    /// it got.
     Interrupted,
 }
 
@@ -54,9 +55,9 @@ impl fmt::Display for StepError {
             Failure::Failed { message, .. } => write!(f, "failed: {message}"),
             Failure::Cancelled => f.write_str("was cancelled"),
             Failure::TimedOut => f.write_str("timed out"),
-            Failure::Interrupted => {
-                f.write_str("was interrupted: its process died while it ran, and it may start only once")
-            }
+            Failure::Interrupted => f.write_str(
+                "was interrupted: it may start only once, and its process or its run ended while it ran",
+            ),
         }
     }
 }

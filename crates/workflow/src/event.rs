@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::shortened;
 use crate::limits::{EVENT, MAX_MAIL, MAX_TEXT_BYTES, encode};
 use crate::mail::serve;
-use crate::tables::{MailRow, State, StepRow, StoredFailure, StoredOutcome, WorkflowId};
+use crate::tables::{Hears, MailRow, StepRow, StoredFailure, StoredOutcome, WorkflowId};
 use crate::workflow::Event;
 
 /// Why an event is not sent.
@@ -104,8 +104,8 @@ fn post(tx: &mut Tx, run: WorkflowId, name: String, value: StoredOutcome) -> Res
     if row.has_ended() {
         return Err(SendError::Ended { event: name, workflow: run }.into());
     }
-    // What comes while a run is blocked is for the code that goes on with it, wherever that begins.
-    let serves = row.state != State::Blocked;
+    // What comes while a run is blocked or restarted is for the code that goes on with it, wherever that begins.
+    let serves = row.hears(row.chapter) == Hears::Now;
     let waits = serves && tx.count(StepRow::waiting.eq(run).eq(row.chapter).eq(&name).take(1))? > 0;
     if !waits && tx.count(MailRow::by_name.eq(run).take(MAX_MAIL))? >= MAX_MAIL {
         return Err(SendError::Full { workflow: run }.into());

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loomwork_core::{Fault, Kind, Random, RawId, Time};
+use loomwork_core::{Fault, Kind, RawId, Time};
 use loomwork_store::{Error, Id, Result, Table, Tx};
 use loomwork_workpool::{Job, Options as JobOptions};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::desk::Desk;
+use crate::dice::Dice;
 use crate::limits::{INPUT, encode};
 use crate::options::Options;
 use crate::order::{EffectOptions, Note, Until, Work};
@@ -110,8 +111,9 @@ impl Flow {
     /// before or after this wait began.
     #[track_caller]
     pub fn event<T>(&self, event: impl Into<Event<T>>) -> Wait<T> {
-        let draft = self.draft(StepKind::Event, event.into().name);
-        Wait { draft, timeout: None, result: PhantomData }
+        let event = event.into().name.into_owned();
+        let draft = self.draft(StepKind::Event, event.clone());
+        Wait { draft, event, timeout: None, result: PhantomData }
     }
 
     /// Starts another workflow and waits for what it returns. Cancelling this one cancels that one.
@@ -153,16 +155,15 @@ impl Flow {
 
     /// Returns random numbers that follow from the run's id: the same when the code is run again, and no
     /// secret.
-    #[track_caller]
-    pub fn random(&self) -> &Random {
-        self.desk.random()
+    pub fn random(&self) -> Dice {
+        Dice::new(self.desk.clone())
     }
 
     /// Returns a new id, the same when the code is run again.
     #[track_caller]
     pub fn new_id<T: Table>(&self) -> Id<T> {
         let mut bytes = [0; 16];
-        self.random().fill(&mut bytes);
+        self.desk.random().fill(&mut bytes);
         let millis = u64::try_from(self.now().millis()).unwrap_or(0).to_be_bytes();
         bytes[..6].copy_from_slice(&millis[2..]);
         // The bits that say what kind of UUID it is: version 7.

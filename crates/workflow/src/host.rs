@@ -1,12 +1,13 @@
 //! Hosts: which process has which runs in memory, under a lease that a heartbeat renews, and who takes over
 //! when it ends.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use loomwork_core::{Shutdown, Time};
 use loomwork_store::lease::{self, Lease};
 use loomwork_store::{Error, Id, Next, Problem, Result, Store, Table, Tx, Upkeep};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::tables::{HostRow, State, WorkflowRow};
@@ -34,22 +35,25 @@ pub(crate) struct Host {
 
 /// The host that this process is now.
 #[derive(Debug)]
-pub(crate) struct CurrentHost(Mutex<Host>);
+pub(crate) struct CurrentHost(watch::Sender<Host>);
 
 impl CurrentHost {
     pub(crate) fn new(id: Id<HostRow>) -> Self {
-        Self(Mutex::new(Host { id, lost: CancellationToken::new() }))
+        Self(watch::Sender::new(Host { id, lost: CancellationToken::new() }))
     }
 
     pub(crate) fn get(&self) -> Host {
-        self.0.lock().expect("nothing panics while it holds the host").clone()
+        self.0.borrow().clone()
+    }
+
+    /// Tells of each host that comes in place of the one before.
+    pub(crate) fn watch(&self) -> watch::Receiver<Host> {
+        self.0.subscribe()
     }
 
     /// Goes on under another id; what was in memory under the old one is dropped.
     fn replace(&self, id: Id<HostRow>) {
-        let new = Host { id, lost: CancellationToken::new() };
-        let old =
-            std::mem::replace(&mut *self.0.lock().expect("nothing panics while it holds the host"), new);
+        let old = self.0.send_replace(Host { id, lost: CancellationToken::new() });
         old.lost.cancel();
     }
 }

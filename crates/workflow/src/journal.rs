@@ -10,7 +10,7 @@ use loomwork_core::{Kind, Time};
 use loomwork_store::{Id, Result, Row, Tx};
 use serde_json::value::RawValue;
 
-use crate::cutting::call_off;
+use crate::cutting::{Budget, call_off, cut};
 use crate::limits::check_room;
 use crate::mail;
 use crate::tables::{
@@ -64,6 +64,9 @@ pub(crate) struct Label {
     pub(crate) name: String,
     pub(crate) fingerprint: Option<u64>,
     pub(crate) args: Option<String>,
+    /// How many outcomes the code had been given when it began the step, or dropped it. What is recorded is always
+    /// what a replay would find again, so it is not compared.
+    pub(crate) behind: u64,
 }
 
 /// A place behind settled steps: the position that comes next, and the bytes of all outcomes before it.
@@ -112,6 +115,7 @@ pub(crate) struct Writer<'a> {
     /// Where the next entry goes; `None` while others may have settled steps since it was looked up.
     end: Option<Place>,
     arrived: Vec<Arrived>,
+    budget: Budget,
 }
 
 impl<'a> Writer<'a> {
@@ -120,7 +124,7 @@ impl<'a> Writer<'a> {
         if hold.check(tx)?.is_none() {
             return Ok(None);
         }
-        Ok(Some(Self { tx, hold, known, end: None, arrived: Vec::new() }))
+        Ok(Some(Self { tx, hold, known, end: None, arrived: Vec::new(), budget: Budget::default() }))
     }
 
     fn end(&mut self) -> Result<Place> {
@@ -181,14 +185,17 @@ impl<'a> Writer<'a> {
             name: label.name.clone(),
             fingerprint: label.fingerprint,
             args: label.args.clone(),
+            behind: label.behind,
             position: None,
             outcome: None,
             cut: false,
             due: None,
+            held: false,
             job: None,
             child: None,
+            awaits: None,
             event: None,
-            given_back: false,
+            given_back: None,
             total: 0,
             started: self.tx.now(),
             finished: None,
@@ -219,13 +226,14 @@ impl<'a> Writer<'a> {
 
     /// Calls off a step that its code dropped: what it waited for is not to happen for nothing, and an event
     /// that it has got is there for the next one.
-    pub(crate) fn withdraw(&mut self, number: u32, name: &str) -> Result<()> {
+    pub(crate) fn withdraw(&mut self, number: u32, given: u64) -> Result<()> {
+        let wait = (self.hold.run, self.hold.chapter, number);
         if let Some(row) = self.pending(number)? {
             self.settle(row.id, StoredOutcome::Withdrawn)?;
-            call_off(self.tx, &row)?;
+            call_off(self.tx, &row, &mut self.budget)?;
             self.end = None;
-        } else if mail::give_back(self.tx, self.hold.run, self.hold.chapter, number)? {
-            self.serve(name)?;
+        } else if let Some(event) = mail::give_back(self.tx, wait, given)? {
+            self.serve(&event)?;
         }
         Ok(())
     }
@@ -237,7 +245,7 @@ impl<'a> Writer<'a> {
 }
 
 /// Settles a pending step from outside of its workflow, and wakes that; `None` when there is nothing to settle
-/// any more.
+/// any more. A step of a journal that is left behind is cut off instead.
 pub(crate) fn settle(tx: &mut Tx, step: StepId, outcome: StoredOutcome) -> Result<Option<StepRow>> {
     settle_by(tx, step, outcome, None)
 }
@@ -250,12 +258,16 @@ pub(crate) fn settle_by(
     event: Option<Id<MailRow>>,
 ) -> Result<Option<StepRow>> {
     let Some(row) = tx.get(step)?.filter(|row| row.is_pending()) else { return Ok(None) };
+    let Some(run) = tx.get(row.run)?.filter(|run| run.chapter == row.chapter) else {
+        cut(tx, step)?;
+        return Ok(None);
+    };
     let (now, mut end) = (tx.now(), Place::look_up(tx, row.run, row.chapter)?);
     let row = tx.update(step, |row| {
         end.put(row, outcome, now);
         row.event = event;
     })?;
-    wake(tx, row.run)?;
+    wake(tx, &run)?;
     Ok(Some(row.record))
 }
 
@@ -265,10 +277,10 @@ pub(crate) fn end_of(tx: &Tx, run: WorkflowId, chapter: u32) -> Result<Place> {
 }
 
 /// Has a run taken that nobody has in memory.
-fn wake(tx: &mut Tx, run: WorkflowId) -> Result<()> {
+fn wake(tx: &mut Tx, run: &Row<WorkflowRow>) -> Result<()> {
     let now = tx.now();
-    if tx.get(run)?.is_some_and(|row| row.state == State::Parked) {
-        tx.update(run, |row| {
+    if run.state == State::Parked {
+        tx.update(run.id, |row| {
             row.state = State::Ready;
             row.woken = now;
         })?;

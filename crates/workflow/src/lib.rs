@@ -72,8 +72,10 @@
 //!
 //! - **Started** exactly if the caller's transaction commits.
 //! - A **mutation** step takes effect exactly once, with its record. An **effect** and a **job** run at least once,
-//!   or [at most once](Action::once), and are recorded once. What is on record never runs again.
-//! - An **event** is taken once, and never lost: not by a wait that was given up, not by a run that goes on anew.
+//!   or [at most once](Action::once), and are recorded once. What is on record never runs again, unless a
+//!   [`restart`] asks for that.
+//! - An **event** is taken once, and never lost: not by a wait that was given up, not by a run that goes on anew or
+//!   is restarted.
 //! - A **completion** takes effect exactly once. Its error loses neither the end nor itself.
 //! - **Outcomes** reach the code one at a time, in the order in which they were recorded, and only behind their
 //!   commit. So whatever the code does with several steps at once, a replay does again.
@@ -101,6 +103,7 @@
 //!   let the action return it inside `Ok`.
 //! - There are no versions that are pinned to a run: [`patched`](Flow::patched) is how code changes.
 
+mod blocked;
 mod cancel;
 mod claim;
 mod clean;
@@ -108,6 +111,7 @@ mod combine;
 mod completion;
 mod cutting;
 mod desk;
+mod dice;
 mod difference;
 mod driver;
 mod end;
@@ -115,6 +119,9 @@ mod engine;
 mod error;
 mod event;
 mod flow;
+mod forgetting;
+#[cfg(test)]
+mod hands;
 mod history;
 mod host;
 mod journal;
@@ -139,13 +146,14 @@ mod tables;
 mod timers;
 mod workflow;
 
+pub use blocked::{BLOCKED_CEILING, BLOCKED_PAUSE};
 pub use cancel::cancel;
 pub use claim::{CLAIM_STEP, CLAIMED_BYTES, CLAIMED_STEPS, MAX_STUMBLES};
 pub use clean::{CLEAN_UP_STEP, clean_up};
 pub use combine::First;
 pub use completion::{COMPLETION_ATTEMPTS, Untold, dead_completions, retry_completion};
 pub use cutting::CUT_OFF_STEP;
-pub use end::{BLOCKED_CEILING, BLOCKED_PAUSE};
+pub use dice::Dice;
 pub use engine::{BuildError, Builder, IDLE, RESIDENT, Workflows};
 pub use error::{Failure, StepError};
 pub use event::{SendError, send, send_failure};

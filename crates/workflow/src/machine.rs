@@ -14,9 +14,10 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
 
 use loomwork_core::Kind;
 use loomwork_store::{Error, Result, Row};
@@ -25,7 +26,6 @@ use tokio::task::coop::unconstrained;
 
 use crate::desk::Desk;
 use crate::difference::Trouble;
-use crate::end::Ending;
 use crate::flow::Flow;
 use crate::journal::{Arrived, Place};
 use crate::order::Order;
@@ -55,16 +55,22 @@ pub(crate) enum Advance {
 #[derive(Default)]
 struct Bell {
     rung: AtomicBool,
-    /// The machine is polling or delivering, so whoever rings is part of the code.
-    within: AtomicBool,
+    /// The thread on which the machine is polling or delivering: who rings there is part of the code.
+    within: Mutex<Option<ThreadId>>,
     /// Somebody else has rung.
     foreign: AtomicBool,
+}
+
+impl Bell {
+    fn within(&self) -> MutexGuard<'_, Option<ThreadId>> {
+        self.within.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.rung.store(true, Ordering::Release);
-        if !self.within.load(Ordering::Acquire) {
+        if *self.within() != Some(thread::current().id()) {
             self.foreign.store(true, Ordering::Release);
         }
     }
@@ -135,11 +141,6 @@ impl Machine {
     /// Whether something has come whose turn it is not, since others have settled a step before it.
     pub(crate) fn has_gap(&self) -> bool {
         !self.early.is_empty()
-    }
-
-    /// Judges how its code came to its end.
-    pub(crate) fn ending(&self, ended: Result<Box<RawValue>>) -> Ending {
-        Ending::of(ended, || self.desk.unseen())
     }
 
     /// Takes an outcome in, once.
@@ -215,9 +216,9 @@ impl Machine {
     }
 
     fn within<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.bell.within.store(true, Ordering::Release);
+        *self.bell.within() = Some(thread::current().id());
         let done = work();
-        self.bell.within.store(false, Ordering::Release);
+        *self.bell.within() = None;
         done
     }
 

@@ -1,12 +1,15 @@
 //! Orders: what a workflow's code wants done, and the transactions that do it.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
 use loomwork_core::{Kind, RetryPolicy, Time};
-use loomwork_store::{Result, Tx};
+use loomwork_store::{Error, Problem, Result, Tx};
 use loomwork_workpool::JobId;
 use serde_json::value::RawValue;
 
@@ -90,6 +93,8 @@ pub(crate) enum Note {
     Job(Box<dyn TxPart<JobId>>),
     Sleep(Until),
     Event {
+        /// The event's name, where that is not the step's.
+        awaits: Option<String>,
         timeout: Option<Duration>,
     },
     /// Start another workflow and wait for it.
@@ -145,7 +150,7 @@ fn write_note(writer: &mut Writer<'_>, number: u32, label: &Label, note: Note) -
                     let row = writer.entry(number, label);
                     writer.tx.insert_at(id, StepRow { job: Some(job), ..row }).map(drop)
                 }
-                Err(error) => writer.settled(number, label, failed(&error)),
+                Err(error) => writer.settled(number, label, fault_of_step(error)?),
             }
         }
         Note::Child(part) => {
@@ -155,7 +160,7 @@ fn write_note(writer: &mut Writer<'_>, number: u32, label: &Label, note: Note) -
                     let row = writer.entry(number, label);
                     writer.tx.insert_at(id, StepRow { child: Some(child), ..row }).map(drop)
                 }
-                Err(error) => writer.settled(number, label, failed(&error)),
+                Err(error) => writer.settled(number, label, fault_of_step(error)?),
             }
         }
         Note::Start(part) => {
@@ -164,19 +169,19 @@ fn write_note(writer: &mut Writer<'_>, number: u32, label: &Label, note: Note) -
                 Ok(started) => StoredOutcome::Success(
                     RawValue::from_string(format!("\"{started}\"")).unwrap_or_else(|_| null()),
                 ),
-                Err(error) => failed(&error),
+                Err(error) => fault_of_step(error)?,
             };
             writer.settled(number, label, outcome)
         }
         Note::Sleep(until) => sleep(writer, number, label, until),
-        Note::Event { timeout } => {
+        Note::Event { awaits, timeout } => {
             let due = timeout.map(|timeout| writer.tx.now() + timeout);
             let row = writer.entry(number, label);
-            writer.tx.insert(StepRow { due, ..row })?;
-            writer.serve(&label.name)
+            let wait = writer.tx.insert(StepRow { due, awaits, ..row })?;
+            writer.serve(wait.awaited())
         }
         Note::Patch => writer.settled(number, label, StoredOutcome::Success(null())),
-        Note::Withdraw => writer.withdraw(number, &label.name),
+        Note::Withdraw => writer.withdraw(number, label.behind),
         Note::Interrupt => match writer.pending(number)? {
             Some(row) => writer.settle(row.id, StoredOutcome::Interrupted),
             None => Ok(()),
@@ -232,6 +237,7 @@ pub(crate) fn mutate(
     let id: StepId = writer.tx.new_id();
     let outcome = match writer.run(|tx| part.run(tx, id), |value| value.get().len()) {
         Ok(value) => StoredOutcome::Success(value),
+        Err(error) if is_the_stores(&error) => return Err(error),
         Err(error) => {
             if let Some((policy, attempt)) = retry
                 && attempt < policy.attempts
@@ -278,6 +284,26 @@ pub(crate) fn begin_once(
     let row = writer.entry(number, label);
     writer.tx.insert(row)?;
     Ok(true)
+}
+
+/// How a step failed whose part of the transaction did; an error where that is no fault of the step.
+fn fault_of_step(error: Error) -> Result<StoredOutcome> {
+    if is_the_stores(&error) { Err(error) } else { Ok(failed(&error)) }
+}
+
+/// Whether an error says that the store itself cannot do its work, now or with a row that is damaged: then nothing is
+/// recorded, and the run is taken up again.
+fn is_the_stores(error: &Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(
+            Problem::Engine { .. }
+                | Problem::Conflict
+                | Problem::GaveUp { .. }
+                | Problem::Closed
+                | Problem::Unreadable { .. }
+        )
+    )
 }
 
 /// A failure that the crate itself finds.

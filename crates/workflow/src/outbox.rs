@@ -1,8 +1,14 @@
 //! The outbox: what the code of a run has ordered and is not set in motion yet, in the order that counts.
 
+#[cfg(test)]
+mod tests;
+
 use std::mem;
 
 use crate::order::{Note, Noted, Order, Work};
+
+/// How many notes one transaction writes down: a fan-out has any number of them.
+pub(crate) const NOTES_STEP: usize = 256;
 
 /// The orders of a run on their way.
 #[derive(Default)]
@@ -28,14 +34,16 @@ impl Outbox {
         }
     }
 
-    /// Takes out what is to be written down now, in one transaction.
+    /// Takes out what is to be written down now, in one transaction; what is more stays for the next one.
     pub(crate) fn notes(&mut self) -> Option<Vec<Noted>> {
         if self.writing || self.notes.is_empty() {
             return None;
         }
+        let rest = self.notes.split_off(self.notes.len().min(NOTES_STEP));
+        let notes = mem::replace(&mut self.notes, rest);
         self.writing = true;
-        self.patching = has_patch(&self.notes);
-        Some(mem::take(&mut self.notes))
+        self.patching = has_patch(&notes);
+        Some(notes)
     }
 
     /// Says that this is written down.

@@ -3,23 +3,22 @@
 use loomwork_core::{Fault, Kind};
 use loomwork_store::{Result, Row, Tx};
 
-use crate::clean::leave;
-use crate::cutting::{Budget, call_off, cut_off};
-use crate::end::new_chapter;
-use crate::mail::serve_all;
-use crate::tables::{State, StepRow, StoredOutcome, WorkflowId, WorkflowRow};
+use crate::cutting::Budget;
+use crate::forgetting::{forget_some, heard};
+use crate::tables::{Forgets, State, StepRow, Stumbles, WorkflowId, WorkflowRow};
 
 /// From where a run is begun again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestartFrom {
     /// From its start: its journal is left behind.
     Start,
-    /// From the step of this number: it and all behind it are forgotten and done again.
+    /// From the step of this number: it, all behind it, and whatever else the code began when it knew what came of
+    /// those, are forgotten and done again.
     Step(u32),
     /// From the last step of this name.
     Name(String),
     /// Where it stopped: its whole journal stays, only what was cut off when it ended is done again. For code
-    /// that was mended.
+    /// that was mended. An action that may start [once](crate::Action::once) and was cut off is interrupted.
     End,
 }
 
@@ -46,6 +45,12 @@ pub enum RestartError {
         /// The workflow.
         workflow: WorkflowId,
     },
+    /// What an earlier restart forgets is not all gone yet: try again when it is.
+    #[error("{workflow} is still being restarted; restart it when that is done")]
+    Restarting {
+        /// The workflow.
+        workflow: WorkflowId,
+    },
     /// It has no such step.
     #[error("{workflow} has no step {step} to restart from; `steps` lists those it has")]
     NoStep {
@@ -61,13 +66,15 @@ impl Fault for RestartError {
         match self {
             Self::Unknown { .. } | Self::NoStep { .. } => Kind::NotFound,
             Self::StillRunning { .. } => Kind::Conflict,
-            Self::Untold { .. } => Kind::Unavailable,
+            Self::Untold { .. } | Self::Restarting { .. } => Kind::Unavailable,
         }
     }
 }
 
 /// Begins a workflow again that has ended or is blocked. Whoever was told of its end is told of the next one too;
-/// its events that nobody has taken are still there. What it waited for and what is begun again are called off.
+/// its events that its code has not heard of are still there. What it waited for and what is begun again are called
+/// off. Beyond [`CUT_OFF_STEP`](crate::CUT_OFF_STEP) steps this takes a few transactions more, by an engine; the run
+/// is taken when they are done.
 ///
 /// The [key](crate::Flow::effect_keyed) of an effect that is done again is another one than before.
 ///
@@ -81,18 +88,18 @@ pub fn restart(tx: &mut Tx, workflow: WorkflowId, from: RestartFrom) -> Result<(
     if row.is_untold() {
         return Err(RestartError::Untold { workflow }.into());
     }
-    match from {
-        RestartFrom::Start | RestartFrom::Step(0) => {
-            cut_off(tx, workflow, row.chapter, &mut Budget::default())?;
-            new_chapter(tx, workflow)?;
-        }
-        RestartFrom::End => forget(tx, journal(tx, &row)?, None)?,
+    if row.is_forgetting() {
+        return Err(RestartError::Restarting { workflow }.into());
+    }
+    let forgets = match from {
+        RestartFrom::Start | RestartFrom::Step(0) => Forgets::whole(row.chapter, heard(tx, &row)?),
+        RestartFrom::End => Forgets::cut_off(row.chapter),
         RestartFrom::Step(first) => {
             let steps = journal(tx, &row)?;
             if steps.last().is_none_or(|last| last.number < first) {
                 return Err(RestartError::NoStep { workflow, step: first.to_string() }.into());
             }
-            forget(tx, steps, Some(first))?;
+            Forgets::from_step(row.chapter, &steps, first, heard(tx, &row)?)
         }
         RestartFrom::Name(name) => {
             let steps = journal(tx, &row)?;
@@ -100,24 +107,28 @@ pub fn restart(tx: &mut Tx, workflow: WorkflowId, from: RestartFrom) -> Result<(
             else {
                 return Err(RestartError::NoStep { workflow, step: format!("{name:?}") }.into());
             };
-            forget(tx, steps, Some(first))?;
+            Forgets::from_step(row.chapter, &steps, first, heard(tx, &row)?)
         }
-    }
+    };
     let now = tx.now();
     let row = tx.update(workflow, |row| {
         row.state = State::Ready;
-        row.woken = now;
         row.fence += 1;
         row.restarts += 1;
         row.blocked = None;
-        row.stumbles = 0;
+        row.stumbles = Stumbles::default();
         row.ended = None;
         row.telling = None;
         row.finished = None;
         row.retained = None;
+        row.forgets = Some(forgets);
+        if forgets.is_whole() {
+            row.chapter += 1;
+            row.begun = now;
+        }
     })?;
     tracing::info!(%workflow, name = row.name, "a workflow is restarted");
-    serve_all(tx, workflow, row.chapter)
+    forget_some(tx, workflow, forgets, &mut Budget::default())
 }
 
 /// All steps of the journal that counts, in the order of their numbers.
@@ -127,24 +138,4 @@ pub(crate) fn journal(tx: &Tx, run: &Row<WorkflowRow>) -> Result<Vec<Row<StepRow
     steps.extend(tx.scan(StepRow::cut_off.eq(run.id).eq(run.chapter))?);
     steps.sort_by_key(|step| step.number);
     Ok(steps)
-}
-
-/// Forgets what was cut off, the steps from a number on, and those that the code had dropped: it may have done so
-/// for what is forgotten, and else it drops them again.
-fn forget(tx: &mut Tx, steps: Vec<Row<StepRow>>, first: Option<u32>) -> Result<()> {
-    for step in steps {
-        let behind = first.is_some_and(|first| step.number >= first);
-        let dropped = step.given_back || matches!(step.outcome, Some(StoredOutcome::Withdrawn));
-        if !(step.cut || behind || (first.is_some() && dropped)) {
-            continue;
-        }
-        tx.delete(step.id)?;
-        if step.is_pending() {
-            call_off(tx, &step)?;
-        }
-        if let Some(child) = step.child {
-            leave(tx, child)?;
-        }
-    }
-    Ok(())
 }

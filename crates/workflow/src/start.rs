@@ -1,15 +1,16 @@
 //! Starting, inside the caller's transaction.
 
 use loomwork_core::{Fault, Kind, Time};
-use loomwork_store::{Result, Tx};
+use loomwork_store::{Result, Row, Tx};
 use loomwork_workpool::Due;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::cutting::{Budget, cancel_run};
 use crate::limits::{INPUT, MAX_AHEAD, MAX_DEPTH, MAX_TEXT_BYTES, check, encode};
 use crate::options::{Options, Taken};
 use crate::payload;
-use crate::tables::{State, StepId, StoredCallback, WorkflowId, WorkflowRow};
+use crate::tables::{State, StepId, StoredCallback, Stumbles, WorkflowId, WorkflowRow};
 use crate::workflow::Workflow;
 
 /// Why a workflow is not started. Nothing is written then.
@@ -130,6 +131,8 @@ pub(crate) struct Nested {
     /// The step that waits for it.
     pub(crate) step: StepId,
     pub(crate) depth: u32,
+    /// The parent's chapter.
+    pub(crate) chapter: u32,
 }
 
 /// Starts a workflow, which may be another one's child.
@@ -158,6 +161,7 @@ pub(crate) fn insert(
     }
     if let Some(key) = &key
         && let Some(there) = tx.first(WorkflowRow::by_key.eq(name).eq(key.as_str()))?
+        && !gives_way(tx, &there, nested)?
     {
         return match taken {
             Taken::Join => Ok(there.id),
@@ -189,7 +193,8 @@ pub(crate) fn insert(
         on_done: on_done.transpose()?,
         telling: None,
         blocked: None,
-        stumbles: 0,
+        stumbles: Stumbles::default(),
+        forgets: None,
         ended: None,
         keep_ms,
         created: now,
@@ -200,6 +205,22 @@ pub(crate) fn insert(
     tx.insert_at(id, row)?;
     tracing::debug!(workflow = %id, name, %due, "a workflow is started");
     Ok(id)
+}
+
+/// Whether who has a key gives it to another one: a child of the same run does, if the life of that in which it was
+/// started is over. It is cancelled if it has not ended yet.
+fn gives_way(tx: &mut Tx, there: &Row<WorkflowRow>, nested: Option<Nested>) -> Result<bool> {
+    let (Some(nested), Some(step)) = (nested, there.parent_step) else { return Ok(false) };
+    if there.parent != Some(nested.parent)
+        || tx.get(step)?.is_some_and(|step| step.chapter == nested.chapter && !step.cut)
+    {
+        return Ok(false);
+    }
+    if !there.has_ended() {
+        cancel_run(tx, there.clone(), &mut Budget::default())?;
+    }
+    tx.update(there.id, |row| row.key = None)?;
+    Ok(true)
 }
 
 /// A time that is over counts as now.

@@ -85,7 +85,7 @@ pub enum StepState {
     Cancelled,
     /// The event did not come in time.
     TimedOut,
-    /// It may start only once, and its process died while it ran.
+    /// It may start only once, and its process or its run ended while it ran.
     Interrupted,
     /// Its workflow dropped it.
     Withdrawn,
@@ -183,7 +183,7 @@ fn listed(row: Row<WorkflowRow>) -> Status {
         finished: row.finished,
         outcome: row.ended.as_ref().map(Ended::kind),
         error,
-        blocked: row.blocked,
+        blocked: row.blocked.map(|blocked| blocked.why),
         running: Vec::new(),
     }
 }

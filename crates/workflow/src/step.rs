@@ -15,7 +15,7 @@ use crate::desk::Desk;
 use crate::error::{Failure, StepError};
 use crate::journal::Label;
 use crate::limits::{MAX_TEXT_BYTES, fingerprint, shown};
-use crate::order::Work;
+use crate::order::{Note, Until, Work};
 use crate::tables::{StepKind, StoredFailure, StoredOutcome};
 
 /// A step that was begun or is about to be: awaiting it gives its outcome once that is on record.
@@ -29,6 +29,8 @@ pub struct Step<T> {
     number: u32,
     kind: StepKind,
     name: String,
+    /// The sleep before it begins.
+    before: Option<Box<Step<()>>>,
     state: State,
     result: PhantomData<fn() -> T>,
 }
@@ -65,6 +67,13 @@ impl<T: DeserializeOwned> Future for Step<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(before) = &mut self.before {
+            // A sleep tells no errors.
+            if Pin::new(before).poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.before = None;
+        }
         if let State::Planned(plan) = &mut self.state {
             let plan = plan.take();
             self.state = State::Begun;
@@ -102,8 +111,8 @@ impl<T> Step<T> {
     }
 }
 
-/// Checks a step's name.
-fn checked(name: &str) -> Result<(), String> {
+/// Checks the name of a step or of its event.
+pub(crate) fn checked(name: &str) -> Result<(), String> {
     match name.len() {
         1..=MAX_TEXT_BYTES => Ok(()),
         bytes => Err(format!("its name has {bytes} bytes; it must have 1 to {MAX_TEXT_BYTES}")),
@@ -143,6 +152,8 @@ pub(crate) struct Draft {
     kind: StepKind,
     name: String,
     loose: bool,
+    /// The number of the sleep before it, and how long that lasts.
+    later: Option<(u32, Until)>,
 }
 
 impl Draft {
@@ -150,11 +161,28 @@ impl Draft {
     pub(crate) fn new(desk: &Arc<Desk>, kind: StepKind, name: impl Into<String>) -> Self {
         let number = desk.number();
         let (outside, number) = (number.is_none(), number.unwrap_or(u32::MAX));
-        Self { desk: desk.clone(), number, outside, kind, name: name.into(), loose: false }
+        Self { desk: desk.clone(), number, outside, kind, name: name.into(), loose: false, later: None }
     }
 
     pub(crate) fn number(&self) -> u32 {
         self.number
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Has a sleep before it.
+    #[track_caller]
+    pub(crate) fn set_start(&mut self, until: Until) {
+        let number = match self.later {
+            Some((number, _)) => Some(number),
+            None => self.desk.number(),
+        };
+        match number {
+            Some(number) => self.later = Some((number, until)),
+            None => self.outside = true,
+        }
     }
 
     pub(crate) fn set_name(&mut self, name: impl Into<String>) {
@@ -171,7 +199,12 @@ impl Draft {
 
     /// Makes the step; `args` are its arguments as JSON, or why there are none.
     pub(crate) fn step<T>(self, args: Option<&str>, work: Result<Work, String>) -> Step<T> {
-        let Self { desk, number, outside, kind, name, loose } = self;
+        let Self { desk, number, outside, kind, name, loose, later } = self;
+        let before = later.filter(|_| !outside && work.is_ok()).map(|(number, until)| {
+            let (kind, name, desk) = (StepKind::Sleep, name.clone(), desk.clone());
+            let sleep = Self { desk, number, outside, kind, name, loose: false, later: None };
+            Box::new(sleep.step(None, Ok(Work::Note(Note::Sleep(until)))))
+        });
         let work = match work {
             _ if outside => Err("it is made outside of the workflow's own code".to_owned()),
             Ok(work) => checked(&name).map(|()| work),
@@ -181,10 +214,15 @@ impl Draft {
             let failure = Failure::Failed { kind: Kind::Invalid, message };
             StepError { number, step: kind, name: name.chars().take(MAX_TEXT_BYTES).collect(), failure }
         });
-        let label =
-            Label { kind, name: name.clone(), fingerprint: args.map(fingerprint), args: args.map(shown) };
+        let label = Label {
+            kind,
+            name: name.clone(),
+            fingerprint: args.map(fingerprint),
+            args: args.map(shown),
+            behind: 0,
+        };
         let plan = Box::new(Plan { label, loose, work });
-        Step { desk, number, kind, name, state: State::Planned(Some(plan)), result: PhantomData }
+        Step { desk, number, kind, name, before, state: State::Planned(Some(plan)), result: PhantomData }
     }
 }
 

@@ -16,10 +16,10 @@ use serde_json::value::RawValue;
 
 use crate::limits::{INPUT, RESULT, encode};
 use crate::options::Options;
-use crate::order::{Effect, EffectOptions, Note, TxPart, Work};
+use crate::order::{Effect, EffectOptions, Note, TxPart, Until, Work};
 use crate::serve::STEP_ENDED;
 use crate::start::{Nested, insert};
-use crate::step::{Draft, Step};
+use crate::step::{Draft, Step, checked};
 use crate::tables::{StepId, WorkflowId};
 use crate::workflow::Workflow;
 
@@ -28,6 +28,24 @@ macro_rules! named {
         /// Names it otherwise in the journal and in the history.
         pub fn name(mut self, name: impl Into<String>) -> Self {
             self.draft.set_name(name);
+            self
+        }
+    };
+}
+
+macro_rules! delayed {
+    () => {
+        /// Starts it so much later, behind a sleep of its name.
+        #[track_caller]
+        pub fn after(mut self, wait: Duration) -> Self {
+            self.draft.set_start(Until::After(wait));
+            self
+        }
+
+        /// Starts it at a time, behind a sleep of its name.
+        #[track_caller]
+        pub fn at(mut self, time: Time) -> Self {
+            self.draft.set_start(Until::At(time));
             self
         }
     };
@@ -140,6 +158,8 @@ pub struct Mutation<T> {
 }
 
 impl<T> Mutation<T> {
+    delayed!();
+
     /// Tries it again where its error says "later"; the pauses are waited out in memory. Without this, an
     /// error is the step's failure at once.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
@@ -168,6 +188,8 @@ pub struct Action<T> {
 }
 
 impl<T> Action<T> {
+    delayed!();
+
     /// Tries it again where its error says "later"; the pauses are waited out in memory, so what takes long
     /// is better a job. Without this, an error is the step's failure at once.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
@@ -203,11 +225,14 @@ impl<T: DeserializeOwned> IntoFuture for Action<T> {
 #[must_use = "a step does nothing unless it is awaited"]
 pub struct Wait<T> {
     pub(crate) draft: Draft,
+    pub(crate) event: String,
     pub(crate) timeout: Option<Duration>,
     pub(crate) result: PhantomData<fn() -> T>,
 }
 
 impl<T> Wait<T> {
+    named!();
+
     /// Ends the wait after so long, with [`Failure::TimedOut`](crate::Failure::TimedOut).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -220,8 +245,18 @@ impl<T: DeserializeOwned> IntoFuture for Wait<T> {
     type IntoFuture = Step<T>;
 
     fn into_future(self) -> Step<T> {
-        let Self { draft, timeout, .. } = self;
-        draft.step(None, Ok(Work::Note(Note::Event { timeout })))
+        let Self { draft, event, timeout, .. } = self;
+        if draft.name() == event {
+            return draft.step(None, Ok(Work::Note(Note::Event { awaits: None, timeout })));
+        }
+        let shown = encode("its event", &event, INPUT).and_then(|json| checked(&event).map(|()| json));
+        match shown {
+            Ok(json) => {
+                let note = Note::Event { awaits: Some(event), timeout };
+                draft.step(Some(json.get()), Ok(Work::Note(note)))
+            }
+            Err(message) => draft.step(None, Err(message)),
+        }
     }
 }
 
@@ -250,7 +285,8 @@ impl<I, R> Child<I, R> {
     }
 
     /// Sets all options of its start: its key, its time, whom to tell, how long it is kept. With a key that another
-    /// workflow has, the step fails, whatever becomes of a start otherwise.
+    /// workflow has, the step fails, whatever becomes of a start otherwise; a child of an earlier life of this run,
+    /// before a restart or before it went on anew, gives its key to the new one.
     pub fn with(mut self, options: impl Into<Options<R>>) -> Self {
         self.options = options.into();
         self
@@ -315,10 +351,10 @@ fn nested<I: Serialize, T>(
         Err(message) => return draft.step(None, Err(message)),
     };
     let json = input.get().to_owned();
-    let (parent, depth) = (draft.about().id, draft.about().depth + 1);
+    let (parent, chapter, depth) = (draft.about().id, draft.about().chapter, draft.about().depth + 1);
     let options = if waited_for { options.of_child() } else { options };
     let part = move |tx: &mut Tx, step: StepId| {
-        let nested = waited_for.then_some(Nested { parent, step, depth });
+        let nested = waited_for.then_some(Nested { parent, step, depth, chapter });
         insert(tx, name, input, options, nested)
     };
     let note = if waited_for { Note::Child(Box::new(part)) } else { Note::Start(Box::new(part)) };

@@ -38,6 +38,8 @@ pub type WorkflowId = Id<WorkflowRow>;
 #[index(scheduled(woken), when = WorkflowRow::is_scheduled)]
 #[index(by_host(host), when = WorkflowRow::is_running)]
 #[index(by_name(name))]
+#[index(children(parent), when = WorkflowRow::has_parent)]
+#[index(forgetting(woken), when = WorkflowRow::is_forgetting)]
 #[index(open(name), when = WorkflowRow::is_open)]
 #[index(blocked(name, woken), when = WorkflowRow::is_blocked)]
 #[index(untold(completion: Option<String> = WorkflowRow::completion, due: Option<Time> = WorkflowRow::tell_at), when = WorkflowRow::is_untold)]
@@ -71,10 +73,11 @@ pub struct WorkflowRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) telling: Option<Telling>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) blocked: Option<String>,
-    /// How often it could not go on since it last came to rest.
+    pub(crate) blocked: Option<Blocked>,
     #[serde(default)]
-    pub(crate) stumbles: u32,
+    pub(crate) stumbles: Stumbles,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) forgets: Option<Forgets>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ended: Option<Ended>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,8 +96,17 @@ impl WorkflowRow {
         self.key.is_some()
     }
 
+    fn has_parent(&self) -> bool {
+        self.parent.is_some()
+    }
+
     fn is_ready(&self) -> bool {
-        self.state == State::Ready
+        self.state == State::Ready && !self.is_forgetting()
+    }
+
+    /// What a restart has forgotten is not all gone.
+    pub(crate) fn is_forgetting(&self) -> bool {
+        self.forgets.is_some()
     }
 
     fn is_scheduled(&self) -> bool {
@@ -109,9 +121,10 @@ impl WorkflowRow {
         self.state == State::Ended
     }
 
-    /// It waits for its retention alone: an end that is not told yet stays.
+    /// It waits for its retention alone: an end that is not told yet stays, also one that is dead, which a person
+    /// has to see.
     fn is_retained(&self) -> bool {
-        self.has_ended() && !self.is_untold() && self.retained.is_some()
+        self.has_ended() && self.telling.is_none() && self.retained.is_some()
     }
 
     fn is_open(&self) -> bool {
@@ -127,8 +140,19 @@ impl WorkflowRow {
         self.telling.as_ref().is_some_and(|telling| !telling.dead)
     }
 
-    fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.telling.as_ref().is_some_and(|telling| telling.dead)
+    }
+
+    /// Whether its code is to hear what comes for its steps of a chapter.
+    pub(crate) fn hears(&self, chapter: u32) -> Hears {
+        if self.has_ended() || self.chapter != chapter {
+            Hears::Never
+        } else if self.state == State::Blocked || self.is_forgetting() {
+            Hears::Later
+        } else {
+            Hears::Now
+        }
     }
 
     fn completion(&self) -> Option<String> {
@@ -138,6 +162,53 @@ impl WorkflowRow {
     fn tell_at(&self) -> Option<Time> {
         self.telling.as_ref().map(|telling| telling.due)
     }
+}
+
+/// Whether the code of a run is to hear what comes for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hears {
+    Now,
+    /// Nobody knows yet which code it is, or which of its steps stay.
+    Later,
+    Never,
+}
+
+/// Why a run cannot go on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Blocked {
+    pub(crate) why: String,
+    pub(crate) since: Time,
+}
+
+/// How often a run could not go on at one place of its journal.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Stumbles {
+    /// The end of its journal, at which it was.
+    pub(crate) place: u64,
+    /// How often it was blocked there.
+    pub(crate) blocks: u32,
+    /// Which process blocked it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<Id<HostRow>>,
+    /// How often the store refused what it did there.
+    pub(crate) refusals: u32,
+}
+
+/// What a restart forgets of a journal: some steps at a time, and the run is taken when nothing of it is left.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Forgets {
+    pub(crate) chapter: u32,
+    /// All steps from this number on,
+    pub(crate) first: u32,
+    /// and what the code did when it had been given more outcomes than so many: the first that is forgotten is
+    /// behind them.
+    pub(crate) behind: u64,
+    /// The code has not heard of events from this position on: they go back.
+    pub(crate) heard: u64,
+    /// Pending steps before this number are dealt with,
+    pub(crate) number: u32,
+    /// and settled ones before this position.
+    pub(crate) position: u64,
 }
 
 /// JSON in a row, or beside it in a [`PayloadRow`].
@@ -260,9 +331,10 @@ pub type StepId = Id<StepRow>;
 #[table(name = "workflow_steps", id = "workflowstep")]
 #[index(unique settled(run, chapter, position), when = StepRow::is_settled)]
 #[index(pending(run, chapter, number), when = StepRow::is_pending)]
-#[index(waiting(run, chapter, name, number), when = StepRow::is_waiting)]
+#[index(waiting(run, chapter, awaited: String = StepRow::awaited_name, number), when = StepRow::is_waiting)]
 #[index(waits(run, chapter, number), when = StepRow::is_wait)]
 #[index(due(due), when = StepRow::is_due_later)]
+#[index(held(run, chapter), when = StepRow::is_held)]
 #[index(cut_off(run, chapter), when = StepRow::is_cut_off)]
 pub struct StepRow {
     pub(crate) run: WorkflowId,
@@ -276,6 +348,9 @@ pub struct StepRow {
     /// The beginning of its arguments, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) args: Option<String>,
+    /// How many outcomes the code had been given when it began this.
+    #[serde(default)]
+    pub(crate) behind: u64,
     /// Its place in the order in which outcomes reach the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) position: Option<u64>,
@@ -286,16 +361,23 @@ pub struct StepRow {
     pub(crate) cut: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) due: Option<Time>,
+    /// It was due while its run could not hear of it: it ends when the run can.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) held: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) job: Option<JobId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) child: Option<WorkflowId>,
+    /// The event that it waits for, where that is not its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) awaits: Option<String>,
     /// The event that it has got.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) event: Option<Id<MailRow>>,
-    /// The code had dropped it, so the event went back to those that nobody has taken.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) given_back: bool,
+    /// The code had dropped it, when it had been given so many outcomes: the event went back to those that nobody
+    /// has taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) given_back: Option<u64>,
     /// The bytes of all outcomes up to this one.
     #[serde(default)]
     pub(crate) total: u64,
@@ -323,11 +405,32 @@ impl StepRow {
 
     /// Whether something comes of it when the code drops it: it waits, or has an event for others.
     pub(crate) fn is_open(&self) -> bool {
-        self.is_pending() || (self.event.is_some() && !self.given_back)
+        self.is_pending() || (self.event.is_some() && self.given_back.is_none())
+    }
+
+    /// The name of the event that it waits for.
+    pub(crate) fn awaited(&self) -> &str {
+        self.awaits.as_deref().unwrap_or(&self.name)
+    }
+
+    fn awaited_name(&self) -> String {
+        self.awaited().to_owned()
+    }
+
+    /// The event that it has got and not given back, to be put where it came from.
+    pub(crate) fn mail(&self) -> Option<(Id<MailRow>, MailRow)> {
+        let (Some(event), Some(value), None) = (self.event, self.outcome.clone(), self.given_back) else {
+            return None;
+        };
+        Some((event, MailRow { run: self.run, name: self.awaited().to_owned(), value }))
     }
 
     fn is_due_later(&self) -> bool {
-        self.is_pending() && self.due.is_some()
+        self.is_pending() && self.due.is_some() && !self.held
+    }
+
+    fn is_held(&self) -> bool {
+        self.is_pending() && self.held
     }
 
     fn is_cut_off(&self) -> bool {
@@ -388,6 +491,8 @@ pub(crate) enum Left {
     Below(u32),
     /// What it still waited for when it came to its end in this chapter.
     Waiting(u32),
+    /// Waits of this chapter that are over since it can hear of that.
+    Held(u32),
 }
 
 /// A process that has workflows in memory. Its lease is the lease of all that it has.

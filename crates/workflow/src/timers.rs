@@ -1,11 +1,15 @@
 //! Time: sleeps and waits that are over, and starts that are due.
 
+#[cfg(test)]
+mod tests;
+
 use loomwork_core::{Kind, Time};
 use loomwork_store::{Next, Result, Row, Tx, Upkeep};
 
+use crate::cutting::cut;
 use crate::journal::{null, settle};
 use crate::mail::serve;
-use crate::tables::{State, StepKind, StepRow, StoredOutcome, WorkflowRow};
+use crate::tables::{Hears, State, StepKind, StepRow, StoredOutcome, WorkflowRow};
 
 /// How many sleeps, waits or starts one step of the timers deals with.
 pub const TIMER_STEP: usize = 256;
@@ -39,9 +43,16 @@ fn end_wait(tx: &mut Tx, step: &Row<StepRow>) -> Result<()> {
     if step.kind == StepKind::Sleep {
         return settle(tx, step.id, StoredOutcome::Success(null())).map(drop);
     }
-    // An event that was there in time wins over the end of the wait.
-    serve(tx, step.run, step.chapter, &step.name)?;
-    settle(tx, step.id, StoredOutcome::TimedOut).map(drop)
+    match tx.get(step.run)?.map_or(Hears::Never, |run| run.hears(step.chapter)) {
+        Hears::Now => {
+            // An event that was there in time wins over the end of the wait.
+            serve(tx, step.run, step.chapter, step.awaited())?;
+            settle(tx, step.id, StoredOutcome::TimedOut).map(drop)
+        }
+        Hears::Later => tx.update(step.id, |step| step.held = true).map(drop),
+        // What came for its name is another one's.
+        Hears::Never => cut(tx, step.id),
+    }
 }
 
 /// Makes workflows ready whose time has come.

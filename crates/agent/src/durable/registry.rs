@@ -139,7 +139,7 @@ pub(super) fn take_up<S: Send + Sync + 'static>(
     run: &Row<Run>,
 ) -> BoxFuture<'static, std::result::Result<AgentReply, AgentError>> {
     let id = run.id;
-    let options = started(run).and_then(|started| options(started, agent, tools));
+    let options = started_with(run).and_then(|started| options(started, agent, tools));
     let target = Target { thread: Some(run.thread), user: run.user.clone() };
     let (options, wrong) = match options {
         Ok(options) => (options, None),
@@ -155,8 +155,11 @@ pub(super) fn take_up<S: Send + Sync + 'static>(
     }
 }
 
-/// Returns what was said of a run when it was started.
-fn started(run: &Row<Run>) -> std::result::Result<StartOptions, StartError> {
+/// Returns what was said of a run when it was started; what its agent says of one that was begun otherwise.
+///
+/// # Errors
+/// [`StartError::Unreadable`].
+pub fn started_with(run: &Row<Run>) -> std::result::Result<StartOptions, StartError> {
     let Some(stored) = run.values.get(STARTED) else { return Ok(StartOptions::default()) };
     serde_json::from_value(stored.clone())
         .map_err(|error| StartError::Unreadable { run: run.id, reason: error.to_string() })

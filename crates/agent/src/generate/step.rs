@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use loomwork_messages::streams::StreamError;
-use loomwork_messages::{NewMessage, UiChunk, offload};
+use loomwork_messages::{NewMessage, Translator, UiChunk, offload};
 use loomwork_models::{
-    ApprovalRequest, LanguageModel, Message, Part, Reply, Request, Role, ToolChoice, Warning,
+    ApprovalRequest, Chunk, LanguageModel, Message, Part, Reply, Request, Role, Source, ToolChoice, Warning,
 };
 use loomwork_store::Error;
 
@@ -34,6 +34,8 @@ pub(crate) struct Prepared<S> {
     pub(super) tools: Tools<S>,
     /// What is sent, for the tools if there are some.
     pub(super) sent: Arc<[Message]>,
+    /// What the messages are from.
+    sources: Vec<Source>,
 }
 
 impl<S: Send + Sync + 'static> Generation<S> {
@@ -60,6 +62,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             tool_choice: self.options.tool_choice.clone().unwrap_or(ToolChoice::Auto),
             settings: self.options.settings.clone(),
             provider_options: self.options.provider_options.clone(),
+            sources: Vec::new(),
         };
         if let Some(prepare) = &self.options.prepare_step {
             let (agent, step) = (self.agent.name().to_owned(), steps.len());
@@ -69,14 +72,15 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 inline(files, &mut next.messages).await?;
             }
         }
-        let NextStep { model, messages, tools, tool_choice, mut settings, provider_options, .. } = next;
+        let NextStep { model, messages, tools, tool_choice, mut settings, provider_options, sources, .. } =
+            next;
         settings.keep_request_body |= self.options.on_exchange.is_some();
         let sent = if tools.is_empty() { Arc::default() } else { messages.clone().into() };
         let specs = tools.specs();
         let request =
             Request { messages, tools: specs, tool_choice, settings, provider_options, ..Request::default() };
         let plan = Plan::of(self.counter(), model.name(), &request);
-        Ok(Prepared { plan, model, request, tools, sent })
+        Ok(Prepared { plan, model, request, tools, sent, sources })
     }
 
     /// Lets the guards see what of the messages is new.
@@ -123,14 +127,25 @@ impl<S: Send + Sync + 'static> Generation<S> {
             for call in calls.iter().filter(|call| call.outcome == Outcome::NeedsApproval) {
                 self.say(request_chunk(approval_of(call), call.call.id.clone()), record, out).await?;
             }
+            let sources = sources_of(&mut prepared, &calls);
+            for source in sources.iter().cloned() {
+                for chunk in Translator::default().push(Chunk::Part { part: Part::Source(source) }) {
+                    self.say(chunk, record, out).await?;
+                }
+            }
             self.say(UiChunk::FinishStep, record, out).await?;
-            self.made(reply, calls).await
+            self.made(reply, calls, sources).await
         };
         self.while_held(record, &cancel, making).await
     }
 
     /// Returns what a step is stored as.
-    async fn made(&self, reply: Reply, calls: Vec<CallEnd>) -> Result<Made, AgentError> {
+    async fn made(
+        &self,
+        reply: Reply,
+        calls: Vec<CallEnd>,
+        sources: Vec<Source>,
+    ) -> Result<Made, AgentError> {
         let asks = calls.iter().filter(|call| call.outcome == Outcome::NeedsApproval).map(|call| {
             let request = ApprovalRequest {
                 id: approval_of(call),
@@ -139,7 +154,8 @@ impl<S: Send + Sync + 'static> Generation<S> {
             };
             Part::ApprovalRequest(request)
         });
-        let parts: Vec<Part> = reply.parts.iter().cloned().chain(asks).collect();
+        let sources = sources.into_iter().map(Part::Source);
+        let parts: Vec<Part> = reply.parts.iter().cloned().chain(asks).chain(sources).collect();
         let mut said = Message::new(Role::Assistant, parts);
         let mut warnings = reply.info.warnings.clone();
         match &self.runtime.files {
@@ -248,6 +264,20 @@ fn unquoted(mut error: loomwork_models::Error) -> loomwork_models::Error {
         Some(usage) => error.with_usage(usage),
         None => error,
     }
+}
+
+/// Returns what a step is from: its messages, and the outputs of its tools.
+fn sources_of<S: Send + Sync + 'static>(prepared: &mut Prepared<S>, calls: &[CallEnd]) -> Vec<Source> {
+    let mut sources = std::mem::take(&mut prepared.sources);
+    for result in calls.iter().filter_map(|call| call.result.as_ref()) {
+        let Some(tool) = prepared.tools.get(&result.name) else { continue };
+        for source in tool.sources_of(&result.output) {
+            if sources.iter().all(|known| known.id != source.id) {
+                sources.push(source);
+            }
+        }
+    }
+    sources
 }
 
 fn approval_of(call: &CallEnd) -> String {

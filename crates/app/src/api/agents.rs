@@ -19,7 +19,7 @@ pub(super) fn operations() -> Group {
         .act(
             "preview",
             (Method::Post, "/api/threads/{thread}/context"),
-            Scope::Chat,
+            Scope::Manage,
             "Shows what an agent would send to its model, with where each message comes from; nothing is stored and \
              no model is asked to answer.",
             preview,
@@ -39,6 +39,7 @@ struct AgentView {
 }
 
 fn list(reading: &Reading<'_>, _: &Nothing) -> Result<Vec<AgentView>> {
+    reading.allow(Need::Scope(Scope::Read))?;
     let names = reading.app.inner().agents.names();
     Ok(names.map(|name| AgentView { name: name.to_owned() }).collect())
 }
@@ -82,8 +83,9 @@ shapes! {
 }
 
 async fn preview(call: Call, args: Preview) -> Result<Answer<PreviewView>> {
+    call.allow(Need::Scope(Scope::Manage)).await?;
     call.allow(Need::WriteThread(args.thread)).await?;
-    let agent = call.app.inner().agents.find(args.agent.as_deref())?;
+    let (_, agent) = call.app.inner().agents.find(args.agent.as_deref())?;
     let user = call.caller.as_user().map(str::to_owned);
     let asking = Asking { thread: args.thread, user, prompt: args.prompt.into() };
     let run = agent.dry_run(call.app.runtime(), asking).await.map_err(loomwork_store::Error::from)?;

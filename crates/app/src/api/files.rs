@@ -1,20 +1,16 @@
 //! Files: what is known of them. Their contents are taken in and given out by HTTP itself.
 
-use loomwork_core::Kind;
-use loomwork_files::{File, FileId, IfOwned, delete as delete_file, owners};
-use loomwork_messages::MessageId;
-use loomwork_store::{Page, Row, Tx};
+use loomwork_files::{File, FileId, IfOwned, delete as delete_file};
+use loomwork_store::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::operation::{Answer, Call, Group, Method, Reading};
 use super::threads::Deleted;
-use crate::auth::{Caller, Need, Scope, allow};
-use crate::error::{Error, Result};
-
-/// How many owners of a file are looked at for one whose thread the caller may read.
-const OWNERS_LOOKED_AT: usize = 200;
+use crate::auth::Scope;
+use crate::error::Result;
+use crate::uploads::readable;
 
 pub(super) fn operations() -> Group {
     Group::new("files")
@@ -84,26 +80,6 @@ async fn delete(call: Call, args: OneFile) -> Result<Answer<Deleted>> {
         Ok(Deleted { deleted: true })
     })
     .await
-}
-
-/// Returns a file that the caller may read: a user, if it is of a message in one of their threads.
-pub(crate) fn readable(tx: &Tx, caller: &Caller, id: FileId) -> Result<Row<File>> {
-    allow(tx, caller, Need::Scope(Scope::Read))?;
-    let row = tx.get(id)?;
-    let missing =
-        || Error::new(Kind::NotFound, format!("there is no {id} that the caller may read")).about("file");
-    let row = row.ok_or_else(missing)?;
-    if caller.as_user().is_none() {
-        return Ok(row);
-    }
-    for reference in owners(tx, id, Page::first(OWNERS_LOOKED_AT))?.rows {
-        let Ok(message) = reference.owner.parse::<MessageId>() else { continue };
-        let Some(message) = tx.get(message)? else { continue };
-        if allow(tx, caller, Need::ReadThread(message.thread)).is_ok() {
-            return Ok(row);
-        }
-    }
-    Err(missing())
 }
 
 /// Describes the routes by which contents come and go.

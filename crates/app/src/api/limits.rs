@@ -39,6 +39,7 @@ struct LimitView {
 }
 
 fn list(reading: &Reading<'_>, _: &Nothing) -> Result<Vec<LimitView>> {
+    reading.allow(Need::Scope(Scope::Read))?;
     let names = reading.app.inner().limits.keys();
     Ok(names.map(|name| LimitView { name: name.clone() }).collect())
 }

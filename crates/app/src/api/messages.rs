@@ -7,7 +7,7 @@ use loomwork_core::Kind;
 use loomwork_messages::{
     self as stored, LiveStream, Metadata, Position, Save, ThreadId, UiMessage, View, view,
 };
-use loomwork_models::{Message, Role};
+use loomwork_models::Message;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,8 +15,10 @@ use serde_json::{Map, Value};
 use super::operation::{Answer, Call, Group, Method, Reading};
 use super::page::MAX_ROWS;
 use super::shapes::{Shown, shapes};
-use crate::auth::{Caller, Need, Scope, allow};
+use crate::auth::{Need, Scope, allow};
 use crate::error::{Error, Result};
+use crate::runs::named;
+use crate::said::check;
 
 /// How many messages a page has, unless the request says so.
 const DEFAULT_MESSAGES: usize = 50;
@@ -188,36 +190,15 @@ fn list(reading: &Reading<'_>, args: &ListMessages) -> Result<MessagePage> {
     Ok(view(reading.tx, args.thread, &args.list()?)?.into())
 }
 
-/// What is said: a text of the user, or messages.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Said {
-    /// A text of the user.
-    pub(super) prompt: Option<String>,
-    /// Messages with their roles and parts; users write messages of users alone.
-    #[schemars(with = "Option<Vec<Map<String, Value>>>")]
-    pub(super) messages: Option<Vec<Message>>,
-}
-
-impl Said {
-    /// Returns the messages, if the caller may say them.
-    pub(super) fn messages(self, caller: &Caller) -> Result<Vec<Message>> {
-        let messages = match (self.prompt, self.messages) {
-            (Some(text), None) => vec![Message::user(text)],
-            (None, Some(messages)) if !messages.is_empty() => messages,
-            _ => {
-                let message = "nothing is said, or twice; give either `prompt` or `messages`";
-                return Err(Error::new(Kind::Invalid, message).about("prompt"));
-            }
-        };
-        let is_foreign = |message: &Message| message.role != Role::User;
-        if caller.as_user().is_some()
-            && let Some(at) = messages.iter().position(is_foreign)
-        {
-            let message = "users write messages of the role `user`; only programs say what others said";
-            return Err(Error::new(Kind::Denied, message).about(format!("messages[{at}].role")));
+/// Returns what is said: a text of the user, or messages.
+pub(super) fn said(prompt: Option<String>, messages: Option<Vec<Message>>) -> Result<Vec<Message>> {
+    match (prompt, messages) {
+        (Some(text), None) => Ok(vec![Message::user(text)]),
+        (None, Some(messages)) if !messages.is_empty() => Ok(messages),
+        _ => {
+            let message = "nothing is said, or twice; give either `prompt` or `messages`";
+            Err(Error::new(Kind::Invalid, message).about("prompt"))
         }
-        Ok(messages)
     }
 }
 
@@ -243,15 +224,11 @@ struct Saved {
 
 async fn save(call: Call, args: SaveMessages) -> Result<Answer<Saved>> {
     let SaveMessages { thread, prompt, messages } = args;
-    let said = Said { prompt, messages }.messages(&call.caller)?;
+    let said = said(prompt, messages)?;
     call.mutate(move |tx, caller| {
         allow(tx, caller, Need::WriteThread(thread))?;
-        let user = caller.as_user().map(str::to_owned);
-        let named = said.into_iter().map(|message| {
-            let new = stored::NewMessage::new(message);
-            stored::NewMessage { user: user.clone(), ..new }
-        });
-        let rows = stored::save(tx, thread, Save::all(named))?;
+        check(tx, caller, &said)?;
+        let rows = stored::save(tx, thread, Save::all(named(caller, said)))?;
         Ok(Saved { ids: rows.iter().map(|row| row.id.to_string()).collect() })
     })
     .await

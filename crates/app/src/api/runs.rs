@@ -1,22 +1,23 @@
 //! Runs: having an agent answer, and what becomes of that.
 
-use loomwork_agent::Stored;
+use loomwork_agent::durable::{Busy, StartOptions, Started};
 use loomwork_core::Kind;
 use loomwork_messages::runs::{self, Prompt};
-use loomwork_messages::{Failure, MessageId, Metadata, NewMessage, Run, RunId, Save, ThreadId, save};
+use loomwork_messages::{Failure, MessageId, Metadata, Run, RunId, ThreadId};
 use loomwork_models::Message;
 use loomwork_store::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::messages::{FailureShape, Said};
+use super::messages::{FailureShape, said};
 use super::operation::{Answer, Call, Group, Method, Reading};
 use super::shapes::{Shown, shapes};
 use super::threads::OneThread;
-use crate::agents::Asking;
-use crate::auth::{Need, Scope, allow};
+use crate::auth::{Need, Scope};
 use crate::error::{Error, Result};
+use crate::reached::{reached, reason};
+use crate::runs::{RunAsk, named};
 
 pub(super) fn operations() -> Group {
     Group::new("runs")
@@ -24,7 +25,8 @@ pub(super) fn operations() -> Group {
             "start",
             (Method::Post, "/api/threads/{thread}/runs"),
             Scope::Chat,
-            "Has an agent answer, in the background: `/api/threads/{thread}/live` shows how it comes.",
+            "Has an agent answer, whoever waits for it and whichever process makes it: `/api/threads/{thread}/live` shows \
+             how it comes.",
             start,
         )
         .get(
@@ -86,13 +88,39 @@ shapes! {
 
 type RunView = Shown<Row<Run>, RunShape>;
 
+/// What becomes of what is asked while an answer is being made in the thread.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum WhenBusy {
+    /// It is answered behind that.
+    #[default]
+    Queue,
+    /// It is refused, and nothing is saved.
+    Reject,
+    /// What is being made is called off, and keeps what came.
+    Supersede,
+    /// It joins the turn that is being answered, whose agent is told of it at its next step.
+    Steer,
+}
+
+impl From<WhenBusy> for Busy {
+    fn from(busy: WhenBusy) -> Self {
+        match busy {
+            WhenBusy::Queue => Self::Queue,
+            WhenBusy::Reject => Self::Reject,
+            WhenBusy::Supersede => Self::Supersede,
+            WhenBusy::Steer => Self::Steer,
+        }
+    }
+}
+
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct StartRun {
     /// The thread's id.
     #[schemars(with = "String")]
     thread: ThreadId,
-    /// The agent's name; may be left out where there is one.
+    /// The agent's name; by default the one that the thread was handed to, or the only one there is.
     agent: Option<String>,
     /// A text of the user.
     prompt: Option<String>,
@@ -102,63 +130,56 @@ struct StartRun {
     /// Instead of something new: a message that is there, to be answered or to be answered anew.
     #[schemars(with = "Option<String>")]
     prompt_id: Option<MessageId>,
+    /// `queue` by default, `reject`, `supersede` or `steer`: what becomes of it while an answer is being made.
+    #[serde(default)]
+    busy: WhenBusy,
 }
 
-/// A run that was started.
+/// What became of what was asked.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Started {
-    /// The run.
-    run: String,
-    /// The message that it answers.
-    prompt_id: String,
+pub(super) struct StartedRun {
+    /// The run that answers; absent where a person or nobody is to answer in the thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<String>,
+    /// The message that is answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_id: Option<String>,
+    /// Whether it has joined what the run was answering already.
+    joined: bool,
 }
 
-async fn start(call: Call, args: StartRun) -> Result<Answer<Started>> {
-    let StartRun { thread, agent, prompt, messages, prompt_id } = args;
-    let agent = call.app.inner().agents.find(agent.as_deref())?;
+impl From<Started> for StartedRun {
+    fn from(started: Started) -> Self {
+        Self {
+            run: started.run().map(|run| run.to_string()),
+            prompt_id: started.prompt().map(|prompt| prompt.to_string()),
+            joined: matches!(started, Started::Joined { .. }),
+        }
+    }
+}
+
+async fn start(call: Call, args: StartRun) -> Result<Answer<StartedRun>> {
+    let StartRun { thread, agent, prompt, messages, prompt_id, busy } = args;
+    let app = call.app.clone();
     let said = match prompt_id {
-        Some(_) if prompt.is_none() && messages.is_none() => Vec::new(),
+        None => Some(said(prompt, messages)?),
+        Some(_) if prompt.is_none() && messages.is_none() => None,
         Some(_) => {
             let message = "something new and a message that is there; give either";
             return Err(Error::new(Kind::Invalid, message).about("promptId"));
         }
-        None => Said { prompt, messages }.messages(&call.caller)?,
     };
-    let caller = call.caller.clone();
-    let user = caller.as_user().map(str::to_owned);
-    let asks = user.clone();
-    let prompt = call.app.store().try_mutate(move |tx| {
-        allow(tx, &caller, Need::WriteThread(thread))?;
-        if let Some(prompt) = prompt_id {
-            let row = tx.require(prompt)?;
-            return if row.thread == thread { Ok(prompt) } else { Err(not_there(prompt, thread)) };
-        }
-        let named = said.into_iter().map(|message| {
-            let new = NewMessage::new(message);
-            NewMessage { user: user.clone(), ..new }
-        });
-        let rows = save(tx, thread, Save::all(named))?;
-        rows.last().map(|row| row.id).ok_or_else(|| Error::new(Kind::Invalid, "nothing is said"))
-    });
-    let prompt = prompt.await?;
-
-    let asking = Asking { thread, user: asks, prompt: Prompt::Message(prompt) };
-    // Whoever is refused hears of it; an answer that has begun is followed in the thread.
-    let answering = agent.stream_text(call.app.runtime(), asking).await;
-    let run = run_of(answering.map_err(loomwork_store::Error::from)?.stored())?;
-    Answer::of(&Started { run: run.to_string(), prompt_id: prompt.to_string() })
-}
-
-fn run_of(stored: Option<&Stored>) -> Result<RunId> {
-    stored.map(|stored| stored.run).ok_or_else(|| {
-        let message = "the agent stores nothing of its answers, so there is no run to follow";
-        Error::new(Kind::Invalid, message).about("agent")
+    call.mutate(move |tx, caller| {
+        let prompt = match (prompt_id, said) {
+            (Some(prompt), _) => Prompt::Message(prompt),
+            (None, said) => Prompt::New(named(caller, said.unwrap_or_default())),
+        };
+        let options = StartOptions { busy: busy.into(), ..StartOptions::default() };
+        let ask = RunAsk { agent, options, ..RunAsk::new(thread, prompt) };
+        Ok(StartedRun::from(app.start_run(tx, caller, ask)?))
     })
-}
-
-fn not_there(message: MessageId, thread: ThreadId) -> Error {
-    Error::new(Kind::NotFound, format!("there is no {message} in {thread}")).about("promptId")
+    .await
 }
 
 fn live(reading: &Reading<'_>, args: &OneThread) -> Result<Vec<RunView>> {
@@ -176,9 +197,7 @@ struct OneRun {
 }
 
 fn get(reading: &Reading<'_>, args: &OneRun) -> Result<RunView> {
-    let run = reading.tx.require(args.run)?;
-    reading.allow(Need::ReadThread(run.thread))?;
-    Ok(Shown::new(run))
+    Ok(Shown::new(reached(reading.tx, reading.caller, args.run, |run| Need::ReadThread(run.thread))?))
 }
 
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -187,7 +206,7 @@ struct AbortRun {
     /// The run's id.
     #[schemars(with = "String")]
     run: RunId,
-    /// Why, for whoever reads the thread.
+    /// Why, for whoever reads the thread; 1,000 bytes at most.
     reason: Option<String>,
 }
 
@@ -199,10 +218,9 @@ struct Aborted {
 }
 
 async fn abort(call: Call, args: AbortRun) -> Result<Answer<Aborted>> {
+    let reason = reason(args.reason)?.unwrap_or_else(|| "it was called off".to_owned());
     call.mutate(move |tx, caller| {
-        let run = tx.require(args.run)?;
-        allow(tx, caller, Need::WriteThread(run.thread))?;
-        let reason = args.reason.unwrap_or_else(|| "it was called off".to_owned());
+        let run = reached(tx, caller, args.run, |run| Need::WriteThread(run.thread))?;
         Ok(Aborted { aborted: runs::abort(tx, run.id, Failure::new("aborted", reason))? })
     })
     .await

@@ -48,6 +48,8 @@ shapes! {
         status: String,
         /// Who answers next: `agent`, `human` or `none`.
         responder: String,
+        /// The agent that answers, where it is to be one in particular.
+        agent: Option<String>,
         /// Words to find it by.
         tags: Option<Vec<String>>,
         /// What the application keeps with it.
@@ -158,14 +160,19 @@ struct CreateThread {
     #[serde(default)]
     #[schemars(with = "String")]
     responder: Responder,
+    /// The agent that answers; nobody in particular by default.
+    agent: Option<String>,
 }
 
 async fn create(call: Call, args: CreateThread) -> Result<Answer<ThreadView>> {
+    if args.agent.is_some() {
+        call.app.inner().agents.find(args.agent.as_deref())?;
+    }
     call.mutate(move |tx, caller| {
-        let CreateThread { user, title, summary, tags, metadata, responder } = args;
+        let CreateThread { user, title, summary, tags, metadata, responder, agent } = args;
         let user = user.or_else(|| caller.as_user().map(str::to_owned));
         allow(tx, caller, Need::ActFor(user.as_deref()))?;
-        let new = NewThread { user, title, summary, tags, metadata, responder, ..NewThread::default() };
+        let new = NewThread { user, title, summary, tags, metadata, responder, agent };
         Ok(Shown::new(threads::create(tx, new)?))
     })
     .await
@@ -200,16 +207,22 @@ struct UpdateThread {
     /// Who answers next: `agent`, `human` or `none`.
     #[schemars(with = "Option<String>")]
     responder: Option<Responder>,
+    /// The agent that answers: the thread is handed to it.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "Option<String>")]
+    agent: Option<Option<String>>,
 }
 
 async fn update(call: Call, args: UpdateThread) -> Result<Answer<ThreadView>> {
+    if let Some(Some(agent)) = &args.agent {
+        call.app.inner().agents.find(Some(agent))?;
+    }
     call.mutate(move |tx, caller| {
-        let UpdateThread { thread, title, summary, status, user, tags, metadata, responder } = args;
+        let UpdateThread { thread, title, summary, status, user, tags, metadata, responder, agent } = args;
         let is_of_owner = user.is_some() || status.is_some();
         let need = if is_of_owner { Need::OwnThread } else { Need::WriteThread };
         allow(tx, caller, need(thread))?;
-        let patch =
-            ThreadPatch { title, summary, status, user, tags, metadata, responder, ..ThreadPatch::default() };
+        let patch = ThreadPatch { title, summary, status, user, tags, metadata, responder, agent };
         Ok(Shown::new(threads::update(tx, thread, patch)?))
     })
     .await

@@ -1,9 +1,10 @@
 //! Whether a caller may do what it asks: decided here, and nowhere else.
 
+use loomwork_agent::approvals::ApprovalRow;
 use loomwork_core::{Fault, Kind};
 use loomwork_messages::members::role_of;
 use loomwork_messages::threads;
-use loomwork_messages::{MemberRole, ThreadId};
+use loomwork_messages::{MemberRole, MessageId, ThreadId};
 use loomwork_store::{Result, Tx};
 
 use super::{Caller, Scope, keys};
@@ -17,6 +18,10 @@ pub enum Need<'a> {
     ReadThread(ThreadId),
     /// Write to a thread, or have an agent answer there.
     WriteThread(ThreadId),
+    /// Let a call of a tool run in a thread, or not. [`Builder::approvers`](crate::Builder::approvers) may say who that is.
+    Approve(ThreadId),
+    /// Answer what a person or a group is asked, or anybody.
+    AnswerFor(Option<&'a str>),
     /// Delete a thread, or change who is in it.
     OwnThread(ThreadId),
     /// Read what is a user's: threads, limits, usage. Nobody's is read by whoever manages, and by programs.
@@ -38,9 +43,11 @@ pub fn allow(tx: &Tx, caller: &Caller, need: Need<'_>) -> Result<()> {
     match need {
         Need::Scope(_) => Ok(()),
         Need::ReadThread(thread) => of_thread(tx, caller, thread, MemberRole::Reader),
-        Need::WriteThread(thread) => of_thread(tx, caller, thread, MemberRole::Writer),
+        Need::WriteThread(thread) | Need::Approve(thread) => {
+            of_thread(tx, caller, thread, MemberRole::Writer)
+        }
         Need::OwnThread(thread) => of_thread(tx, caller, thread, MemberRole::Owner),
-        Need::ReadUser(user) | Need::ActFor(user) => of_user(caller, user),
+        Need::ReadUser(user) | Need::ActFor(user) | Need::AnswerFor(user) => of_user(caller, user),
     }
 }
 
@@ -49,9 +56,31 @@ impl Need<'_> {
         match self {
             Self::Scope(scope) => scope,
             Self::ReadThread(_) | Self::ReadUser(_) => Scope::Read,
-            Self::WriteThread(_) | Self::OwnThread(_) | Self::ActFor(_) => Scope::Chat,
+            Self::WriteThread(_)
+            | Self::Approve(_)
+            | Self::AnswerFor(_)
+            | Self::OwnThread(_)
+            | Self::ActFor(_) => Scope::Chat,
         }
     }
+}
+
+/// An application's own rule of who approves what.
+pub(crate) type Approvers = dyn Fn(&Tx, &Caller, &ApprovalRow) -> Result<bool> + Send + Sync;
+
+/// Says whether a caller may answer an approval. Where the application has a rule, that decides for users, in the thread
+/// or not; programs and whoever manages may always.
+pub(crate) fn allow_approval(
+    tx: &Tx,
+    caller: &Caller,
+    approval: &ApprovalRow,
+    rule: Option<&Approvers>,
+) -> Result<()> {
+    let Some(rule) = rule.filter(|_| bound_user(caller).is_some()) else {
+        return allow(tx, caller, Need::Approve(approval.site.thread));
+    };
+    allow(tx, caller, Need::Scope(Scope::Chat))?;
+    if rule(tx, caller, approval)? { Ok(()) } else { Err(Refused::Approver.into()) }
 }
 
 /// Refuses a caller whose key or token has ended since it came in.
@@ -117,6 +146,15 @@ pub enum Refused {
     /// A key or token that was good and is not any more.
     #[error("the key or token of the caller is over; come with another")]
     Over,
+    /// A message that somebody else has said.
+    #[error("{message} is not the caller's; users change what they have said themselves")]
+    Author {
+        /// The message.
+        message: MessageId,
+    },
+    /// An approval that is for others to answer.
+    #[error("the caller may not approve or deny this; somebody else has to")]
+    Approver,
     /// What is somebody else's.
     #[error("the caller is {own:?} and may ask for themselves alone; leave the user out, or name that one")]
     User {

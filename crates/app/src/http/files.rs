@@ -15,10 +15,11 @@ use loomwork_files::{About, FileId};
 use super::answer::admitted;
 use super::request::RequestId;
 use super::respond;
-use crate::api::files::{FileView, readable};
+use crate::api::files::FileView;
 use crate::app::App;
 use crate::auth::Scope;
 use crate::error::{Error, Result};
+use crate::uploads::{self, readable};
 
 /// Takes a file in: the body is its content.
 pub(super) async fn upload(app: App, Extension(id): Extension<RequestId>, request: Request) -> Response {
@@ -27,7 +28,7 @@ pub(super) async fn upload(app: App, Extension(id): Extension<RequestId>, reques
 
 async fn try_upload(app: &App, request: Request) -> Result<Response> {
     let (parts, body) = request.into_parts();
-    let (_place, _) = admitted(app, &parts, Scope::Chat).await?;
+    let (_place, caller) = admitted(app, &parts, Scope::Chat).await?;
     let query = parts.uri.query().unwrap_or_default();
     let mut names = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "name");
     let name = names.next().map(|(_, name)| name.into_owned());
@@ -37,6 +38,10 @@ async fn try_upload(app: &App, request: Request) -> Result<Response> {
     let about = About { name, media_type: media, ..About::default() };
     let pieces = body.into_data_stream();
     let file = app.files().put_stream(pieces, about).await?;
+    if let Some(user) = caller.as_user().map(str::to_owned) {
+        let id = file.id;
+        app.store().mutate(move |tx| uploads::keep(tx, &user, id)).await?;
+    }
     Ok(respond::json(FileView::of(&file).to_json()?))
 }
 

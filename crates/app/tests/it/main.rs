@@ -2,6 +2,9 @@
 
 mod access;
 mod answers;
+mod asking;
+mod durable;
+mod editing;
 mod errors;
 mod files;
 mod functions;

@@ -45,16 +45,17 @@ pub(super) fn measure() -> Result<Vec<Row>> {
 async fn engine(store: &Store) -> Result<(Workflows, Arc<AtomicU64>)> {
     let waiting = Arc::new(AtomicU64::new(0));
     let count = waiting.clone();
-    let engine = Workflows::builder(store).idle(NEVER).on(OPEN, move |wf: Flow, ()| {
-        let count = count.clone();
-        async move {
-            for _ in 0..3 {
-                step(&wf).await?;
+    let engine =
+        Workflows::builder(store).idle(NEVER).resident(2 * RUNS as usize).on(OPEN, move |wf: Flow, ()| {
+            let count = count.clone();
+            async move {
+                for _ in 0..3 {
+                    step(&wf).await?;
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+                wf.event("go").await
             }
-            count.fetch_add(1, Ordering::Relaxed);
-            wf.event("go").await
-        }
-    });
+        });
     Ok((engine.start().await?, waiting))
 }
 

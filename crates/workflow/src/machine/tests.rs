@@ -1,3 +1,4 @@
+use std::future::IntoFuture as _;
 use std::sync::{Arc, Mutex};
 
 use loomwork_core::{Clock, Time};
@@ -163,4 +164,87 @@ async fn a_saga_of_a_full_journal_is_undone() {
     machine.arrive(came(&undone[0], MAX_STEPS as u64 + 1));
     let Advance::Ended(Err(error)) = machine.advance() else { panic!("it fails") };
     assert!(error.to_string().contains("MAX_STEPS"), "{error}");
+}
+
+#[tokio::test]
+async fn a_waker_of_another_thread_is_foreign_while_the_code_is_polled_too() {
+    let mut machine = machine(|wf: Flow| async move {
+        let rings = std::future::poll_fn(|context| {
+            let waker = context.waker().clone();
+            std::thread::spawn(move || waker.wake()).join().expect("it rings");
+            std::task::Poll::Ready(())
+        });
+        rings.await;
+        wf.sleep(std::time::Duration::from_secs(1)).await;
+        Ok(())
+    })
+    .await;
+    assert!(matches!(machine.advance(), Advance::Stuck(Trouble::Foreign)));
+}
+
+#[tokio::test]
+async fn what_the_code_has_dropped_may_hold_its_other_steps_and_may_panic() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    let mut machine = machine(|wf: Flow| async move {
+        let second = std::time::Duration::from_secs(1);
+        let mut inner = wf.sleep(second);
+        assert!(futures_util::poll!(&mut inner).is_pending());
+        let mut holds = wf
+            .effect("holds", move || {
+                let _inner = &inner;
+                async { Ok(()) }
+            })
+            .into_future();
+        let bomb = Bomb;
+        let mut breaks = wf
+            .effect("breaks", move || {
+                let _bomb = &bomb;
+                async { Ok(()) }
+            })
+            .into_future();
+        assert!(futures_util::poll!(&mut holds).is_pending());
+        assert!(futures_util::poll!(&mut breaks).is_pending());
+        drop((holds, breaks));
+        wf.sleep(second).await;
+        Ok(())
+    })
+    .await;
+    assert!(matches!(machine.advance(), Advance::Waiting));
+    let names: Vec<_> = machine.orders().into_iter().map(|order| (order.number, order.label.name)).collect();
+    assert_eq!(names, [(0, "sleep".to_owned()), (3, "sleep".to_owned())]);
+    // The step that was held is called off with what held it.
+    assert_eq!(machine.orders().len(), 1);
+    drop(machine);
+}
+
+#[tokio::test]
+async fn a_waker_that_owns_a_step_is_dropped_without_the_lock() {
+    /// A waker that is the last owner of a step.
+    struct Owner(
+        #[expect(dead_code, reason = "it is owned, and no more")] Mutex<Option<crate::steps::Sleep>>,
+    );
+    impl std::task::Wake for Owner {
+        fn wake(self: Arc<Self>) {}
+    }
+    let mut machine = machine(|wf: Flow| async move {
+        let second = std::time::Duration::from_secs(1);
+        let (mut waits, mut owned) = (wf.sleep(second), wf.sleep(second));
+        assert!(futures_util::poll!(&mut owned).is_pending());
+        let waker = std::task::Waker::from(Arc::new(Owner(Mutex::new(Some(owned)))));
+        let first = std::pin::Pin::new(&mut waits).poll(&mut std::task::Context::from_waker(&waker));
+        assert!(first.is_pending());
+        drop(waker);
+        // The step's waker is the only one that is left, and another one takes its place.
+        waits.await;
+        Ok(())
+    })
+    .await;
+    assert!(matches!(machine.advance(), Advance::Waiting));
+    let names: Vec<_> = machine.orders().into_iter().map(|order| order.number).collect();
+    assert_eq!(names, [0], "the one that was owned is called off");
 }

@@ -9,7 +9,7 @@ use super::world::World;
 use crate::clean::sweep;
 use crate::outcome::{Outcome, outcome};
 use crate::status::{status, unread};
-use crate::tables::{LeftoverRow, MailRow, StepRow, WorkflowId, WorkflowRow};
+use crate::tables::{LeftoverRow, MailRow, StepRow, StoredOutcome, WorkflowId, WorkflowRow};
 
 impl World {
     /// Checks that each run ended as it should, and that all it did was done once.
@@ -39,6 +39,17 @@ impl World {
         assert_eq!(strays.await, [""; 0], "nothing is left of what is forgotten\n{}", self.told());
         let report = self.store.check().await.expect("the store is checked");
         assert!(report.is_clean(), "{report:?}\n{}", self.told());
+    }
+
+    /// Checks that each event that was sent was heard of by the code in some life, or is there still.
+    async fn check_events(&self, id: WorkflowId, sent: usize) {
+        let unread = self.commit(move |tx| tx.scan(MailRow::by_name.eq(id))).await;
+        let is_unread = |number: u64| {
+            unread.iter().any(|mail| matches!(&mail.value, StoredOutcome::Success(json) if json.get() == number.to_string()))
+        };
+        let lost: Vec<_> =
+            (0..sent as u64).filter(|number| !self.heard.has(id, *number) && !is_unread(*number)).collect();
+        assert_eq!(lost, [0; 0], "events are lost\n{}", self.told());
     }
 
     async fn sweep_all(&self) {
@@ -80,6 +91,7 @@ impl World {
         if self.restarted.contains(&id) {
             assert!(taken.is_sorted_by(|one, next| one < next), "out of order: {taken:?}\n{}", self.told());
             assert!(!takes_events(plan) || taken.len() == EVENTS, "{taken:?}\n{}", self.told());
+            self.check_events(id, sent).await;
         } else {
             let events: Vec<_> = (0..sent as u64).collect();
             assert_eq!(taken, right(plan, &events), "{plan:?}\n{}", self.told());

@@ -1,5 +1,8 @@
 //! The workflows of the simulation: each does several things at once, and ends as if nothing had ever gone wrong.
 
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use loomwork_core::Kind;
@@ -12,6 +15,7 @@ use crate::combine::First;
 use crate::error::{Failure, StepError};
 use crate::event::send;
 use crate::flow::Flow;
+use crate::steps::Wait;
 use crate::tables::WorkflowId;
 use crate::workflow::{Completion, Event, Workflow};
 
@@ -44,6 +48,8 @@ pub(super) enum Plan {
     Own,
     /// Starts what may start once, and drops what is under way.
     Careful,
+    /// Makes steps long before it awaits them.
+    Early,
     /// Waits for ever: a child that is to be cancelled.
     Stuck,
 }
@@ -54,6 +60,47 @@ pub(super) enum Plan {
 #[index(by_text(text))]
 pub(super) struct Trace {
     pub(super) text: String,
+}
+
+/// Which events the code of runs has heard of, in whatever life.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<Mutex<BTreeSet<(WorkflowId, u64)>>>);
+
+impl Heard {
+    pub(super) fn has(&self, run: WorkflowId, event: u64) -> bool {
+        self.0.lock().expect("nobody panics").contains(&(run, event))
+    }
+}
+
+/// A run as the code here sees it: it remembers of which events it has heard.
+#[derive(Clone)]
+pub(super) struct Run {
+    pub(super) wf: Flow,
+    pub(super) heard: Heard,
+}
+
+impl Deref for Run {
+    type Target = Flow;
+
+    fn deref(&self) -> &Flow {
+        &self.wf
+    }
+}
+
+impl Run {
+    /// Waits for the next event.
+    fn go(&self) -> impl Future<Output = Result<u64>> + Send + use<> {
+        self.hears(self.wf.event(GO))
+    }
+
+    fn hears(&self, wait: Wait<u64>) -> impl Future<Output = Result<u64>> + Send + use<> {
+        let (id, heard, wait) = (self.wf.id(), self.heard.clone(), wait.into_future());
+        async move {
+            let event = wait.await?;
+            heard.0.lock().expect("nobody panics").insert((id, event));
+            Ok(event)
+        }
+    }
 }
 
 /// Which life of a run does something: a restart means to do it again.
@@ -67,7 +114,7 @@ async fn trace(wf: &Flow, what: &str) -> Result<()> {
 }
 
 /// A job that is run until it succeeds.
-async fn double(wf: Flow, number: u64) -> Result<u64> {
+async fn double(wf: &Flow, number: u64) -> Result<u64> {
     loop {
         match wf.run(&JOB, number).await {
             Ok(doubled) => return Ok(doubled),
@@ -79,19 +126,19 @@ async fn double(wf: Flow, number: u64) -> Result<u64> {
 
 const MOMENT: Duration = Duration::from_secs(10);
 
-pub(super) async fn work(wf: Flow, plan: Plan) -> Result<Vec<u64>> {
+pub(super) async fn work(wf: Run, plan: Plan) -> Result<Vec<u64>> {
     let mut taken = Vec::new();
     match plan {
         Plan::Straight(number) => {
             trace(&wf, "first").await?;
-            let doubled = double(wf.clone(), number).await?;
+            let doubled = double(&wf, number).await?;
             wf.sleep(MOMENT).await;
             trace(&wf, "last").await?;
             taken.push(doubled);
         }
         Plan::Patient => {
             while taken.len() < EVENTS {
-                if let First::Left(event) = wf.select(wf.event(GO), wf.sleep(MOMENT)).await {
+                if let First::Left(event) = wf.select(wf.go(), wf.sleep(MOMENT)).await {
                     taken.push(event?);
                     trace(&wf, &format!("taken {}", taken.len())).await?;
                 }
@@ -99,7 +146,7 @@ pub(super) async fn work(wf: Flow, plan: Plan) -> Result<Vec<u64>> {
         }
         Plan::Timed => {
             while taken.len() < EVENTS {
-                match wf.event(GO).timeout(MOMENT).await {
+                match wf.hears(wf.event(GO).timeout(MOMENT)).await {
                     Ok(event) => taken.push(event),
                     Err(error) if is(&error, &Failure::TimedOut) => continue,
                     Err(error) => return Err(error),
@@ -111,27 +158,29 @@ pub(super) async fn work(wf: Flow, plan: Plan) -> Result<Vec<u64>> {
         }
         Plan::Wide(number) => {
             let branch = async {
-                let go = wf.event(GO).await?;
+                let go = wf.go().await?;
                 trace(&wf, "branch").await?;
                 Ok(go)
             };
-            let child = async { wf.child(&WORK, Plan::Straight(number + 1)).await };
-            let (doubled, child, go) = wf.join3(double(wf.clone(), number), child, branch).await?;
+            // Its key is free again in each life of the run.
+            let key = format!("child of {}", wf.id());
+            let child = async { wf.child(&WORK, Plan::Straight(number + 1)).with(key.as_str()).await };
+            let (doubled, child, go) = wf.join3(double(&wf, number), child, branch).await?;
             let rest = wf.for_each(0..3, 2, |wf, number| async move {
                 let acted = wf.effect(format!("act {number}"), move || async move { Ok(number) }).await?;
-                Ok(acted + double(wf, number).await?)
+                Ok(acted + double(&wf, number).await?)
             });
             let rest: u64 = rest.await?.into_iter().sum();
             taken.push(go);
             while taken.len() < EVENTS {
-                taken.push(wf.event(GO).await?);
+                taken.push(wf.go().await?);
             }
             assert_eq!((doubled, child, rest), (2 * number, vec![2 * (number + 1)], 9));
         }
         Plan::Endless(before) => {
             taken = before;
             // Two waits for one name: what the loser has got is for the next chapter.
-            taken.push(match wf.select(wf.event(GO), wf.event(GO)).await {
+            taken.push(match wf.select(wf.go(), wf.go()).await {
                 First::Left(event) | First::Right(event) => event?,
             });
             trace(&wf, "taken").await?;
@@ -141,9 +190,9 @@ pub(super) async fn work(wf: Flow, plan: Plan) -> Result<Vec<u64>> {
         }
         Plan::Turns(before) => {
             taken = before;
-            taken.push(match wf.select(wf.event(GO), wf.sleep(MOMENT)).await {
+            taken.push(match wf.select(wf.go(), wf.sleep(MOMENT)).await {
                 First::Left(event) => event?,
-                First::Right(()) => wf.event(GO).await?,
+                First::Right(()) => wf.go().await?,
             });
             if taken.len() < EVENTS {
                 return Err(wf.continue_with(Plan::Turns(taken)));
@@ -155,26 +204,27 @@ pub(super) async fn work(wf: Flow, plan: Plan) -> Result<Vec<u64>> {
                 .saga(|wf, saga| async move {
                     trace(&wf, "done").await?;
                     saga.undo("it", |wf| async move { trace(&wf, "undone").await });
-                    double(wf, number).await?;
+                    double(&wf, number).await?;
                     Err::<u64, _>(Error::message(Kind::Invalid, "on purpose"))
                 })
                 .await;
             assert!(tried.is_err(), "it fails on purpose");
             trace(&wf, "done again").await?;
             for _ in 0..EVENTS {
-                taken.push(wf.event(GO).await?);
+                taken.push(wf.go().await?);
             }
-            double(wf, number).await?;
+            double(&wf, number).await?;
         }
         Plan::Own => own(&wf, &mut taken).await?,
         Plan::Careful => careful(&wf, &mut taken).await?,
+        Plan::Early => early(&wf, &mut taken).await?,
         Plan::Stuck => taken.push(wf.event("never").await?),
     }
     Ok(taken)
 }
 
 /// Sends itself an event, cancels its own child, and calls a child off that it has dropped.
-async fn own(wf: &Flow, taken: &mut Vec<u64>) -> Result<()> {
+async fn own(wf: &Run, taken: &mut Vec<u64>) -> Result<()> {
     let id = wf.id();
     let sends = wf.mutation("sends", move |tx: &mut Tx| send::<u64>(tx, id, "own", &7));
     let (seven, ()) = wf.join(wf.event::<u64>("own"), sends).await?;
@@ -198,7 +248,7 @@ async fn own(wf: &Flow, taken: &mut Vec<u64>) -> Result<()> {
     let ended = both.await?.expect_err("it is cancelled");
     assert!(is(&ended, &Failure::Cancelled), "{ended}");
     for _ in 0..EVENTS {
-        let next = wf.select(wf.event(GO), wf.child(&WORK, Plan::Stuck)).await;
+        let next = wf.select(wf.go(), wf.child(&WORK, Plan::Stuck)).await;
         let First::Left(event) = next else {
             return Err(Error::message(Kind::Cancelled, "its child was cancelled"));
         };
@@ -208,7 +258,7 @@ async fn own(wf: &Flow, taken: &mut Vec<u64>) -> Result<()> {
 }
 
 /// Starts what may start once, drops effects and jobs for events that have come, and waits for more.
-async fn careful(wf: &Flow, taken: &mut Vec<u64>) -> Result<()> {
+async fn careful(wf: &Run, taken: &mut Vec<u64>) -> Result<()> {
     match wf.effect("once", || async { Ok(1_u64) }).once().await {
         Ok(one) => assert_eq!(one, 1),
         Err(error) => assert!(is(&error, &Failure::Interrupted), "{error}"),
@@ -219,8 +269,8 @@ async fn careful(wf: &Flow, taken: &mut Vec<u64>) -> Result<()> {
             let act = wf.effect("act", || async { Ok(0_u64) });
             let event = tokio::select! {
                 biased;
-                event = wf.event(GO).into_future() => event?,
-                done = async { act.await?; double(wf.clone(), 1).await } => {
+                event = wf.go() => event?,
+                done = async { act.await?; double(wf, 1).await } => {
                     done?;
                     continue;
                 }
@@ -233,6 +283,24 @@ async fn careful(wf: &Flow, taken: &mut Vec<u64>) -> Result<()> {
     };
     work.await?;
     trace(wf, "taken all").await
+}
+
+/// Numbers steps in another order than it begins them.
+async fn early(wf: &Run, taken: &mut Vec<u64>) -> Result<()> {
+    let (nap, first) = (wf.sleep(MOMENT), wf.go());
+    trace(wf, "begun").await?;
+    let deadline = wf.sleep(MOMENT);
+    assert_eq!(wf.effect("quote", || async { Ok(1_u64) }).await?, 1);
+    nap.await;
+    taken.push(first.await?);
+    trace(wf, "between").await?;
+    if let First::Left(event) = wf.select(wf.go(), deadline).await {
+        taken.push(event?);
+    }
+    while taken.len() < EVENTS {
+        taken.push(wf.go().await?);
+    }
+    Ok(())
 }
 
 fn is(error: &Error, failure: &Failure) -> bool {
@@ -253,6 +321,7 @@ pub(super) fn traces(plan: &Plan) -> usize {
         Plan::Straight(_) => 2,
         Plan::Patient | Plan::Timed | Plan::Endless(_) => EVENTS,
         Plan::Wide(_) | Plan::Turns(_) | Plan::Careful => 1,
+        Plan::Early => 2,
         Plan::Sorry(_) => 3,
         Plan::Own | Plan::Stuck => 0,
     }

@@ -118,7 +118,7 @@ impl World {
         let is_own = matches!(self.plans[&id], Plan::Own);
         let from = self.commit(move |tx| {
             let Some(row) = tx.get(id)? else { return Ok(None) };
-            if !matches!(row.state, State::Ended | State::Blocked) || row.is_untold() {
+            if !matches!(row.state, State::Ended | State::Blocked) || row.is_untold() || row.is_forgetting() {
                 return Ok(None);
             }
             let steps = journal(tx, &row)?;
@@ -147,7 +147,7 @@ impl World {
             let goes_on = self.draw(2) == 0
                 && self
                     .commit(move |tx| {
-                        if tx.get(id)?.is_none_or(|row| row.is_untold()) {
+                        if tx.get(id)?.is_none_or(|row| row.is_untold() || row.is_forgetting()) {
                             return Ok(false);
                         }
                         restart(tx, id, RestartFrom::End).map(|()| true)

@@ -35,12 +35,12 @@ pub(super) enum UnderWay {
     Once(u32, Label, StoredOutcome),
     /// An action that has ended, and is not on record yet.
     Acted(u32, Label, StoredOutcome, bool),
-    End(Ending),
+    End(Ending, Vec<u32>),
 }
 
 impl Run {
     pub(super) fn is_ending(&self) -> bool {
-        self.under_way.iter().any(|under_way| matches!(under_way, UnderWay::End(_)))
+        self.under_way.iter().any(|under_way| matches!(under_way, UnderWay::End(..)))
     }
 
     /// Runs the code as far as it comes; returns why it is stuck.
@@ -49,12 +49,15 @@ impl Run {
             return Ok(());
         }
         if self.does_not_fit {
-            self.under_way = vec![UnderWay::End(Ending::Blocked("another version".to_owned()))];
+            self.under_way = vec![UnderWay::End(Ending::Blocked("another version".to_owned()), Vec::new())];
             return Ok(());
         }
         match self.machine.advance() {
             Advance::Waiting => self.take_orders(),
-            Advance::Ended(ended) => self.under_way.push(UnderWay::End(self.machine.ending(ended))),
+            Advance::Ended(ended) => {
+                let unseen = self.machine.desk().unseen();
+                self.under_way.push(UnderWay::End(Ending::of(ended), unseen));
+            }
             Advance::Stuck(trouble) => return Err(trouble.to_string()),
         }
         Ok(())

@@ -9,14 +9,16 @@ use loomwork_store::{Result, Store, Table as _, Tx};
 use loomwork_workpool::{Done, Outcome as JobOutcome};
 use serde_json::value::RawValue;
 
-use super::code::{EVENTS, GO, Plan, TOLD, Trace, WORK, takes_events, work};
+use super::code::Run as CodeRun;
+use super::code::{EVENTS, GO, Heard, Plan, TOLD, Trace, WORK, takes_events, work};
 use super::process::{Process, Run, UnderWay};
+use crate::blocked::unblock;
 use crate::claim::{Taken, claim};
 use crate::clean::{clean_up, sweep};
 use crate::completion::{Completions, tell_due};
 use crate::end::conclude;
-use crate::engine::try_blocked;
 use crate::event::send;
+use crate::forgetting::forget_next;
 use crate::host::{beat, register};
 use crate::journal::{Arrived, Hold, Place, news};
 use crate::machine::{Handler, Machine};
@@ -27,7 +29,7 @@ use crate::outcome;
 use crate::serve::step_ended;
 use crate::start::start;
 use crate::steps::result;
-use crate::tables::{State, StepKind, StepRow, WorkflowId};
+use crate::tables::{State, StepKind, StepRow, WorkflowId, WorkflowRow};
 use crate::timers::{begin, ring};
 
 /// How many things happen before the world comes to rest.
@@ -44,6 +46,7 @@ pub(super) struct World {
     pub(super) store: Store,
     pub(super) clock: ManualClock,
     handler: Handler,
+    pub(super) heard: Heard,
     completions: Arc<Completions>,
     pub(super) processes: Vec<Process>,
     /// Those whose runs others have taken, and who don't know it.
@@ -63,10 +66,13 @@ impl World {
         let builder = Store::memory().clock(clock.clock()).random(Random::seeded(seed));
         let builder = builder.tables(loomwork_workpool::tables()).tables(crate::tables::tables());
         let store = builder.tables([Trace::table()]).open().await.expect("the store opens");
-        let handler: Handler = Arc::new(|flow, input| {
+        let heard = Heard::default();
+        let hears = heard.clone();
+        let handler: Handler = Arc::new(move |flow, input| {
+            let heard = hears.clone();
             Box::pin(async move {
                 let plan = serde_json::from_str(input.get()).expect("the input is a plan");
-                result(&work(flow, plan).await?)
+                result(&work(CodeRun { wf: flow, heard }, plan).await?)
             })
         });
         let mut completions = Completions::default();
@@ -89,6 +95,7 @@ impl World {
             store,
             clock,
             handler,
+            heard,
             completions: Arc::new(completions),
             processes: Vec::new(),
             zombies: Vec::new(),
@@ -135,7 +142,7 @@ impl World {
     /// Starts a few runs and two processes.
     pub(super) async fn begin(&mut self) {
         for number in 0..3 {
-            let plan = match self.draw(9) {
+            let plan = match self.draw(10) {
                 0 => Plan::Straight(number),
                 1 => Plan::Patient,
                 2 => Plan::Timed,
@@ -144,6 +151,7 @@ impl World {
                 5 => Plan::Turns(Vec::new()),
                 6 => Plan::Own,
                 7 => Plan::Careful,
+                8 => Plan::Early,
                 _ => Plan::Sorry(number),
             };
             let (begun, forgets) = (plan.clone(), self.draw(8) == 0);
@@ -353,9 +361,9 @@ impl World {
                 });
                 recorded.await.map_or(Answer::Lost, Answer::Arrived)
             }
-            UnderWay::End(ending) => {
+            UnderWay::End(ending, unseen) => {
                 let mine = if self.draw(2) == 0 { self.completions.clone() } else { Arc::default() };
-                self.commit(move |tx| conclude(tx, &mine, hold, ending)).await;
+                self.commit(move |tx| conclude(tx, &mine, hold, ending, &unseen)).await;
                 Answer::Lost
             }
         }
@@ -472,7 +480,9 @@ impl World {
         self.commit(move |tx| {
             tell_due(tx, &completions)?;
             sweep(tx)?;
-            try_blocked(tx, &[WORK.name()])
+            forget_next(tx)?;
+            let blocked = tx.scan(WorkflowRow::blocked.eq(WORK.name()))?;
+            blocked.iter().try_for_each(|run| unblock(tx, run))
         })
         .await;
         self.note("the engines look after what is left");

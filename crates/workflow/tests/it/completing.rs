@@ -117,3 +117,35 @@ async fn a_completion_may_forget_its_workflow() {
         assert_eq!(yard.read(move |tx| status(tx, id)).await, None);
     }
 }
+
+#[tokio::test]
+async fn an_end_that_nobody_could_be_told_of_is_kept_when_its_parent_is_forgotten() {
+    const PARENT: Workflow<u64, u64> = Workflow::new("parent");
+    let (yard, log) = (Yard::open().await, Log::default());
+    let parent = |wf: Flow, _| async move { wf.child(&WORK, 0).with(TOLD.with("told".into())).await };
+    let workflows = yard.workflows().on(PARENT, parent).on(WORK, double).start().await.unwrap();
+    let id = yard.start(PARENT, 0, ()).await;
+    let child = yard.waits(id, 1).await.running[0].child.expect("it waits for its child");
+    yard.commit(move |tx| cancel(tx, id)).await;
+    assert!(yard.commit(move |tx| loomwork_workflow::clean_up(tx, id)).await);
+    super::yard::shut_down(&workflows).await;
+    let seen = log.clone();
+    let told = move |_: &mut loomwork_store::Tx, _: Done<String, u64>| {
+        seen.add("tried");
+        Err(fault(Kind::Invalid, "broken"))
+    };
+    let _workflows = yard.workflows().on_done(TOLD, told).start().await.unwrap();
+    for tries in 1..=COMPLETION_ATTEMPTS as usize {
+        while log.read().len() < tries {
+            yard.rests().await;
+        }
+        yard.clock.advance(seconds(3600));
+    }
+    let dead = |tx: &loomwork_store::Tx| Ok(dead_completions(tx, loomwork_store::Page::first(9))?.0);
+    let found = yard.until(dead, |dead| !dead.is_empty()).await;
+    assert_eq!(found[0].workflow, child);
+    // Its retention is over, and it stays for a person to see.
+    yard.pass(seconds(3600)).await;
+    assert_eq!(yard.read(dead).await, found);
+    assert!(yard.commit(move |tx| retry_completion(tx, child)).await);
+}

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use loomwork_workflow::{Event, Flow, RestartFrom, Outcome, State, Workflow, restart, send, status, steps};
+use loomwork_workflow::{
+    Event, Flow, Listed, Outcome, RestartFrom, State, Workflow, list, restart, send, status, steps,
+};
 
 use super::yard::{DOUBLE, Yard, marked, seconds, shut_down};
 
@@ -260,9 +262,54 @@ async fn what_is_blocked_is_tried_again_from_time_to_time() {
     let _workflows = yard.workflows().on(WORK, code).start().await.unwrap();
     let id = yard.start(WORK, 0, ()).await;
     yard.reaches(id, State::Blocked).await;
-    yard.pass(loomwork_workflow::BLOCKED_PAUSE * 2).await;
+    yard.pass(loomwork_workflow::BLOCKED_PAUSE * 4).await;
     yard.reaches(id, State::Blocked).await;
     *mended.lock().unwrap() = true;
     yard.pass(loomwork_workflow::BLOCKED_CEILING).await;
     assert_eq!(yard.ends(WORK, id).await, Outcome::Success(String::new()));
+}
+
+#[tokio::test]
+async fn an_engine_comes_up_beside_one_that_blocks_everything_at_once() {
+    let yard = Yard::open().await;
+    let blocks = |_: Flow, _| async move {
+        std::future::pending::<()>().await;
+        Ok(String::new())
+    };
+    let old = yard.workflows().on(WORK, blocks).start().await.unwrap();
+    // More than are tried again in one transaction.
+    let runs = 300;
+    yard.commit(move |tx| (0..runs).try_for_each(|_| loomwork_workflow::start(tx, &WORK, 0, ()).map(drop))).await;
+    let of = |tx: &loomwork_store::Tx, listed| Ok(list(tx, listed, loomwork_store::Page::first(999))?.0.len());
+    yard.until(move |tx| of(tx, Listed::Blocked("work")), |blocked| *blocked == runs).await;
+    let goes_on = |_: Flow, _| async move { Ok(String::new()) };
+    let new = yard.workflows().on(WORK, goes_on).start();
+    let _new = loomwork_testkit::soon(new).await.expect("the engine starts");
+    // Each of them is tried by somebody, and by whom is chance.
+    yard.until(move |tx| of(tx, Listed::Open("work")), |open| *open < runs).await;
+    shut_down(&old).await;
+    yard.pass(loomwork_workflow::BLOCKED_CEILING).await;
+    yard.until(move |tx| of(tx, Listed::Open("work")), |open| *open == 0).await;
+}
+
+#[tokio::test]
+async fn what_one_version_has_blocked_the_other_one_takes_up() {
+    let yard = Yard::open().await;
+    let old = |_: Flow, _| async move {
+        std::future::pending::<()>().await;
+        Ok(String::new())
+    };
+    let _old = yard.workflows().on(WORK, old).start().await.unwrap();
+    let mut runs = Vec::new();
+    for _ in 0..20 {
+        runs.push(yard.start(WORK, 0, ()).await);
+    }
+    for id in &runs {
+        yard.reaches(*id, State::Blocked).await;
+    }
+    // The old version is there still, and no time passes.
+    let _new = yard.workflows().on(WORK, |_: Flow, _| async move { Ok("new".into()) }).start().await.unwrap();
+    for id in &runs {
+        assert_eq!(yard.ends(WORK, *id).await, Outcome::Success("new".into()));
+    }
 }

@@ -20,10 +20,14 @@ macro_rules! behaviour {
         mod nesting;
         #[path = "owning.rs"]
         mod owning;
+        #[path = "refusing.rs"]
+        mod refusing;
         #[path = "replaying.rs"]
         mod replaying;
         #[path = "restarting.rs"]
         mod restarting;
+        #[path = "reviving.rs"]
+        mod reviving;
         #[path = "running.rs"]
         mod running;
         #[path = "starting.rs"]

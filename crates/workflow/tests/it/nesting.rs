@@ -1,8 +1,8 @@
 //! Workflows within workflows.
 
 use loomwork_workflow::{
-    CUT_OFF_STEP, Completion, Done, Failure, Flow, Options, Outcome, OutcomeKind, StepError, Workflow, cancel,
-    clean_up, find, list, status,
+    Completion, Done, Failure, First, Flow, Options, Outcome, OutcomeKind, RestartFrom, Status, StepError, Workflow,
+    cancel, clean_up, find, list, restart, send, status,
 };
 
 use super::yard::{DOUBLE, Yard, mark, seconds};
@@ -150,22 +150,67 @@ async fn a_child_has_the_options_of_a_start_and_no_key_of_another() {
     yard.until(|tx| find(tx, "child", "one"), Option::is_none).await;
 }
 
-#[tokio::test]
-async fn many_children_are_cancelled_some_at_a_time() {
+/// Begins a parent again whose child has a key, and whose end is still to be told.
+async fn check_key(from: RestartFrom) {
+    const TOLD: Completion<u64, u64> = Completion::new("told");
     let yard = Yard::open().await;
-    let count = CUT_OFF_STEP as u64 + 50;
-    let code = |wf: Flow, count: u64| async move {
-        wf.join_all((0..count).map(|_| wf.child(&CHILD, 0))).await?;
-        Ok(String::new())
+    let code = |wf: Flow, _| async move {
+        wf.mutation("first", |_| Ok(())).await?;
+        let options = Options { key: Some("order 7".into()), ..TOLD.with(7).into() };
+        let go = wf.child(&WAITS, 0).with(options).await?;
+        Ok(format!("{go}"))
     };
-    let _workflows = yard.forgetful().on(PARENT, code).on(CHILD, child).start().await.unwrap();
-    let id = yard.start(PARENT, count, ()).await;
-    yard.waits(id, count as usize).await;
-    yard.commit(move |tx| cancel(tx, id)).await;
-    assert_eq!(yard.status(id).await.outcome, Some(OutcomeKind::Cancelled));
-    let open = |tx: &loomwork_store::Tx| {
-        Ok(list(tx, loomwork_workflow::Listed::Open("child"), loomwork_store::Page::first(999))?.0.len())
+    let waits = |wf: Flow, _| async move { wf.event::<u64>("go").await };
+    let workflows = yard.workflows().on(PARENT, code).on(WAITS, waits);
+    let _workflows = workflows.start().await.expect("the engine starts");
+    let id = yard.start(PARENT, 0, ()).await;
+    let child = |status: Status| status.running[0].child.expect("it waits for its child");
+    let before = child(yard.waits(id, 1).await);
+    yard.commit(move |tx| {
+        cancel(tx, id)?;
+        restart(tx, id, from)
+    })
+    .await;
+    let after = child(yard.waits(id, 1).await);
+    assert_ne!(before, after);
+    assert_eq!(yard.read(|tx| find(tx, "waits", "order 7")).await, Some(after));
+    yard.commit(move |tx| send::<u64>(tx, after, "go", &7)).await;
+    assert_eq!(yard.ends(PARENT, id).await, Outcome::Success("7".into()));
+}
+
+const WAITS: Workflow<u64, u64> = Workflow::new("waits");
+
+#[tokio::test]
+async fn a_child_of_an_earlier_life_gives_its_key_to_the_new_one() {
+    for from in [RestartFrom::Start, RestartFrom::End, RestartFrom::Step(1)] {
+        check_key(from).await;
+    }
+}
+
+#[tokio::test]
+async fn a_child_of_an_earlier_chapter_gives_its_key_to_the_new_one() {
+    let yard = Yard::open().await;
+    let code = |wf: Flow, turn: u64| async move {
+        let child = wf.child(&WAITS, 0).with("order 7");
+        match wf.select(child, wf.event::<u64>("next")).await {
+            First::Left(go) => Ok(format!("{turn} {}", go?)),
+            First::Right(next) => Err(wf.continue_with(next?)),
+        }
     };
-    yard.until(open, |open| *open == 0).await;
-    yard.until(move |tx| status(tx, id), |status| status.as_ref().is_some_and(|status| status.running.is_empty())).await;
+    let waits = |wf: Flow, _| async move { wf.event::<u64>("go").await };
+    let _workflows = yard.workflows().on(PARENT, code).on(WAITS, waits).start().await.unwrap();
+    let id = yard.start(PARENT, 0, ()).await;
+    yard.waits(id, 2).await;
+    yard.commit(move |tx| send::<u64>(tx, id, "next", &1)).await;
+    yard.until(move |tx| status(tx, id), |status| status.as_ref().is_some_and(|status| status.chapter == 1)).await;
+    yard.waits(id, 2).await;
+    let child = yard.read(|tx| find(tx, "waits", "order 7")).await.expect("it has the key");
+    yard.commit(move |tx| send::<u64>(tx, child, "go", &7)).await;
+    assert_eq!(yard.ends(PARENT, id).await, Outcome::Success("1 7".into()));
+    // All children go with their parent, also the one of the chapter that is over.
+    assert!(yard.commit(move |tx| clean_up(tx, id)).await);
+    let children = |tx: &loomwork_store::Tx| {
+        Ok(list(tx, loomwork_workflow::Listed::Named("waits"), loomwork_store::Page::first(9))?.0.len())
+    };
+    yard.until(children, |children| *children == 0).await;
 }

@@ -242,3 +242,17 @@ async fn a_store_that_stands_still_has_its_runs_given_up_in_time() {
     lets_go.send(()).expect("the store waits");
     stalls.await.expect("it commits");
 }
+
+#[tokio::test]
+async fn random_numbers_of_a_clone_within_an_effect_are_found() {
+    let why = why_blocked(|wf, _| async move {
+        let dice = wf.random().clone();
+        let number = wf.effect("roll", move || {
+            let number = dice.u64();
+            async move { Ok(number) }
+        });
+        Ok(format!("{}", number.await?))
+    });
+    let why = why.await;
+    assert!(why.starts_with("random numbers are drawn at ") && why.contains("owning.rs:"), "{why}");
+}

@@ -164,6 +164,19 @@ async fn more_runs_than_there_is_room_for_take_turns_in_memory() {
 }
 
 #[tokio::test]
+async fn runs_keep_their_places_while_no_other_wants_one() {
+    let yard = Yard::open().await;
+    let code = |wf: Flow, _: u64| async move { Ok(format!("{}", wf.event(GO).await?)) };
+    let workflows = yard.workflows().resident(2).on(WORK, code).start().await.unwrap();
+    let ids = [yard.start(WORK, 0, ()).await, yard.start(WORK, 1, ()).await];
+    for id in ids {
+        yard.waits(id, 1).await;
+    }
+    yard.rests().await;
+    assert_eq!(workflows.resident(), 2);
+}
+
+#[tokio::test]
 async fn two_engines_share_the_work_and_repeat_nothing() {
     let (yard, log) = (Yard::open().await, Log::default());
     let _first = yard.forgetful().on(WORK, long(log.clone())).start().await.unwrap();

@@ -218,3 +218,56 @@ async fn a_sleep_has_a_name_of_its_own() {
     yard.commit(move |tx| restart(tx, id, RestartFrom::Name("cooling off".into()))).await;
     assert_eq!(yard.waits(id, 1).await.running[0].number, 0);
 }
+
+#[tokio::test]
+async fn a_wait_has_a_name_of_its_own() {
+    let yard = Yard::open().await;
+    let code = |wf: Flow, _| async move {
+        let (first, second) = (wf.event(APPROVAL).name("by the chief"), wf.event(APPROVAL).name("by the board"));
+        let mut all = first.await?;
+        all.push_str(&second.timeout(seconds(60)).await?);
+        // One that is dropped gives the event to the next one, whatever that is called.
+        wf.select(wf.event(APPROVAL).name("dropped"), wf.sleep(seconds(5))).await;
+        Ok(all + &wf.event(APPROVAL).await?)
+    };
+    let _workflows = yard.forgetful().on(WORK, code).start().await.unwrap();
+    let id = yard.start(WORK, 0, ()).await;
+    let waits = yard.waits(id, 1).await;
+    assert_eq!(waits.running[0].name, "by the chief");
+    assert_eq!(waits.running[0].args.as_deref(), Some("\"approval\""));
+    yard.commit(move |tx| send(tx, id, APPROVAL, &"yes".to_owned())).await;
+    yard.commit(move |tx| send(tx, id, APPROVAL, &", no".to_owned())).await;
+    yard.waits(id, 2).await;
+    yard.pass(seconds(5)).await;
+    yard.commit(move |tx| send(tx, id, APPROVAL, &", well".to_owned())).await;
+    assert_eq!(yard.ends(WORK, id).await, Outcome::Success("yes, no, well".into()));
+    // An event that is taken is not there a second time.
+    yard.commit(move |tx| restart(tx, id, RestartFrom::Name("by the board".into()))).await;
+    let waits = yard.waits(id, 1).await;
+    assert_eq!((waits.running[0].number, &*waits.running[0].name), (1, "by the board"));
+}
+
+#[tokio::test]
+async fn an_effect_and_a_mutation_may_start_later() {
+    let yard = Yard::open().await;
+    let code = |wf: Flow, _| async move {
+        let acted = wf.effect("act", || async { Ok(1_u64) }).after(seconds(60));
+        let written = wf.mutation("write", |tx| super::yard::mark(tx, "written")).at(START + seconds(90));
+        let (acted, ()) = wf.join(acted, written).await?;
+        Ok(format!("{acted} at {}", wf.now().since(START).as_secs()))
+    };
+    let _workflows = yard.forgetful().on(WORK, code).start().await.unwrap();
+    let id = yard.start(WORK, 0, ()).await;
+    let names: Vec<_> = yard.waits(id, 2).await.running.into_iter().map(|step| step.name).collect();
+    assert_eq!(names, ["act", "write"]);
+    yard.reaches(id, State::Parked).await;
+    yard.pass(seconds(60)).await;
+    yard.waits(id, 1).await;
+    assert_eq!(yard.marks().await, [""; 0]);
+    yard.pass(seconds(30)).await;
+    assert_eq!(yard.ends(WORK, id).await, Outcome::Success("1 at 90".into()));
+    assert_eq!(yard.marks().await, ["written"]);
+    // It is done again with the sleep before it.
+    yard.commit(move |tx| restart(tx, id, RestartFrom::Name("act".into()))).await;
+    assert_eq!(yard.waits(id, 1).await.running[0].due, Some(START + seconds(150)));
+}
