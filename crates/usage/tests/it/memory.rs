@@ -2,8 +2,7 @@
 
 use loomwork_store::Memory;
 use loomwork_usage::{
-    Dimension, Event, MAX_WAITING, Unit, UsageError, ever_total, generate, month_total, month_total_folded,
-    record_all, waiting_for_totals,
+    Billing, Dimension, Event, MAX_WAITING, Unit, UsageError, month_total, month_total_folded, record_all,
 };
 
 behaviour!();
