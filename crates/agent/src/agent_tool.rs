@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use loomwork_messages::runs::Prompt;
 use loomwork_messages::threads::{NewThread, create};
-use loomwork_messages::{Metadata, Run, ThreadId};
+use loomwork_messages::{Metadata, Run, RunId, RunStatus, ThreadId};
 use loomwork_models::{ToolOutput, Usage};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -18,10 +18,13 @@ use serde_json::Value;
 use crate::admission::Admission;
 use crate::agent::Agent;
 use crate::call_off::CallOff;
+use crate::error::AgentError;
 use crate::generate::{Generation, Target};
 use crate::options::Options;
+use crate::reply::{AgentReply, StepReply};
 use crate::stream::Pending;
 use crate::tool::{BoxError, IntoTool, ParentRun, Tool, ToolContext, ToolError, ToolPolicy};
+use crate::waiting;
 
 /// How deep agents may call each other as tools: an agent that calls itself comes to an end.
 pub const MAX_AGENT_DEPTH: u32 = 8;
@@ -54,6 +57,9 @@ pub enum Home {
 /// An agent as a tool of another one. The run that it makes knows the run that called, ends when that is called
 /// off, and what it uses is [told](crate::AgentReply::delegated) with what that uses. Its usage goes to the handler of
 /// its own agent, else to that of the one that called; it belongs to the first of all.
+///
+/// Where it is stored in a thread, its own tools may need approval, and people may be its tools: the call waits for
+/// them, as long as its [time](Self::with_timeout) lasts, and nobody is asked any more behind that.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -185,21 +191,54 @@ async fn call<S: Send + Sync + 'static>(
     let admissions = Some(above.cloned().collect());
     let values = context.values().clone();
     let options = Options { caller, values, parent, on_usage, admissions, ..Options::default() };
-    let mut generation = Generation {
-        delegated: context.scope().delegated.below(),
-        call_off: CallOff::below(context.cancelled()),
-        ..Generation::new(&agent, runtime, Target { thread, user }, prompt, options)
+    let delegated = context.scope().delegated.below();
+    let generation = |prompt| {
+        let (target, options) = (Target { thread, user: user.clone() }, options.clone());
+        let mut generation = Generation {
+            delegated: delegated.clone(),
+            call_off: CallOff::below(context.cancelled()),
+            ..Generation::new(&agent, runtime, target, prompt, options)
+        };
+        // After a crash its caller calls it anew, so nobody would wait for a run that goes on.
+        generation.options.durable = None;
+        generation
     };
-    // After a crash its caller calls it anew, so nobody would wait for a run that goes on.
-    generation.options.durable = None;
     // A task of its own has a stack of its own, however deep agents call each other.
-    let reply = Pending::spawn(generation, |generation| generation.run(None)).or_call_off().await?;
+    let answer = Pending::spawn(generation(prompt), |generation| generation.run(None));
+    let mut reply = answer.or_call_off().await?;
+    while let Some(run) = waits_for_people(&reply) {
+        let generation = generation(Prompt::New(Vec::new()));
+        reply = Pending::spawn(generation, move |generation| go_on(generation, run)).or_call_off().await?;
+    }
     if let Some(open) = reply.open_calls().next() {
         let text =
             format!("{:?} waits for somebody to answer its call of `{}`", agent.name(), open.call.name);
         return Err(ToolError::invalid(text).into());
     }
     Ok(ToolOutput::Text(reply.text))
+}
+
+/// Returns the run of an answer if somebody is asked who can let it go on.
+fn waits_for_people(reply: &AgentReply) -> Option<RunId> {
+    let is_asked = reply.steps.last().is_some_and(StepReply::waits);
+    reply.stored.as_ref().filter(|_| is_asked).map(|stored| stored.run)
+}
+
+/// Goes on with a run when all have answered. Where nobody waits for it any more, nobody is asked any more.
+async fn go_on<S: Send + Sync + 'static>(
+    generation: Generation<S>,
+    run: RunId,
+) -> Result<AgentReply, AgentError> {
+    let store = generation.runtime.store.clone();
+    let answered = generation.resume(run, None).await;
+    if let Err(AgentError::Ended(_)) = &answered {
+        let left = store.mutate(move |tx| match tx.get(run)? {
+            Some(row) if row.status == RunStatus::Waiting => waiting::supersede(tx, &row),
+            _ => Ok(()),
+        });
+        left.await?;
+    }
+    answered
 }
 
 impl<S, A> fmt::Debug for AgentTool<S, A> {

@@ -185,6 +185,13 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 Ok(next) => next,
                 Err(error) => return Err(self.fail(&mut record, error).await),
             };
+        } else if !prepared.is_final {
+            let checked = messages.len();
+            let next = self.prepare(&mut messages, checked, &steps);
+            prepared = match self.while_held(&record, &CancellationToken::new(), next).await {
+                Ok(next) => next,
+                Err(error) => return Err(self.fail(&mut record, error).await),
+            };
         }
         loop {
             let checked = messages.len();
@@ -193,7 +200,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 Err(error) => return Err(self.fail(&mut record, error).await),
             };
             usage += &made.reply.usage;
-            let Made { reply, assistant, tool } = made;
+            let Made { reply, assistant, tool, last } = made;
             steps.push(reply);
             let goes_on = self.goes_on(&steps);
             let said: Vec<NewMessage> = [Some(assistant), tool].into_iter().flatten().collect();
@@ -206,7 +213,10 @@ impl<S: Send + Sync + 'static> Generation<S> {
             } else {
                 Then::End
             };
-            let joined = record.commit(said, then).await?;
+            let joined = record.commit(said, then, last.clone()).await?;
+            if let Some(out) = out {
+                last.into_iter().for_each(|chunk| out.send(chunk));
+            }
             if !goes_on && joined.is_empty() {
                 return Ok(self.replied(record, steps, usage));
             }

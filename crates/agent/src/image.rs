@@ -105,7 +105,7 @@ async fn answer<S: Send + Sync + 'static>(
         files: reply.files.clone(),
         ..NewMessage::new(Message::new(Role::Assistant, images.into_iter().map(Part::File)))
     };
-    record.commit(vec![said], Then::End).await?;
+    record.commit(vec![said], Then::End, Vec::new()).await?;
     reply.stored = record.stored();
     Ok(reply)
 }

@@ -2,8 +2,8 @@
 //! functions. HTTP serves them, live queries follow them, the command line calls them, OpenAPI describes them.
 
 mod agents;
-mod answering;
-mod approvals;
+pub(crate) mod answering;
+pub(crate) mod approvals;
 mod args;
 pub(crate) mod files;
 mod jobs;

@@ -611,6 +611,8 @@ fn tables() -> Vec<TableDef> {
     let mut tables = loomwork_agent::tables();
     tables.push(RequestRow::table());
     tables.push(UploadRow::table());
+    #[cfg(feature = "http")]
+    tables.push(crate::protocols::ConversationRow::table());
     tables.extend(auth::keys::tables());
     tables.extend(loomwork_rate_limiter::tables());
     #[cfg(feature = "workflow")]

@@ -1,11 +1,11 @@
 //! The API over HTTP: operations as routes, live queries as server-sent events.
 
-mod answer;
+pub(crate) mod answer;
 mod exchange;
 mod files;
 mod follow;
 mod host;
-mod live;
+pub(crate) mod live;
 mod metrics;
 mod openapi;
 mod page;
@@ -35,6 +35,7 @@ use crate::api::Method;
 use crate::app::App;
 use crate::hook;
 use crate::idempotency::Working;
+pub use crate::protocols::AiSdk;
 
 /// The header that names a request, in the answer and in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -60,6 +61,8 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// Which pages of other origins may call the API: `https://app.example.com`. Default: none.
     pub origins: Vec<String>,
+    /// Which version of the AI SDK pages use. Default: 6.
+    pub ai_sdk: AiSdk,
     /// How often one caller may ask, in this process; `None` is as often as it likes. Default: [`REQUESTS`].
     pub requests: Option<Limit<'static>>,
     /// How often one address may come with what is no key; `None` is as often as it likes. Default: [`REFUSALS`].
@@ -74,6 +77,7 @@ impl Default for Options {
             subscribers: 20_000,
             hosts: Vec::new(),
             origins: Vec::new(),
+            ai_sdk: AiSdk::default(),
             requests: Some(REQUESTS),
             refusals: Some(REFUSALS),
         }
@@ -160,6 +164,7 @@ impl App {
             .route("/api/exchange", post(move |id, request| exchange::exchange(trading.clone(), id, request)))
             .route("/healthz", get(status::alive))
             .route("/readyz", get(move || status::ready(ready.clone())))
+            .merge(crate::protocols::routes(self))
             .merge(self.inner().http.routes.clone())
             .fallback(respond::no_route)
             .method_not_allowed_fallback(respond::no_method);

@@ -55,6 +55,8 @@ mod idempotency;
 mod knowledge;
 #[cfg(feature = "usage")]
 mod metering;
+#[cfg(feature = "http")]
+mod protocols;
 mod reached;
 mod runs;
 mod said;
@@ -76,6 +78,8 @@ pub use idempotency::KEEP as IDEMPOTENCY_KEEP;
 pub use knowledge::Knowledge;
 #[cfg(feature = "usage")]
 pub use metering::metered;
+#[cfg(feature = "http")]
+pub use protocols::MAX_CONVERSATION_BYTES;
 pub use runs::{RunAsk, RunAsked, RunCursor, RunFollower};
 pub use uploads::UPLOAD_KEEP;
 

@@ -4,6 +4,7 @@ mod approvals;
 mod by_hand;
 mod durable;
 mod steps;
+mod still;
 mod streams;
 mod turns;
 
@@ -14,11 +15,12 @@ use anyhow::{Context as _, Result, bail};
 use loomwork_agent::{Agent, AgentThread, Runtime};
 use loomwork_messages::threads::{NewThread, create};
 use loomwork_messages::{NewMessage, Save, ThreadId, save};
-use loomwork_models::{LanguageModel, Message, MockModel, MockReply};
+use loomwork_models::{LanguageModel, Message};
 use loomwork_store::Store;
 use loomwork_store_sqlite::Sqlite;
 use tempfile::TempDir;
 
+use self::still::Still;
 use crate::Options as CommandLine;
 use crate::measure::Row;
 
@@ -42,9 +44,9 @@ async fn open(path: &Path) -> Result<Runtime> {
     Ok(Runtime::over(Sqlite::open(path)?).await?)
 }
 
-/// An agent whose model answers at once.
-fn clerk(reply: impl Into<MockReply>) -> Agent {
-    Agent::new("clerk", Arc::new(MockModel::always(reply)) as Arc<dyn LanguageModel>)
+/// An agent whose model answers at once, word by word.
+fn clerk(reply: &str) -> Agent {
+    Agent::new("clerk", Arc::new(Still::saying(reply)) as Arc<dyn LanguageModel>)
 }
 
 /// Makes a thread with so many messages.

@@ -12,6 +12,7 @@ mod store;
 mod tally;
 mod usage;
 mod workflow;
+mod working;
 mod workpool;
 
 use std::process::ExitCode;

@@ -16,7 +16,7 @@ mod writer;
 
 pub use chunking::{Chunking, FirstEnd};
 pub(crate) use files::release;
-pub use hub::{FLUSH_EVERY, Live, RING_BYTES, SLICE_BYTES};
+pub use hub::{FLUSH_EVERY, Live, RING_BYTES, Rest, RestSlice, SLICE_BYTES};
 pub use reader::StreamReader;
 pub use rows::{
     DELETE_DELTAS, KEEP_ENDED, LATE, MAX_LISTED, NewStream, READ_BYTES, STREAM_TIMEOUT, StreamError, abort,
@@ -24,4 +24,4 @@ pub use rows::{
 };
 pub(crate) use rows::{cut, cut_of_message, growing, slices, stored};
 pub use slice::{MAX_CHUNK_BYTES, Slice};
-pub use writer::{MAX_UNSTORED, StreamWriter};
+pub use writer::{MAX_UNSTORED, OpenStream, StreamWriter, begin};

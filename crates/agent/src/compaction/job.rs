@@ -105,6 +105,8 @@ impl Call {
             step: attempt.step,
             attempt: attempt.attempt,
             closing: attempt.cut(end, written.as_ref().err()),
+            last_call: None,
+            unsaid: None,
             exchange: None,
             call_holds: Holds::default(),
             run_holds: Holds::default(),

@@ -13,6 +13,7 @@ use crate::admission::Holds;
 use crate::error::AgentError;
 use crate::journal::Closing;
 use crate::tables::{StepEnd, StepId};
+use crate::tool::CallEnd;
 use crate::usage::UsageKind;
 
 /// What is asked in a step.
@@ -76,6 +77,10 @@ pub(crate) struct Attempt {
     pub(crate) answered: Option<Time>,
     pub(crate) has_ended: bool,
     pub(crate) plan: Plan,
+    /// The end of the call that ended last: it is written when the step ends.
+    pub(crate) last_call: Option<CallEnd>,
+    /// Ends of calls of the step before, whose messages do not have them yet.
+    pub(crate) unsaid: Option<(u32, Vec<CallEnd>)>,
     /// The model has been asked.
     is_asked: bool,
     /// What has come.
@@ -107,6 +112,8 @@ impl Attempt {
             answered,
             has_ended,
             plan,
+            last_call: None,
+            unsaid: None,
             is_asked,
             came,
             counted,

@@ -37,6 +37,17 @@ pub const PROGRESS_CHUNK: &str = "tool-progress";
 struct OfStep<'a, S> {
     tools: &'a Tools<S>,
     number: u32,
+    /// How many calls are made.
+    calls: usize,
+    /// The step ends with the last of them, and writes its end.
+    ends_step: bool,
+}
+
+/// The end of a call, as it is kept.
+struct Kept {
+    end: CallEnd,
+    /// Not yet, if the step ends with it.
+    is_committed: bool,
 }
 
 /// Returns why the calls of an answer are not made: it was cut off, so nobody knows whether they are whole, and
@@ -81,22 +92,38 @@ impl<S: Send + Sync + 'static> Generation<S> {
             return Ok(ended);
         }
         record.answered(reply).await?;
+        let of_step = OfStep { tools, number: scope.step, calls: calls.len(), ends_step: true };
         let calls = calls.into_iter().map(RequestedCall::from).collect();
-        self.make_calls(calls, tools, scope, record, ended, out).await
+        self.make_calls(calls, of_step, scope, record, ended, out).await
+    }
+
+    /// Makes calls that somebody has approved, of a step that is complete.
+    pub(super) async fn make_approved(
+        &self,
+        calls: Vec<ToolCall>,
+        tools: &Tools<S>,
+        scope: ToolScope,
+        record: &Record,
+        ended: Vec<CallEnd>,
+        out: &Out,
+    ) -> Result<Vec<CallEnd>, AgentError> {
+        let of_step = OfStep { tools, number: scope.step, calls: calls.len(), ends_step: false };
+        let calls = calls.into_iter().map(|call| RequestedCall { call, approved: true }).collect();
+        self.make_calls(calls, of_step, scope, record, ended, out).await
     }
 
     /// Makes calls, and commits the end of each as it comes; returns them with those that had ended before.
-    pub(super) async fn make_calls(
+    async fn make_calls(
         &self,
         calls: Vec<RequestedCall>,
-        tools: &Tools<S>,
+        of_step: OfStep<'_, S>,
         scope: ToolScope,
         record: &Record,
         mut ended: Vec<CallEnd>,
         out: &Out,
     ) -> Result<Vec<CallEnd>, AgentError> {
-        let (cancel, of_step) = (scope.cancel.clone(), OfStep { tools, number: scope.step });
-        let mut events = run_calls(tools, calls, Arc::new(scope), self.agent.state.clone());
+        let cancel = scope.cancel.clone();
+        let mut events = run_calls(of_step.tools, calls, Arc::new(scope), self.agent.state.clone());
         match self.hear_calls(&mut events, &of_step, &mut ended, record, out).await {
             Ok(()) => Ok(ended),
             Err(error) => {
@@ -120,7 +147,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let known = ended.iter().filter_map(|end| end.result.as_ref()).map(json_bytes).sum();
         let kept_bytes = AtomicUsize::new(known);
         let (mut keeping, mut all_have_ended) = (FuturesOrdered::new(), false);
-        let mut progress = Progress::default();
+        let (mut progress, mut count) = (Progress::default(), 0);
         let clock = self.runtime.store.clock();
         loop {
             let due = progress.due();
@@ -134,8 +161,8 @@ impl<S: Send + Sync + 'static> Generation<S> {
             let event = tokio::select! {
                 biased;
                 Some(kept) = keeping.next() => {
-                    let end: CallEnd = kept?;
-                    if let Some(result) = &end.result {
+                    let Kept { end, is_committed }: Kept = kept?;
+                    if let Some(result) = end.result.as_ref().filter(|_| is_committed) {
                         self.say(UiChunk::tool_result(result), record, out).await?;
                     }
                     ended.push(end);
@@ -161,7 +188,9 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 }
                 Some(ToolEvent::Ended(end)) => {
                     progress.forget(&end.call.id);
-                    keeping.push_back(self.keep(*end, of_step, record, &kept_bytes));
+                    count += 1;
+                    let is_last = of_step.ends_step && count == of_step.calls;
+                    keeping.push_back(self.keep(*end, of_step, is_last, record, &kept_bytes));
                 }
                 None => all_have_ended = true,
             }
@@ -176,14 +205,15 @@ impl<S: Send + Sync + 'static> Generation<S> {
         CallEnd { call, outcome: Outcome::Failed, result, tries: 0, started: now, ended: now, awaits: None }
     }
 
-    /// Commits the end of a call, and returns it as it is kept.
+    /// Commits the end of a call, but for that of the last one: the step is committed next, with it.
     async fn keep(
         &self,
         mut end: CallEnd,
         of_step: &OfStep<'_, S>,
+        is_last: bool,
         record: &Record,
         kept_bytes: &AtomicUsize,
-    ) -> Result<CallEnd, AgentError> {
+    ) -> Result<Kept, AgentError> {
         if let Some(result) = &mut end.result
             && record.kept().is_some()
             && let Err(why) = self.put_away_result(result, kept_bytes).await
@@ -193,9 +223,16 @@ impl<S: Send + Sync + 'static> Generation<S> {
             result.output = ToolOutput::error(text);
             end.outcome = Outcome::Failed;
         }
+        if is_last && end.result.is_some() && end.outcome != Outcome::Cancelled {
+            record.ends_with(end.clone());
+            return Ok(Kept { end, is_committed: false });
+        }
+        if !of_step.ends_step {
+            record.is_unsaid(of_step.number, end.clone());
+        }
         record.ended(of_step.number, end.clone()).await?;
         self.ask_people(&mut end, of_step.tools, record, of_step.number).await?;
-        Ok(end)
+        Ok(Kept { end, is_committed: true })
     }
 
     /// Puts the files of a result into the file store; the error says why the rest is too large for a thread.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use loomwork_core::{Random, RetryPolicy, Shutdown};
 use loomwork_messages::runs::{self, Hold, RunError};
-use loomwork_messages::{Failure, HostRow, MessageStatus};
-use loomwork_models::{Reply, Usage};
+use loomwork_messages::{Failure, HostRow, MessageStatus, NewMessage, Place, RunId, Save, save};
+use loomwork_models::{Message, Reply, Usage};
 use loomwork_store::{Error, Id, Problem, Result, Store, Tx};
 use tokio::sync::oneshot;
 
@@ -13,6 +13,8 @@ use super::report::Reporter;
 use crate::admission::Holds;
 use crate::journal::{self, Closed, Closing};
 use crate::tables::StepId;
+use crate::tool::CallEnd;
+use crate::{approvals, humans};
 
 /// What is still to be written of a run.
 #[derive(Clone, Debug)]
@@ -30,6 +32,16 @@ pub(crate) enum How {
     GivenBack,
 }
 
+/// Results of calls that somebody had approved, which no message of their thread has: what was done is done, though
+/// the run has ended meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct Unsaid {
+    pub(crate) hold: Hold,
+    /// The step that has the calls.
+    pub(crate) step: u32,
+    pub(crate) ends: Vec<CallEnd>,
+}
+
 /// The end of a step.
 #[derive(Clone, Debug)]
 pub(crate) struct Ending {
@@ -39,6 +51,9 @@ pub(crate) struct Ending {
     pub(crate) step: u32,
     pub(crate) attempt: u32,
     pub(crate) closing: Closing,
+    /// The end of the call that ended last.
+    pub(crate) last_call: Option<CallEnd>,
+    pub(crate) unsaid: Option<Unsaid>,
     /// What came, and why it broke off.
     pub(crate) exchange: Option<(Reply, Option<Failure>)>,
     pub(crate) call_holds: Holds,
@@ -59,13 +74,43 @@ impl Leaves {
     }
 }
 
+impl Unsaid {
+    /// Says them, if the run has ended and nobody has taken it since.
+    fn say(self, tx: &mut Tx) -> Result<()> {
+        let Self { hold, step, ends } = self;
+        let run = tx.get(hold.run)?.filter(|run| run.fence == hold.fence && run.status.has_ended());
+        let Some(run) = run else { return Ok(()) };
+        let results: Vec<_> = ends.iter().filter_map(|end| end.result.clone()).collect();
+        for end in ends {
+            call_ended(tx, run.id, step, end)?;
+        }
+        journal::let_go(tx, run.id, step)?;
+        let (agent, user) = (run.agent.clone(), run.user.clone());
+        let said = NewMessage { agent, user, ..NewMessage::new(Message::tool(results)) };
+        let said = Save { run: Some(run.id), ..Save::all([said]).at(Place::Turn(run.order)) };
+        save(tx, run.thread, said).map(drop)
+    }
+}
+
 impl Ending {
     /// Writes it in the transaction that ends the step. What others tell of the step is not told here, but what
     /// this process has kept back for it nobody else settles.
     pub(crate) fn apply(self, tx: &mut Tx) -> Result<Closed> {
         let closed = match self.row {
-            Some(_) if self.stays_open => Closed::Elsewhere,
-            Some((row, host)) => journal::close(tx, row, host, &self.closing)?,
+            Some(_) if self.stays_open => {
+                if let Some(end) = self.last_call {
+                    call_ended(tx, self.reporter.run, self.step, end)?;
+                }
+                Closed::Elsewhere
+            }
+            Some((row, host)) => {
+                let closed = journal::close(tx, row, host, &self.closing)?;
+                if let (Closed::Now, Some(end)) = (closed, self.last_call) {
+                    // The messages of the step have what it came to.
+                    call_ended(tx, self.reporter.run, self.step, CallEnd { result: None, ..end })?;
+                }
+                closed
+            }
             None => Closed::Now,
         };
         if closed == Closed::Before {
@@ -103,7 +148,17 @@ impl Ending {
                         return Err(error);
                     }
                     failed = Some(error);
+                    // Whoever has the run now makes the call again, and may have done so already.
+                    self.last_call = self.last_call.filter(|_| !self.stays_open);
                 }
+            }
+            if let Some(unsaid) = self.unsaid.take()
+                && let Err(error) = tx.nested(|tx| unsaid.say(tx))
+            {
+                if may_pass(&error) {
+                    return Err(error);
+                }
+                tracing::warn!(run = %self.reporter.run, %error, "results are not said in their thread");
             }
             if let Some((row, host)) = self.row {
                 journal::drop_begun(tx, self.reporter.run, row, host)?;
@@ -162,6 +217,13 @@ impl Ending {
         let Reporter { on_usage, on_exchange, .. } = &*self.reporter;
         on_usage.is_none() && on_exchange.is_none() && self.call_holds.is_empty() && self.run_holds.is_empty()
     }
+}
+
+/// Notes the end of a call, and uses up what somebody has said to it.
+pub(super) fn call_ended(tx: &mut Tx, run: RunId, step: u32, end: CallEnd) -> Result<()> {
+    approvals::consume(tx, run, step, &end.call.id)?;
+    humans::consume(tx, run, step, &end.call.id)?;
+    journal::ended(tx, run, step, end)
 }
 
 /// What was used; nothing at all if nothing was counted, so that what was kept back for it is released.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use loomwork_messages::runs::{self, Begun, Hold, NewRun, Prompt, RunError};
+use loomwork_messages::streams::{self, NewStream, OpenStream};
 use loomwork_messages::{HostRow, MessageId, NewMessage, Run, Save, ThreadId, save};
 use loomwork_models::{ModelName, Usage};
 use loomwork_store::{Id, Result, Row, Tx};
@@ -54,6 +55,7 @@ pub(crate) struct OpenedRun {
     pub(crate) run: Row<Run>,
     pub(crate) inputs: Vec<MessageId>,
     pub(crate) hold: Hold,
+    pub(crate) stream: OpenStream,
     /// The row of its first step, and the process that makes it.
     pub(crate) step: (StepId, Id<HostRow>),
     /// What has joined the turn before.
@@ -104,13 +106,14 @@ impl Opening {
         let (run_holds, call_holds) = admit(tx, &admissions, &planned(&reporter, &plan, 0))?;
         let lost = RunError::Lost { run: run.id, status: run.status, error: None };
         let hold = runs::take(tx, host, run.id)?.ok_or(lost)?;
+        let stream = streams::begin(tx, NewStream { hold: Some(hold), ..NewStream::of(run.first) })?;
         let first = Attempt::new(plan, 0, 1, None, Holds::default());
         let row = step_row(tx, &reporter, &first, thread, host).embedding(&embedded);
         let step = (tx.insert(row)?.id, host);
         let run = tx.require(run.id)?;
         let joined = joined_ids(tx, &run)?;
         let inputs = inputs.iter().map(|row| row.id).collect();
-        let stored = Some(OpenedRun { run, inputs, hold, step, joined });
+        let stored = Some(OpenedRun { run, inputs, hold, stream, step, joined });
         Ok(Opened { reporter, run_holds, call_holds, stored })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loomwork_core::{Kind, Tasks, Time};
 use loomwork_messages::runs::{self, Hold, NewRun, RunError};
-use loomwork_messages::streams::{NewStream, StreamWriter};
+use loomwork_messages::streams::{OpenStream, StreamWriter};
 use loomwork_messages::{Failure, HostRow, MessageId, MessageStatus, NewMessage, Run, UiChunk};
 use loomwork_models::{Chunk, ErrorKind, ModelName, Reply, Usage};
 use loomwork_store::{Error, Id, Problem, Row, Store, Tx};
@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::attempt::{Attempt, Plan};
-use super::ending::{Ending, How, Leaves};
+use super::ending::{Ending, How, Leaves, Unsaid};
 use super::opening::{Opened, OpenedRun, Opening, OpeningPlace, Turned, planned};
 use super::report::Reporter;
 use super::{Generation, called_off};
@@ -62,6 +62,8 @@ pub(crate) struct Kept {
     pub(crate) hold: Hold,
     pub(crate) run: Row<Run>,
     writer: StreamWriter,
+    /// Whether its stream has only what this process puts there.
+    is_new_stream: bool,
     messages: Vec<MessageId>,
     /// What has joined the turn, and the model is told of.
     joined: HashSet<MessageId>,
@@ -72,11 +74,12 @@ impl Kept {
         runtime: &Runtime,
         hold: Hold,
         run: Row<Run>,
+        stream: OpenStream,
         messages: Vec<MessageId>,
         joined: HashSet<MessageId>,
     ) -> Self {
-        let writer = runtime.live.write(NewStream { hold: Some(hold), ..NewStream::of(run.first) });
-        Self { hold, run, writer, messages, joined }
+        let is_new_stream = stream.is_new();
+        Self { hold, run, writer: runtime.live.go_on(stream), is_new_stream, messages, joined }
     }
 }
 
@@ -139,8 +142,8 @@ impl Record {
             Ok(opened) => opened,
             Err(Turned { refused, prompt }) => return Err(AgentError::refused(&agent, refused, prompt)),
         };
-        let kept = opened.stored.take().map(|OpenedRun { run, inputs, hold, step, joined }| {
-            let kept = Kept::new(&runtime, hold, run, inputs, joined);
+        let kept = opened.stored.take().map(|OpenedRun { run, inputs, hold, stream, step, joined }| {
+            let kept = Kept::new(&runtime, hold, run, stream, inputs, joined);
             (kept, step)
         });
         Ok(Self::of(&runtime, opened, plan, admissions, kept))
@@ -288,6 +291,7 @@ impl Record {
         let (hold, mut reply) = (kept.hold, reply.clone());
         // It is for a log, which is told of it by the end of the step.
         reply.info.request_body = None;
+        let is_resumed = kept.run.durable;
         let answered = self.store.mutate(move |tx| {
             runs::held(tx, hold)?;
             match tx.nested(|tx| journal::answered(tx, row, reply, first)) {
@@ -296,12 +300,14 @@ impl Record {
                 kept => kept,
             }
         });
-        Ok(answered.await?)
+        // Nobody goes on with any other run, so what a power failure takes of it is missed by nobody.
+        let answered = if is_resumed { answered.await } else { answered.relaxed().await };
+        Ok(answered?)
     }
 
-    /// Whether the run has a stream, in which all is that it has said.
+    /// Whether the run has a stream in which all is that it has said.
     pub(crate) fn has_stream(&self) -> bool {
-        self.kept.as_ref().is_none_or(|kept| kept.run.stream.is_some())
+        self.kept.as_ref().is_none_or(|kept| !kept.is_new_stream)
     }
 
     /// Says that what the stream has so far belongs to steps that are complete.
@@ -428,6 +434,11 @@ impl Record {
         }
     }
 
+    fn unsaid(&self, attempt: &Attempt) -> Option<Unsaid> {
+        let (kept, (step, ends)) = self.kept.as_ref().zip(attempt.unsaid.clone())?;
+        Some(Unsaid { hold: kept.hold, step, ends })
+    }
+
     fn ending_with(&self, attempt: &Attempt, closing: journal::Closing) -> Ending {
         Ending {
             reporter: self.reporter.clone(),
@@ -435,6 +446,8 @@ impl Record {
             step: attempt.step,
             attempt: attempt.attempt,
             closing,
+            last_call: attempt.last_call.clone(),
+            unsaid: self.unsaid(attempt),
             exchange: None,
             call_holds: attempt.holds.clone(),
             run_holds: self.run_holds.clone(),

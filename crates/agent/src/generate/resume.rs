@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use loomwork_core::{Fault, Kind};
 use loomwork_messages::runs::{self, Hold, Prompt, RunError};
+use loomwork_messages::streams::{self, NewStream, OpenStream};
 use loomwork_messages::{HostRow, MessageId, MessageRow, MessageStatus, Position, Run, RunId, RunStatus};
 use loomwork_models::{FinishReason, Message, ModelName, Part, Reply, Role, ToolCall, Usage};
 use loomwork_store::{Id, Result, Row, Tx};
@@ -15,7 +16,7 @@ use super::opening::{admit, planned, step_row};
 use super::record::{Begins, Kept, Record, detached, own};
 use super::report::Reporter;
 use super::step::Prepared;
-use super::waited::{Waited, waited};
+use super::waited::{Waited, open_calls, waited};
 use super::{Generation, Out, cut, deny, step_number as number, unless_called_off};
 use crate::admission::{Admission, Holds, Refused};
 use crate::context::Denial;
@@ -66,6 +67,7 @@ struct TakingUp {
 /// A run that was taken up.
 struct TakenUp {
     hold: Hold,
+    stream: OpenStream,
     run: Row<Run>,
     messages: Vec<MessageId>,
     known: Known,
@@ -137,7 +139,11 @@ impl<S: Send + Sync + 'static> Generation<S> {
         });
         let (steps, joined) = steps.await?;
         let (mut messages, embedded) = self.told().await?;
-        let first = match self.prepare(&mut messages, 0, &steps).await {
+        let prepared = match open_calls(&steps).next() {
+            Some(_) => self.prepare_calls(&mut messages, &steps).await,
+            None => self.prepare(&mut messages, 0, &steps).await,
+        };
+        let first = match prepared {
             Ok(first) => first,
             Err(error) => {
                 self.tell_embedded(embedded, &error).await;
@@ -208,8 +214,9 @@ impl TakingUp {
                 return Err(AgentError::refused(&reporter.agent, refused, None));
             }
         };
-        let TakenUp { hold, run, messages, known, joined, row, attempt, run_holds, call_holds } = taken;
-        let kept = Some(Kept::new(&runtime, hold, run, messages, joined));
+        let TakenUp { hold, stream, run, messages, known, joined, row, attempt, run_holds, call_holds } =
+            taken;
+        let kept = Some(Kept::new(&runtime, hold, run, stream, messages, joined));
         let mut attempt = Attempt::new(plan, number(known.steps.len()), attempt, Some(row), call_holds);
         if let Some(begun) = &known.begun {
             attempt.knows(&begun.reply);
@@ -229,6 +236,7 @@ impl TakingUp {
         let row = tx.get(id)?.ok_or(RunError::NoRun { run: id })?;
         let taken = if row.fence == fence { runs::take(tx, host, id)? } else { None };
         let hold = taken.ok_or_else(|| not_waiting(&row))?;
+        let stream = streams::begin(tx, NewStream { hold: Some(hold), ..NewStream::of(row.first) })?;
         let run = runs::held(tx, hold)?;
         if joined_ids(tx, &run)? != joined {
             return Err(Joined { run: id }.into());
@@ -259,7 +267,18 @@ impl TakingUp {
             let ended = ended.collect();
             let known = Known { steps, begun: Some(Begun { reply, ended }), waited: None };
             let (row, attempt) = ((row.id, host), row.attempt);
-            return Ok(TakenUp { hold, run, messages, known, joined, row, attempt, run_holds, call_holds });
+            return Ok(TakenUp {
+                hold,
+                stream,
+                run,
+                messages,
+                known,
+                joined,
+                row,
+                attempt,
+                run_holds,
+                call_holds,
+            });
         }
         let (run_holds, call_holds) = admit(tx, &admissions, &planned)?;
         reporter.embedded(tx, (step, run.attempt), &embedded)?;
@@ -268,7 +287,7 @@ impl TakingUp {
         let row = (tx.insert(row)?.id, host);
         let waited = waited(tx, &run, &steps)?;
         let (attempt, known) = (run.attempt, Known { steps, begun: None, waited });
-        Ok(TakenUp { hold, run, messages, known, joined, row, attempt, run_holds, call_holds })
+        Ok(TakenUp { hold, stream, run, messages, known, joined, row, attempt, run_holds, call_holds })
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use loomwork_messages::streams::StreamError;
 use loomwork_messages::{NewMessage, Translator, UiChunk, offload};
 use loomwork_models::{
-    ApprovalRequest, Chunk, LanguageModel, Message, Part, Reply, Request, Role, Source, ToolChoice, Warning,
+    ApprovalRequest, Chunk, LanguageModel, Message, Part, Reply, Request, Role, Source, ToolCall, ToolChoice,
+    Warning,
 };
 use loomwork_store::Error;
 
@@ -24,6 +25,8 @@ pub(super) struct Made {
     pub(super) reply: StepReply,
     pub(super) assistant: NewMessage,
     pub(super) tool: Option<NewMessage>,
+    /// What is told when the step is complete.
+    pub(super) last: Vec<UiChunk>,
 }
 
 /// A step that is about to be made.
@@ -36,6 +39,8 @@ pub(crate) struct Prepared<S> {
     pub(super) sent: Arc<[Message]>,
     /// What the messages are from.
     sources: Vec<Source>,
+    /// Whether the step is made as it is: not where calls of the step before are to be made first.
+    pub(super) is_final: bool,
 }
 
 impl<S: Send + Sync + 'static> Generation<S> {
@@ -46,32 +51,74 @@ impl<S: Send + Sync + 'static> Generation<S> {
         checked: usize,
         steps: &[StepReply],
     ) -> Result<Prepared<S>, AgentError> {
+        self.check(messages, checked).await?;
+        let next = self.changed(self.next_step(messages, steps.len())?, steps).await?;
+        Ok(self.prepared(next, true))
+    }
+
+    /// Prepares what goes before a step: calls of the one before that somebody has answered. Whoever changes steps does
+    /// so when their results are known.
+    pub(super) async fn prepare_calls(
+        &self,
+        messages: &mut Vec<Message>,
+        steps: &[StepReply],
+    ) -> Result<Prepared<S>, AgentError> {
+        self.check(messages, 0).await?;
+        Ok(self.prepared(self.next_step(messages, steps.len())?, false))
+    }
+
+    /// Returns the tools of calls that somebody has answered. Those that the agent does not have are those of whoever
+    /// has changed their step.
+    pub(super) async fn tools_of(
+        &self,
+        calls: &[ToolCall],
+        prepared: &Prepared<S>,
+        before: &[StepReply],
+    ) -> Result<Tools<S>, AgentError> {
+        if calls.iter().all(|call| prepared.tools.get(&call.name).is_some()) {
+            return Ok(prepared.tools.clone());
+        }
+        let next = self.next_step(&prepared.request.messages, before.len())?;
+        Ok(self.changed(next, before).await?.tools)
+    }
+
+    async fn check(&self, messages: &mut Vec<Message>, checked: usize) -> Result<(), AgentError> {
         // What a step has put away is an address that no model can follow.
         if let Some(files) = &self.runtime.files {
             inline(files, &mut messages[checked..]).await?;
         }
-        self.guard_input(messages, checked).await?;
-        let mut next = NextStep {
-            number: steps.len(),
+        self.guard_input(messages, checked).await
+    }
+
+    fn next_step(&self, messages: &[Message], number: usize) -> Result<NextStep<S>, AgentError> {
+        Ok(NextStep {
+            number,
             state: self.agent.state.clone(),
             values: self.options.values.clone(),
             steps: Arc::default(),
             model: self.model()?,
-            messages: messages.clone(),
+            messages: messages.to_vec(),
             tools: self.options.tools.clone().unwrap_or_default(),
             tool_choice: self.options.tool_choice.clone().unwrap_or(ToolChoice::Auto),
             settings: self.options.settings.clone(),
             provider_options: self.options.provider_options.clone(),
             sources: Vec::new(),
-        };
-        if let Some(prepare) = &self.options.prepare_step {
-            let (agent, step) = (self.agent.name().to_owned(), steps.len());
-            let failed = |source| AgentError::Prepare { agent, step, source };
-            next = prepare.prepare(NextStep { steps: steps.into(), ..next }).await.map_err(failed)?;
-            if let Some(files) = &self.runtime.files {
-                inline(files, &mut next.messages).await?;
-            }
+        })
+    }
+
+    /// Lets whoever changes steps change one.
+    async fn changed(&self, next: NextStep<S>, steps: &[StepReply]) -> Result<NextStep<S>, AgentError> {
+        let Some(prepare) = &self.options.prepare_step else { return Ok(next) };
+        let (agent, step) = (self.agent.name().to_owned(), steps.len());
+        let failed = |source| AgentError::Prepare { agent, step, source };
+        let mut next = prepare.prepare(NextStep { steps: steps.into(), ..next }).await.map_err(failed)?;
+        if let Some(files) = &self.runtime.files {
+            inline(files, &mut next.messages).await?;
         }
+        Ok(next)
+    }
+
+    fn prepared(&self, next: NextStep<S>, is_final: bool) -> Prepared<S> {
         let NextStep { model, messages, tools, tool_choice, mut settings, provider_options, sources, .. } =
             next;
         settings.keep_request_body |= self.options.on_exchange.is_some();
@@ -80,7 +127,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         let request =
             Request { messages, tools: specs, tool_choice, settings, provider_options, ..Request::default() };
         let plan = Plan::of(self.counter(), model.name(), &request);
-        Ok(Prepared { plan, model, request, tools, sent, sources })
+        Prepared { plan, model, request, tools, sent, sources, is_final }
     }
 
     /// Lets the guards see what of the messages is new.
@@ -124,17 +171,15 @@ impl<S: Send + Sync + 'static> Generation<S> {
             };
             let scope = self.scope(prepared.sent.clone(), record, number, cancel.child_token());
             let calls = self.call_tools(&reply, &prepared.tools, scope, record, ended, out).await?;
-            for call in calls.iter().filter(|call| call.outcome == Outcome::NeedsApproval) {
-                self.say(request_chunk(approval_of(call), call.call.id.clone()), record, out).await?;
-            }
             let sources = sources_of(&mut prepared, &calls);
-            for source in sources.iter().cloned() {
-                for chunk in Translator::default().push(Chunk::Part { part: Part::Source(source) }) {
-                    self.say(chunk, record, out).await?;
-                }
-            }
-            self.say(UiChunk::FinishStep, record, out).await?;
-            self.made(reply, calls, sources).await
+            let told = sources.iter().cloned().map(|source| Chunk::Part { part: Part::Source(source) });
+            let told = told.flat_map(|chunk| Translator::default().push(chunk));
+            let result = record.last_call().and_then(|end| end.result);
+            let result = result.map(|result| UiChunk::tool_result(&result));
+            let asks = calls.iter().filter(|call| call.outcome == Outcome::NeedsApproval);
+            let asks = asks.map(|call| request_chunk(approval_of(call), call.call.id.clone()));
+            let last = result.into_iter().chain(asks).chain(told).chain([UiChunk::FinishStep]).collect();
+            self.made(reply, calls, sources, last).await
         };
         self.while_held(record, &cancel, making).await
     }
@@ -145,6 +190,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         reply: Reply,
         calls: Vec<CallEnd>,
         sources: Vec<Source>,
+        last: Vec<UiChunk>,
     ) -> Result<Made, AgentError> {
         let asks = calls.iter().filter(|call| call.outcome == Outcome::NeedsApproval).map(|call| {
             let request = ApprovalRequest {
@@ -194,7 +240,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
             provider: reply.info.provider,
             warnings,
         };
-        Ok(Made { reply, assistant, tool })
+        Ok(Made { reply, assistant, tool, last })
     }
 
     /// Hands a chunk to the stream, and to whoever reads the answer: nobody has seen what is not stored soon.

@@ -13,7 +13,7 @@ use crate::error::AgentError;
 use crate::humans;
 use crate::journal;
 use crate::reply::StepReply;
-use crate::tool::{CallEnd, Outcome, RequestedCall, ToolScope};
+use crate::tool::{CallEnd, Outcome, ToolScope};
 
 /// The calls of a step that were open when its run began to wait, and what is known of them now.
 #[derive(Debug)]
@@ -30,16 +30,21 @@ pub(super) struct Waited {
     ended: Vec<CallEnd>,
 }
 
+/// Returns the calls of the last step whose results are not said in the thread.
+pub(super) fn open_calls(steps: &[StepReply]) -> impl Iterator<Item = &ToolCall> {
+    let calls = steps.last().into_iter().flat_map(|last| last.parts.iter().map(move |part| (last, part)));
+    calls.filter_map(|(last, part)| match part {
+        Part::ToolCall(call) if !call.provider_executed => {
+            last.calls.iter().all(|end| end.call.id != call.id).then_some(call)
+        }
+        _ => None,
+    })
+}
+
 /// Returns what a run has waited for, if it has.
 pub(super) fn waited(tx: &Tx, run: &Row<Run>, steps: &[StepReply]) -> Result<Option<Waited>> {
-    let Some(last) = steps.last() else { return Ok(None) };
-    let step = step_number(steps.len() - 1);
-    let has_result = |call: &ToolCall| last.calls.iter().any(|end| end.call.id == call.id);
-    let calls = last.parts.iter().filter_map(|part| match part {
-        Part::ToolCall(call) if !call.provider_executed && !has_result(call) => Some(call),
-        _ => None,
-    });
-    let open: Vec<&ToolCall> = calls.collect();
+    let step = step_number(steps.len().saturating_sub(1));
+    let open: Vec<&ToolCall> = open_calls(steps).collect();
     if open.is_empty() {
         return Ok(None);
     }
@@ -83,6 +88,7 @@ impl<S: Send + Sync + 'static> Generation<S> {
         self.say_before(steps, record).await?;
         let Waited { step, message, approved, settled, mut ended } = waited;
         let now = self.runtime.store.clock().now();
+        ended.iter().for_each(|end| record.is_unsaid(step, end.clone()));
         for (call, outcome, result) in settled {
             let end = CallEnd {
                 call,
@@ -93,17 +99,19 @@ impl<S: Send + Sync + 'static> Generation<S> {
                 ended: now,
                 awaits: None,
             };
+            record.is_unsaid(step, end.clone());
             record.ended(step, end.clone()).await?;
             ended.push(end);
         }
         for result in ended.iter().filter_map(|end| end.result.as_ref()) {
             self.say(UiChunk::tool_result(result), record, out).await?;
         }
-        let calls = approved.into_iter().map(|call| RequestedCall { call, approved: true }).collect();
+        let before = steps.len() - 1;
+        let tools = self.tools_of(&approved, prepared, &steps[..before]).await?;
         let cancel = self.call_off.token().child_token();
-        let scope = self.scope(prepared.sent.clone(), record, steps.len() - 1, cancel.child_token());
+        let scope = self.scope(prepared.sent.clone(), record, before, cancel.child_token());
         let scope = ToolScope { message: message.or(scope.message), ..scope };
-        let made = self.make_calls(calls, &prepared.tools, scope, record, ended, out);
+        let made = self.make_approved(approved, &tools, scope, record, ended, out);
         let ended = self.while_held(record, &cancel, made).await?;
         let Some(last) = steps.last_mut() else { return Ok(None) };
         // In the order of the calls, whichever was quicker.

@@ -97,7 +97,7 @@ async fn answer<S: Send + Sync + 'static, T: DeserializeOwned + Send>(
         warnings: reply.info.warnings.clone(),
         ..NewMessage::new(Message::assistant(json.to_string()))
     };
-    record.commit(vec![said], Then::End).await?;
+    record.commit(vec![said], Then::End, Vec::new()).await?;
     Ok(ObjectReply {
         object: value,
         json,

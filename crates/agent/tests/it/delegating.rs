@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use loomwork_agent::approvals::{self, ApprovalRow, ApprovalState};
 use loomwork_agent::{
-    Admission, Agent, AgentThread, Hold, Home, MAX_AGENT_DEPTH, Outcome, ParentRun, Tool, ToolContext,
-    ToolPolicy, step_count,
+    Admission, Agent, AgentThread, AgentTool, Approval, Hold, Home, MAX_AGENT_DEPTH, Outcome, ParentRun,
+    Runtime, Tool, ToolContext, ToolPolicy, step_count, tables,
 };
+use loomwork_core::{Clock, Time};
 use loomwork_messages::runs::{self};
 use loomwork_messages::threads::NewThread;
 use loomwork_messages::{Failure, MessageRow, MessageStatus, Run, RunStatus, Thread, ThreadId};
-use loomwork_models::{LanguageModel, Message, MockModel, MockReply};
-use loomwork_store::{Row, Table as _};
+use loomwork_models::{Gate, LanguageModel, Message, MockModel, MockReply};
+use loomwork_store::{Row, Store, Table as _};
 use loomwork_testkit::soon;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -237,12 +239,29 @@ async fn state_of_the_one_need_not_be_that_of_the_other() {
 
 #[tokio::test]
 async fn an_agent_as_a_tool_has_its_time() {
-    let desk = Desk::with([ask("slow", json!({ "task": "Wait." })), text("It takes too long.")]).await;
-    let slow = model([text("half of it").hang()]);
-    let tool = agent("slow", &slow).as_tool("slow", "Waits.").stored(Home::NewThread);
-    let tool = tool.with_timeout(Duration::from_millis(20));
+    const TIME: Duration = Duration::from_millis(20);
+    let clock = Clock::manual(Time::from_millis(1_000_000));
+    let store = Store::memory().clock(clock.clock()).tables(tables()).open().await.expect("the store opens");
+    let runtime = Runtime::start(&store).await.expect("the runtime starts");
+    let asks = [ask("slow", json!({ "task": "Wait." })), text("It takes too long.")];
+    let desk = Desk { runtime, model: model(asks) };
+    let speaks = Gate::new();
+    let slow = model([text("half of it").gate(&speaks)]);
+    let tool = agent("slow", &slow).as_tool("slow", "Waits.").stored(Home::NewThread).with_timeout(TIME);
     let thread = desk.thread(&desk.agent().tool(tool).expect("a tool").stop_when(step_count(3))).await;
-    let reply = soon(thread.generate_text("Go.")).await.expect("the answer goes on");
+    let turning = async {
+        soon(speaks.reached()).await;
+        // It is over, and so is the time in which it may end by itself.
+        for _ in 0..100 {
+            clock.advance(TIME);
+            tokio::task::yield_now().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let reply = tokio::select! {
+        reply = soon(thread.generate_text("Go.")) => reply.expect("the answer goes on"),
+        () = turning => unreachable!("it waits for ever"),
+    };
     let told = reply.steps[0].calls[0].result.as_ref().expect("a result").output.to_text();
     assert!(told.contains("`slow` took longer than 20ms"), "{told}");
     let mut runs = desk.runtime.store().watch(|tx| tx.scan(Run::all()));
@@ -275,4 +294,55 @@ async fn who_lets_the_caller_begin_is_asked_about_agents_below_too() {
     assert_eq!((count("budget", "support"), count("budget", "middle")), (2, 2), "{asked:?}");
     assert_eq!((count("own", "middle"), count("own", "low")), (2, 1), "{asked:?}");
     assert_eq!(count("budget", "low"), 1, "it asks that one itself, and once: {asked:?}");
+}
+
+/// An agent that is a tool, and has to be let pay; it is stored in threads of its own.
+fn payer() -> AgentTool<()> {
+    let below = model([ask("pay", json!({})), text("It is paid.")]);
+    let policy = ToolPolicy { needs_approval: Approval::Always, ..ToolPolicy::default() };
+    let pay = Tool::new("pay", "Pays.", |_: ToolContext, (): ()| async { "paid" }).with_policy(policy);
+    agent("payer", &below).tool(pay).expect("a tool").as_tool("payer", "Pays.").stored(Home::NewThread)
+}
+
+/// Returns what somebody is asked first.
+async fn first_asked(desk: &Desk) -> Row<ApprovalRow> {
+    let mut open = desk.runtime.store().watch(|tx| approvals::open(tx, 1));
+    loop {
+        if let Some(row) = soon(open.next()).await.expect("open").expect("read").pop() {
+            return row;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_a_tool_waits_for_whoever_has_to_approve_its_calls() {
+    let desk = Desk::with([ask("payer", json!({ "task": "Pay." })), text("Done.")]).await;
+    let thread = desk.thread(&desk.agent().tool(payer()).expect("a tool").stop_when(step_count(3))).await;
+    let approving = async {
+        let id = first_asked(&desk).await.id;
+        desk.runtime.store().mutate(move |tx| approvals::approve(tx, id, "bob")).await.expect("approved");
+    };
+    let (reply, ()) = soon(async { tokio::join!(thread.generate_text("Pay."), approving) }).await;
+    let reply = reply.expect("an answer");
+    assert_eq!(reply.text, "Done.");
+    let result = reply.steps[0].calls[0].result.as_ref().expect("a result");
+    assert_eq!(result.output.to_text(), "It is paid.");
+    assert_eq!(reply.delegated.output_text, 20, "both calls of the model below count");
+    let runs = runs_of(&desk).await;
+    assert_eq!(runs.iter().map(|run| run.status).collect::<Vec<_>>(), [RunStatus::Success; 2]);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_any_more_for_an_agent_that_was_called_off() {
+    let desk = Desk::with([ask("payer", json!({ "task": "Pay." })), text("never")]).await;
+    let thread = desk.thread(&desk.agent().tool(payer()).expect("a tool").stop_when(step_count(3))).await;
+    let stream = thread.stream_text("Pay.").await.expect("it begins");
+    let asked = first_asked(&desk).await;
+    stream.abort();
+    soon(stream.finish()).await.expect_err("it was called off");
+    let id = asked.id;
+    let mut closed = desk.runtime.store().watch(move |tx| Ok(tx.require(id)?.state));
+    while soon(closed.next()).await.expect("open").expect("read") == ApprovalState::Open {}
+    let runs = runs_of(&desk).await;
+    assert_eq!(runs.iter().map(|run| run.status).collect::<Vec<_>>(), [RunStatus::Aborted; 2]);
 }

@@ -4,5 +4,6 @@ mod busy;
 mod going_on;
 mod house;
 mod jobs;
+mod killed;
 mod starting;
 mod stopping;

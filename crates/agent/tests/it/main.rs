@@ -4,6 +4,8 @@
 /// What people are asked and answer, over the engine of the module that says so.
 macro_rules! behaviour {
     () => {
+        #[path = "approved.rs"]
+        mod approved;
         #[path = "approving.rs"]
         mod approving;
         #[path = "asking.rs"]
@@ -20,6 +22,7 @@ mod attaching;
 mod chaos;
 mod compacting;
 mod context;
+mod costs;
 mod delegating;
 mod denying;
 mod desk;

@@ -1,6 +1,6 @@
 //! Changing what was said: other words, another answer, and threads that go on in another way.
 
-use loomwork_agent::{History, rewind, rewind_to_edit};
+use loomwork_agent::{History, Rewound, rewind, rewind_to_edit};
 use loomwork_core::Kind;
 use loomwork_messages::fork::{self, At, Target};
 use loomwork_messages::runs::Prompt;
@@ -18,10 +18,11 @@ use super::operation::{Answer, Call, Group, Method};
 use super::runs::StartedRun;
 use super::shapes::Shown;
 use super::threads::{Deleted, ThreadShape};
+use crate::app::App;
 use crate::auth::{Caller, Need, Refused, Scope, allow};
 use crate::error::{Error, Result};
 use crate::reached::reached;
-use crate::runs::RunAsk;
+use crate::runs::{AdmittedRun, RunAsk};
 use crate::said::check;
 
 pub(super) fn operations() -> Group {
@@ -187,9 +188,34 @@ struct Again {
 
 async fn again(call: Call, args: AnswerAgain) -> Result<Answer<Again>> {
     let AnswerAgain { message, agent, prompt, content, history } = args;
-    let said = words(prompt, content)?;
-    let (app, caller, other_words) = (call.app.clone(), call.caller.clone(), said.clone());
-    // Whoever is refused keeps their thread as it is.
+    let history = match history {
+        WhatFollows::Delete => History::Delete,
+        WhatFollows::Branch => History::Branch,
+    };
+    let ask = AgainAsk { message, agent, words: words(prompt, content)?, history };
+    let (admitted, rewound) = admit_again(&call.app, &call.caller, ask).await?;
+    call.mutate(move |tx, _| {
+        let started = admitted.answering(rewound.prompt).start(tx)?;
+        Ok(Again { started: started.into(), branch: rewound.branch.map(|thread| thread.to_string()) })
+    })
+    .await
+}
+
+/// What is to be answered again.
+#[derive(Debug)]
+pub(crate) struct AgainAsk {
+    /// A prompt, or an answer to one.
+    pub(crate) message: MessageId,
+    pub(crate) agent: Option<String>,
+    /// Other words for the prompt.
+    pub(crate) words: Option<Message>,
+    pub(crate) history: History,
+}
+
+/// Winds a thread back to a prompt that is to be answered again. Whoever is refused keeps their thread as it is.
+pub(crate) async fn admit_again(app: &App, caller: &Caller, ask: AgainAsk) -> Result<(AdmittedRun, Rewound)> {
+    let AgainAsk { message, agent, words, history } = ask;
+    let (starting, caller, other_words) = (app.clone(), caller.clone(), words.clone());
     let admit = move |tx: &mut Tx| {
         let row = match &other_words {
             Some(_) => own(tx, &caller, message)?,
@@ -197,23 +223,15 @@ async fn again(call: Call, args: AnswerAgain) -> Result<Answer<Again>> {
         };
         check(tx, &caller, &other_words)?;
         let ask = RunAsk { agent, ..RunAsk::new(row.thread, Prompt::Message(message)) };
-        Ok::<_, Error>((row.thread, app.admit_run(tx, &caller, ask)?))
+        Ok::<_, Error>((row.thread, starting.admit_run(tx, &caller, ask)?))
     };
-    let store = call.app.store();
+    let store = app.store();
     let (thread, admitted) = store.try_mutate(admit).await?;
-    let history = match history {
-        WhatFollows::Delete => History::Delete,
-        WhatFollows::Branch => History::Branch,
-    };
-    let rewound = match said {
-        Some(said) => rewind_to_edit(store, thread, message, said, history).await?,
+    let rewound = match words {
+        Some(words) => rewind_to_edit(store, thread, message, words, history).await?,
         None => rewind(store, thread, message, history).await?,
     };
-    call.mutate(move |tx, _| {
-        let started = admitted.answering(rewound.prompt).start(tx)?;
-        Ok(Again { started: started.into(), branch: rewound.branch.map(|thread| thread.to_string()) })
-    })
-    .await
+    Ok((admitted, rewound))
 }
 
 #[derive(Clone, Deserialize, JsonSchema)]

@@ -269,7 +269,7 @@ async fn deny(call: Call, args: DenyCall) -> Result<Answer<AnsweredApproval>> {
 }
 
 /// Makes sure that a caller may answer an approval. One that they may neither answer nor see is not there for them.
-fn may_answer(tx: &Tx, app: &App, caller: &Caller, id: ApprovalId) -> Result<()> {
+pub(crate) fn may_answer(tx: &Tx, app: &App, caller: &Caller, id: ApprovalId) -> Result<()> {
     let missing = || Error::new(Kind::NotFound, format!("there is no {id}"));
     let row = approvals::get(tx, id)?.ok_or_else(missing)?;
     match allow_approval(tx, caller, &row, app.inner().approvers.as_deref()) {

@@ -32,7 +32,7 @@ pub(super) async fn answer(app: App, at: usize, path: RawPathParams, request: Re
 }
 
 /// Lets a request in: there is room for it, and its caller has the scope.
-pub(super) async fn admitted(
+pub(crate) async fn admitted(
     app: &App,
     parts: &Parts,
     scope: Scope,
@@ -148,7 +148,7 @@ async fn arguments(
     Ok(args)
 }
 
-pub(super) async fn of_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Args> {
+pub(crate) async fn of_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Args> {
     let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_json = media.is_none_or(|media| {
         let essence = media.split(';').next().unwrap_or_default().trim();

@@ -70,7 +70,7 @@ pub(super) fn follow(
 }
 
 /// Ends when a caller does: a key or a token that is over writes nothing that a query would hear of.
-pub(super) fn ends(app: &App, caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
+pub(crate) fn ends(app: &App, caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
     let (clock, end) = (app.clock().clone(), caller.ends());
     async move {
         match end {
@@ -90,7 +90,7 @@ pub(super) fn error_event(error: &Error, id: &RequestId) -> Event {
 }
 
 /// Serves events until they end, the client goes, or the app ends.
-pub(super) fn stream(app: &App, events: impl Stream<Item = Event> + Send + 'static) -> Result<Response> {
+pub(crate) fn stream(app: &App, events: impl Stream<Item = Event> + Send + 'static) -> Result<Response> {
     let http = &app.inner().http;
     let seat = http.seats.clone().try_acquire_owned().map_err(|_| {
         Error::new(Kind::Unavailable, "the server has as many live queries as it may; come again")

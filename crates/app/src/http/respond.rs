@@ -21,7 +21,7 @@ pub(crate) fn json(body: String) -> Response {
 }
 
 /// Returns JSON, or says that the client has it: its tag is that of its content.
-pub(super) fn tagged(headers: &HeaderMap, body: String) -> Response {
+pub(crate) fn tagged(headers: &HeaderMap, body: String) -> Response {
     let tag = format!("W/\"{}\"", &fingerprint(body.as_bytes())[..32]);
     let asked = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let has_it = asked.is_some_and(|tags| tags.split(',').any(|given| given.trim() == tag || given == "*"));

@@ -166,7 +166,7 @@ impl RunFollower {
     }
 
     /// Waits until there is another stream to read, or nothing more to come.
-    async fn look(&self) -> StoreResult<Look> {
+    async fn look(&mut self) -> StoreResult<Look> {
         let (run, last) = (self.run, self.stream);
         let mut looks = self.store.watch(move |tx| look(tx, run, last));
         while let Some(look) = looks.next().await {

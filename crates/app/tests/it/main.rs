@@ -14,6 +14,7 @@ mod idempotency;
 mod keys;
 mod live;
 mod operators;
+mod protocols;
 mod serving;
 mod threads;
 mod tokens;

@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub(super) fn measure() -> Result<Vec<Row>> {
     let (folder, runtime) = (folder()?, two_threads()?);
     let house = runtime.block_on(open(&folder.path().join("store.db")))?;
-    let agent = clerk(text().as_str());
+    let agent = clerk(&text());
     let pool = runtime.block_on(Registry::new().agent(agent.clone())?.start(&house))?;
     let (mut durable, mut foreground) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

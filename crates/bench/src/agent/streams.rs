@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result};
 use loomwork_agent::{AgentThread, Runtime};
 use loomwork_core::Stopwatch;
 use loomwork_messages::{List, UiChunk, ViewEvent};
-use loomwork_models::MockReply;
 
 use super::{clerk, folder, open, thread, two_threads};
 use crate::measure::{ROUNDS, Row, Target};
@@ -29,7 +28,7 @@ pub(super) fn measure() -> Result<Vec<Row>> {
 async fn streams() -> Result<f64> {
     let folder = folder()?;
     let house = open(&folder.path().join("store.db")).await?;
-    let agent = clerk(MockReply::default().text("word ".repeat(TOKENS)));
+    let agent = clerk(&"word ".repeat(TOKENS));
     let mut threads = Vec::new();
     for _ in 0..STREAMS {
         threads.push(thread(&agent, &house, 2).await?);

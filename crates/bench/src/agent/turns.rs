@@ -20,7 +20,7 @@ const TURNS_EACH: usize = 10;
 pub(super) fn measure() -> Result<Vec<Row>> {
     let (folder, runtime) = (folder()?, two_threads()?);
     let house = runtime.block_on(open(&folder.path().join("store.db")))?;
-    let agent = clerk(text().as_str());
+    let agent = clerk(&text());
     let long = runtime.block_on(thread(&agent, &house, HISTORY))?;
     let (mut ours, mut by_hand) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

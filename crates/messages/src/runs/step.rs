@@ -39,7 +39,8 @@ pub struct StepDone {
 
 /// Commits a step: its messages, the end of its stream if it is the last one, and what comes then.
 ///
-/// Let the stream's writer flush before: what it has not stored is no part of a stream that ends.
+/// Let the stream's writer flush before, or store its [rest](crate::streams::Rest) in the same transaction, in front of
+/// this: what it has not stored is no part of a stream that ends.
 ///
 /// # Errors
 /// [`RunError::Lost`] when the run is no longer held: then nothing is written.

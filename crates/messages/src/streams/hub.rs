@@ -1,5 +1,7 @@
 //! The streams that this process writes: their newest chunks in memory, and the one loop that stores them.
 
+mod rest;
+
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +12,14 @@ use loomwork_files::Files;
 use loomwork_store::{Result, Store, Tx};
 use tokio::sync::{Notify, OwnedMutexGuard};
 
+use super::rows::takes_more;
 use super::slice::Gathered;
 use super::{Chunking, MAX_UNSTORED, Slice, StreamError, append, stored};
 use crate::chunk::UiChunk;
 use crate::runs::Hold;
-use crate::tables::{StreamId, StreamStatus};
+use crate::tables::StreamId;
+
+pub use rest::{Rest, RestSlice};
 
 /// How often the chunks that came in are stored, all streams together in one transaction.
 pub const FLUSH_EVERY: Duration = Duration::from_millis(100);
@@ -38,12 +43,19 @@ pub(super) struct Hub {
     growing: Mutex<HashMap<StreamId, Arc<Growing>>>,
     /// Something waits to be stored.
     dirty: Notify,
+    /// A stream was entered: for readers who have found nothing of it.
+    pub(super) entered: Notify,
 }
 
 impl Live {
     /// Starts the loop that stores what is written.
     pub fn start(store: &Store, tasks: &Tasks) -> Self {
-        let hub = Arc::new(Hub { store: store.clone(), growing: Mutex::default(), dirty: Notify::new() });
+        let hub = Arc::new(Hub {
+            store: store.clone(),
+            growing: Mutex::default(),
+            dirty: Notify::new(),
+            entered: Notify::new(),
+        });
         let storing = hub.clone();
         tasks.spawn("storing streams", |shutdown| async move { storing.store_until(shutdown).await });
         Self { hub, files: None }
@@ -85,9 +97,12 @@ impl Hub {
         chunking: Chunking,
     ) -> Arc<Growing> {
         let growing = Arc::new(Growing::new(id, hold, stored, chunking));
-        if let Some(former) = self.lock().insert(id, growing.clone()) {
+        let former = self.lock().insert(id, growing.clone());
+        if let Some(former) = former {
+            former.is_succeeded();
             former.close();
         }
+        self.entered.notify_waiters();
         growing
     }
 
@@ -165,8 +180,7 @@ impl Hub {
 
     /// Takes a stream from an earlier writer of this process, when what that one had in hand is stored.
     pub(super) async fn succeed(&self, former: &Arc<Growing>) -> Result<()> {
-        let why = "another writer has taken its place".to_owned();
-        former.state().lost.get_or_insert(StreamError::Ended { stream: former.id, why });
+        former.is_succeeded();
         self.store_rest(former).await
     }
 
@@ -192,13 +206,7 @@ impl Hub {
         }
         let stored = self.store.mutate(move |tx| {
             let each = slices.into_iter().map(|(stream, hold, slice, is_unsure)| {
-                let appended = tx.nested(|tx| {
-                    if is_unsure {
-                        append_rest(tx, stream, hold, slice)
-                    } else {
-                        append(tx, stream, hold, slice)
-                    }
-                });
+                let appended = tx.nested(|tx| append_part(tx, stream, hold, slice, is_unsure));
                 // That one stream has ended is no reason not to store the others.
                 match appended {
                     Ok(true) => Ok(Outcome::Stored),
@@ -232,9 +240,15 @@ impl Hub {
     }
 }
 
-/// As [`append`], of a slice whose first chunks this writer may have stored before.
-fn append_rest(tx: &mut Tx, stream: StreamId, hold: Option<Hold>, slice: Slice) -> Result<bool> {
-    let end = stored(tx, stream)?;
+/// As [`append`], of a slice whose first chunks this writer may have stored before, if that is not known.
+fn append_part(
+    tx: &mut Tx,
+    stream: StreamId,
+    hold: Option<Hold>,
+    slice: Slice,
+    is_unsure: bool,
+) -> Result<bool> {
+    let end = if is_unsure { stored(tx, stream)? } else { slice.start };
     if slice.start >= end {
         return append(tx, stream, hold, slice);
     }
@@ -242,7 +256,7 @@ fn append_rest(tx: &mut Tx, stream: StreamId, hold: Option<Hold>, slice: Slice) 
         let rest = slice.from(end).ok_or(StreamError::Damaged { stream, start: end })?;
         return append(tx, stream, hold, rest);
     }
-    Ok(tx.get(stream)?.is_some_and(|row| row.status == StreamStatus::Streaming))
+    takes_more(tx, stream, hold)
 }
 
 /// What became of a stream's slice.
@@ -273,6 +287,7 @@ struct Batch {
 
 /// What is being stored of a stream, and the turn to do so. It goes back to the stream unless somebody
 /// learns what became of it: the caller may be dropped, and a commit may fail.
+#[derive(Debug)]
 struct Taken {
     growing: Arc<Growing>,
     batch: Option<Batch>,
@@ -389,6 +404,12 @@ impl Growing {
         self.state().lost.clone().map_or(Ok(()), |lost| Err(lost.into()))
     }
 
+    /// Says that another writer has taken the place of its own.
+    fn is_succeeded(&self) {
+        let why = "another writer has taken its place".to_owned();
+        self.state().lost.get_or_insert(StreamError::Ended { stream: self.id, why });
+    }
+
     /// Whether its writer is there, and has not heard that it takes no more.
     pub(super) fn is_written(&self) -> bool {
         let state = self.state();
@@ -433,8 +454,13 @@ impl Growing {
         seen(&self.grown, look).await
     }
 
-    /// Takes what waits to be stored.
+    /// Takes what waits to be stored, if there is something.
     fn take(&self) -> Option<Batch> {
+        Some(self.take_all()).filter(|batch| !batch.gathered.is_empty())
+    }
+
+    /// Takes what waits to be stored, be it nothing.
+    fn take_all(&self) -> Batch {
         let mut state = self.state();
         let held = !state.held.is_empty();
         state.release_held();
@@ -445,7 +471,7 @@ impl Growing {
         if held {
             self.grown.notify_waiters();
         }
-        (!gathered.is_empty()).then_some(Batch { gathered, is_unsure })
+        Batch { gathered, is_unsure }
     }
 
     /// Lets go of what is stored; says whether its writer has gone and all of it is.

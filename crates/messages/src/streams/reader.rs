@@ -132,13 +132,21 @@ impl StreamReader {
     /// Reads what is stored at the cursor; without anything there, waits for it.
     async fn stored(&mut self) -> Result<Stored> {
         let (thread, stream, cursor) = (self.thread, self.stream, self.cursor);
-        let mut looks = self.live.hub.store.watch(move |tx| look(tx, thread, stream, cursor));
+        let hub = self.live.hub.clone();
+        let mut looks = hub.store.watch(move |tx| look(tx, thread, stream, cursor));
+        let mut is_empty = false;
         loop {
-            match looks.next().await {
-                Some(Ok(Stored::Nothing)) if self.may_join() => return Ok(Stored::Nothing),
-                Some(Ok(Stored::Nothing)) => {}
-                Some(found) => return found,
-                None => return Err(Problem::Closed.into()),
+            // A writer that is entered from here on is told of, and one that was before is found.
+            let mut entered = pin!(hub.entered.notified());
+            entered.as_mut().enable();
+            if is_empty && self.may_join() {
+                return Ok(Stored::Nothing);
+            }
+            match select(pin!(looks.next()), entered).await {
+                Either::Left((Some(Ok(Stored::Nothing)), _)) => is_empty = true,
+                Either::Left((Some(found), _)) => return found,
+                Either::Left((None, _)) => return Err(Problem::Closed.into()),
+                Either::Right(((), _)) => {}
             }
         }
     }

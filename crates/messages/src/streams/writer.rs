@@ -6,7 +6,7 @@ use loomwork_store::{Result, Tx};
 use tokio::sync::OnceCell;
 
 use super::files::offload_chunk;
-use super::hub::{Growing, Live, SLICE_BYTES};
+use super::hub::{Growing, Live, Rest, SLICE_BYTES};
 use super::{Chunking, NewStream, Slice, StreamError, append, open, stored};
 use crate::chunk::UiChunk;
 use crate::tables::StreamId;
@@ -32,11 +32,37 @@ pub struct StreamWriter {
     growing: OnceCell<Arc<Growing>>,
 }
 
+/// A stream that a transaction of the caller's has opened, for the [writer](Live::go_on) that comes behind its commit.
+#[derive(Clone, Debug)]
+pub struct OpenStream {
+    id: StreamId,
+    new: NewStream,
+    /// The number of its next chunk.
+    end: u64,
+    is_new: bool,
+}
+
+impl OpenStream {
+    /// Whether nobody has opened it before.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+}
+
 impl Live {
     /// Returns the writer of a stream.
     pub fn write(&self, new: NewStream) -> StreamWriter {
         let (live, chunking) = (self.clone(), Chunking::default());
         StreamWriter { live, new, chunking, growing: OnceCell::new() }
+    }
+
+    /// Returns the writer of a stream that [`begin`] has opened, its texts cut as they are sent. An earlier writer of
+    /// it writes nothing any more.
+    pub fn go_on(&self, opened: OpenStream) -> StreamWriter {
+        let OpenStream { id, new, end, .. } = opened;
+        let chunking = Chunking::default();
+        let growing = self.hub.enter(id, new.hold, end, chunking.clone());
+        StreamWriter { live: self.clone(), new, chunking, growing: OnceCell::new_with(Some(growing)) }
     }
 }
 
@@ -103,16 +129,34 @@ impl StreamWriter {
         }
     }
 
+    /// Takes what waits to be stored, so that a transaction of the caller's stores it; `None` if nothing does. What
+    /// is given comes behind it, and no reader sees that before it is committed; of those chunks, one above
+    /// [`MAX_CHUNK_BYTES`](super::MAX_CHUNK_BYTES) is left out.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub async fn rest(&mut self, mut behind: Vec<UiChunk>) -> Result<Option<Rest<'_>>> {
+        if self.growing.get().is_none() && behind.is_empty() {
+            return Ok(None);
+        }
+        if let Some(files) = &self.live.files {
+            for chunk in &mut behind {
+                offload_chunk(files, chunk).await?;
+            }
+        }
+        let growing = self.growing().await?;
+        Rest::take(&self.live.hub, growing, behind).await
+    }
+
     async fn growing(&self) -> Result<&Arc<Growing>> {
         let growing = self.growing.get_or_try_init(|| async {
             let (hub, new) = (&self.live.hub, self.new.clone());
-            let hold = new.hold;
             if let Some(former) = self.former().await? {
                 hub.succeed(&former).await?;
             }
             let opened = hub.store.mutate(move |tx| begin(tx, new));
-            let (id, end) = opened.relaxed().await?;
-            Ok::<_, loomwork_store::Error>(hub.enter(id, hold, end, self.chunking.clone()))
+            let OpenStream { id, new, end, .. } = opened.relaxed().await?;
+            Ok::<_, loomwork_store::Error>(hub.enter(id, new.hold, end, self.chunking.clone()))
         });
         growing.await
     }
@@ -126,20 +170,24 @@ impl StreamWriter {
     }
 }
 
-/// Opens a stream, and returns it with the number of its next chunk.
-fn begin(tx: &mut Tx, new: NewStream) -> Result<(StreamId, u64)> {
-    let hold = new.hold;
-    let run = hold.map(|hold| tx.require(hold.run)).transpose()?;
-    let row = open(tx, new)?;
-    let end = stored(tx, row.id)?;
-    // Someone began the step before: what came of it is told to be dropped.
+/// Opens a stream as [`open`] does, in the transaction that takes its run, so that its writer need not. Where somebody
+/// has begun the step before, readers are told to drop what came of it.
+///
+/// # Errors
+/// As [`open`].
+pub fn begin(tx: &mut Tx, new: NewStream) -> Result<OpenStream> {
+    let run = new.hold.map(|hold| tx.require(hold.run)).transpose()?;
+    let is_new = run.as_ref().is_none_or(|run| run.stream.is_none());
+    let id = open(tx, new.clone())?.id;
+    let end = stored(tx, id)?;
+    // What came of a step that is made again is told to be dropped.
     let cut = run.filter(|run| run.stream.is_some() && (end > run.step_from || run.attempt > 1));
-    let Some(run) = cut else { return Ok((row.id, end)) };
+    let Some(run) = cut else { return Ok(OpenStream { id, new, end, is_new }) };
     let told = Slice::of_restart(run.attempt, end, end + UNSEEN);
     let told = told.map_err(|error| StreamError::BadChunk { reason: error.to_string() })?;
-    let next = told.end;
-    append(tx, row.id, hold, told)?;
-    Ok((row.id, next))
+    let end = told.end;
+    append(tx, id, new.hold, told)?;
+    Ok(OpenStream { id, new, end, is_new })
 }
 
 impl Drop for StreamWriter {

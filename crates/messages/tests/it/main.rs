@@ -22,6 +22,8 @@ macro_rules! behaviour {
         mod listing;
         #[path = "members.rs"]
         mod members;
+        #[path = "resting.rs"]
+        mod resting;
         #[path = "running.rs"]
         mod running;
         #[path = "saving.rs"]

@@ -1,5 +1,7 @@
 //! What becomes of a message while an answer is being made.
 
+use std::collections::BTreeMap;
+
 use loomwork_agent::durable::{Busy, StartError, StartOptions, Started};
 use loomwork_agent::{Approval, Tool, ToolContext, ToolPolicy, approvals, step_count};
 use loomwork_messages::{MessageStatus, RunStatus};
@@ -146,5 +148,46 @@ async fn a_message_that_joins_while_an_approved_call_runs_is_answered() {
     let asked: Vec<_> = model.requests()[1].messages.iter().map(|message| message.role).collect();
     assert_eq!(asked.last(), Some(&Role::User));
     assert_eq!(house.said().await.last().expect("an answer").2, "Blue ones, then.");
+    process.end(END).await;
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_somebody_keeps_no_other_waiting() {
+    let house = House::open().await;
+    let pays = || MockReply::default().tool_call("1", "pay", json!({}));
+    let clerk = agent(&model([pays(), text("two"), pays(), text("four")]));
+    let policy = ToolPolicy { needs_approval: Approval::Always, ..ToolPolicy::default() };
+    let pay = Tool::new("pay", "Pays.", |_: ToolContext, (): ()| async { "paid" }).with_policy(policy);
+    let clerk = clerk.tool(pay).expect("a tool");
+    let process = house.process(&clerk).await;
+    for busy in [Busy::Queue, Busy::Reject] {
+        let waits = house.run(&clerk, "Pay.").await;
+        house.until(waits, |run| run.status == RunStatus::Waiting).await;
+        let next = house.start(&clerk, "What else?", when(busy)).await.run().expect("the thread is not busy");
+        assert_eq!(house.ended(next).await, RunStatus::Success);
+    }
+    process.end(END).await;
+}
+
+#[tokio::test]
+async fn a_message_does_not_join_a_value_which_has_one_step_and_is_answered_behind_it() {
+    let (house, hangs) = (House::open().await, Gate::new());
+    let model = model([text(r#"{"colour": "red"}"#).gate(&hangs), text("Blue ones, then.")]);
+    let clerk = agent(&model);
+    let process = house.process(&clerk).await;
+    let thread = clerk.in_thread(&process.runtime, house.thread);
+    let asking = async { thread.generate_object::<BTreeMap<String, String>>("Which tulips?").await };
+    let steering = async {
+        soon(hangs.reached()).await;
+        let begun = house.start(&clerk, "No, blue ones.", when(Busy::Steer)).await;
+        hangs.open();
+        begun
+    };
+    let (value, begun) = soon(async { tokio::join!(asking, steering) }).await;
+    assert_eq!(value.expect("a value").object["colour"], "red");
+    let Started::Run { run, .. } = begun else { panic!("it is a turn of its own: {begun:?}") };
+    assert_eq!(house.ended(run).await, RunStatus::Success);
+    let orders: Vec<_> = house.said().await.iter().map(|(order, _, _, _)| *order).collect();
+    assert_eq!(orders, [0, 0, 1, 1]);
     process.end(END).await;
 }

@@ -9,6 +9,7 @@ use loomwork_agent::{
 };
 use loomwork_core::{Clock, Random, Time};
 use loomwork_messages::runs::LEASE;
+use loomwork_messages::streams::FLUSH_EVERY;
 use loomwork_messages::{DeltaRow, MessageRow, MessageStatus, Run, RunStatus, StreamRow};
 use loomwork_models::{Gate, MockReply};
 use loomwork_store::{Store, Table as _};
@@ -177,6 +178,11 @@ fn a_paused_owner_writes_nothing_once_another_has_its_run() {
     paused.block_on(soon(async {
         while sleeper.runtime.live().writing() > 0 {
             tokio::task::yield_now().await;
+            // It goes on to its next slice; the other one's lease lasts far longer.
+            let due = clock.clock().now() + FLUSH_EVERY;
+            if clock.next_timer().is_some_and(|timer| timer <= due) {
+                clock.advance(FLUSH_EVERY);
+            }
         }
     }));
     // Nobody polls the other one meanwhile, which would write on.

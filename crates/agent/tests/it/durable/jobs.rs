@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use loomwork_agent::durable::{AgentJob, Busy, ObjectAnswer, StartOptions, TextAnswer};
@@ -10,7 +11,7 @@ use loomwork_messages::{Run, RunStatus};
 use loomwork_models::{Error, ErrorKind, Gate, LanguageModel, MockModel, MockReply, SchemaSupport};
 use loomwork_store::Table as _;
 use loomwork_testkit::soon;
-use loomwork_workpool::{Job, JobId, Outcome, Workpool, enqueue, outcome};
+use loomwork_workpool::{Job, JobContext, JobError, JobId, Outcome, Workpool, enqueue, outcome};
 
 use super::house::{END, House, agent, model};
 use crate::desk::text;
@@ -114,6 +115,39 @@ async fn a_job_is_answered_with_a_value() {
     );
     let row = house.until(answer.run, |_| true).await;
     assert_eq!(row.status, RunStatus::Success);
+    pool.shutdown(END).await.expect("it ends");
+    runtime.shutdown(END).await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_value_that_is_complete_is_not_asked_for_again_though_its_job_did_not_end() {
+    let house = House::open().await;
+    let model = model([text(r#"{"a": 1}"#), text(r#"{"a": 2}"#)]);
+    let clerk = Agent::new("clerk", model.clone() as Arc<dyn LanguageModel>);
+    let runtime = Runtime::start(&house.store).await.expect("it starts");
+    let value = clerk.as_object_job(&runtime, ObjectSpec::<BTreeMap<String, u32>>::of());
+    let attempts = Arc::new(AtomicU32::new(0));
+    let counted = attempts.clone();
+    // As if the process had died behind the value.
+    let dies_once = move |job: JobContext, asked: AgentJob| {
+        let (made, attempt) = (value(job, asked), counted.fetch_add(1, Ordering::Relaxed));
+        async move {
+            let answer = made.await?;
+            if attempt == 0 { Err(JobError::retry("it is lost on its way").into()) } else { Ok(answer) }
+        }
+    };
+    let pool = Workpool::builder(&house.store).on(VALUE, dies_once).start().await.expect("the pool starts");
+    let asked = AgentJob::new(house.thread, "Count.");
+    let job = house.store.mutate(move |tx| enqueue(tx, &VALUE, asked, ())).await.expect("enqueued");
+    let mut seen = house.store.watch(move |tx| outcome(tx, &VALUE, job));
+    let answer = loop {
+        if let Some(Outcome::Success(answer)) = soon(seen.next()).await.expect("open").expect("read") {
+            break answer;
+        }
+    };
+    assert_eq!((answer.object["a"], attempts.load(Ordering::Relaxed)), (1, 2));
+    assert_eq!((model.requests().len(), house.runs().await), (1, 1), "it is asked once");
+    assert!(answer.usage.total() > 0);
     pool.shutdown(END).await.expect("it ends");
     runtime.shutdown(END).await.expect("it ends");
 }

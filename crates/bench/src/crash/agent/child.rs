@@ -1,63 +1,43 @@
-//! The process that is killed: callers that start runs, and a pool that makes them.
+//! The process that is killed: callers that start runs and say turns of a long thread, and a pool that makes the runs
+//! and the summaries.
 
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use loomwork_core::Random;
 use loomwork_store::Store;
-use tokio::task::JoinSet;
 
 use super::word::Word;
-use super::world::{self, begin, open};
-use crate::crash::random;
+use super::world::{self, begin, open, say_turn};
+use crate::crash::working::{say, say_if_heard, work};
 
 const CALLERS: u64 = 2;
 
 /// The longest pause between two starts of a caller, in milliseconds.
 const PAUSE: u64 = 300;
 
-/// The numbers of one caller of one round: more than it can use.
-const NUMBERS: u64 = 1_000_000;
+/// How many turns of the long thread are said behind each start.
+const TURNS: u64 = 4;
 
 pub(super) fn run(words: &[String]) -> Result<()> {
-    let [path, seed, round] = words else { bail!("expected PATH SEED ROUND, found {words:?}") };
-    let (seed, round): (u64, u64) = (seed.parse()?, round.parse()?);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
-        say(Word::Opening)?;
-        let store = open(Path::new(path)).await?;
-        let loudly = |word| {
-            // A word that nobody hears is one less that the store has to keep.
-            let _ = say(word);
-        };
-        let _running = world::run(&store, loudly).await?;
-        say(Word::Ready)?;
-        let mut callers = JoinSet::new();
-        for caller in 0..CALLERS {
-            let first = (round * CALLERS + caller) * NUMBERS;
-            callers.spawn(call(store.clone(), first, random(seed, &[round, caller])));
-        }
-        while let Some(ended) = callers.join_next().await {
-            ended??;
-        }
-        bail!("every caller has ended")
-    })
+    let begin = async |place: &Path| {
+        let store = open(place).await?;
+        let running = world::run(&store, say_if_heard).await?;
+        Ok((store, running))
+    };
+    work(words, CALLERS, begin, call)
 }
 
-/// Starts one run after the other.
+/// Starts one run after the other, and goes on with the long thread.
 async fn call(store: Store, first: u64, random: Random) -> Result<()> {
     for number in first.. {
         store.mutate(move |tx| begin(tx, number)).await?;
         say(Word::Started { number })?;
-        store.clock().sleep(Duration::from_millis(random.below(PAUSE))).await;
+        for _ in 0..TURNS {
+            store.mutate(say_turn).await?;
+            store.clock().sleep(Duration::from_millis(random.below(PAUSE / TURNS))).await;
+        }
     }
     Ok(())
-}
-
-/// Tells the parent something. Once the parent has read it, it is a promise.
-fn say(word: Word) -> Result<()> {
-    let mut output = io::stdout().lock();
-    writeln!(output, "{word}").and_then(|()| output.flush()).context("nobody listens any more")
 }

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use loomwork_agent::outbox::{self, Told};
-use loomwork_agent::{StepEnd, StepRow, journal};
-use loomwork_messages::{MessageRow, MessageStatus, Run, RunStatus, StreamRow, StreamStatus};
+use loomwork_agent::{StepEnd, StepRow, compaction, journal};
+use loomwork_messages::{
+    MessageRow, MessageStatus, Run, RunStatus, StreamRow, StreamStatus, Summary, summaries,
+};
 use loomwork_models::{Role, ToolOutput};
 use loomwork_store::{Page, Row, Store, Table as _, Tx};
 
 use super::ledger::Ledger;
-use super::world::{self, Bill, Order, STEPS, call_id, noted, open, says};
+use super::world::{self, Bill, KEPT_TURNS, Order, STEPS, Talk, call_id, noted, open, says, summarise};
 use crate::crash::tally::{Fault, Tally};
 
 const SHUTDOWN: Duration = Duration::from_secs(20);
@@ -41,6 +43,7 @@ pub(super) async fn between(place: &Path, ledger: &mut Ledger, tally: &mut Tally
             format!("the tool of step {step} of run {number} is on record, and was never called")
         });
     }
+    store.query(talk).await?.check(None, tally);
     check_store(&store, tally).await?;
     store.close().await;
     Ok(())
@@ -53,6 +56,12 @@ pub(super) async fn at_the_end(place: &Path, ledger: &mut Ledger, tally: &mut Ta
     let hears = said.clone();
     let hear = move |word| hears.lock().unwrap_or_else(PoisonError::into_inner).push(word);
     let (runtime, pool) = world::run(&store, hear).await?;
+    store
+        .mutate(|tx| match tx.first(Talk::all())? {
+            Some(talk) => summarise(tx, talk.thread),
+            None => Ok(()),
+        })
+        .await?;
     // Looking at each commit would take longer than the runs themselves.
     while store.query(left).await? > 0 {
         store.clock().sleep(LOOK_AGAIN).await;
@@ -71,6 +80,7 @@ pub(super) async fn at_the_end(place: &Path, ledger: &mut Ledger, tally: &mut Ta
     for seen in &seen {
         check_run(seen, ledger, tally);
     }
+    store.query(talk).await?.check(Some(KEPT_TURNS), tally);
     let dead = store.query(|tx| outbox::dead(tx, Page::first(1))).await?;
     tally.fact(dead.rows.is_empty(), Fault::Lost, || format!("usage was not told: {:?}", dead.rows));
     let billed: u64 = seen.iter().map(|seen| u64::try_from(seen.bills.len()).unwrap_or(u64::MAX)).sum();
@@ -85,7 +95,70 @@ pub(super) async fn at_the_end(place: &Path, ledger: &mut Ledger, tally: &mut Ta
 fn left(tx: &Tx) -> loomwork_store::Result<usize> {
     let runs = tx.scan(Run::all())?;
     let open = tx.scan(StepRow::all())?.iter().filter(|step| step.end.is_none()).count();
-    Ok(runs.iter().filter(|run| !run.status.has_ended()).count() + open)
+    let summarising = match tx.first(Talk::all())? {
+        Some(talk) => usize::from(compaction::state(tx, talk.thread)?.job.is_some()),
+        None => 0,
+    };
+    Ok(runs.iter().filter(|run| !run.status.has_ended()).count() + open + summarising)
+}
+
+/// What is left of the long thread.
+#[derive(Debug, Default)]
+struct SeenTalk {
+    turns: Vec<String>,
+    summary: Option<Row<Summary>>,
+    /// Calls that have ended, by the key of their bill, with how often that is there.
+    calls: Vec<(String, usize)>,
+}
+
+fn talk(tx: &Tx) -> loomwork_store::Result<SeenTalk> {
+    let Some(talk) = tx.first(Talk::all())? else { return Ok(SeenTalk::default()) };
+    let rows = tx.scan(MessageRow::by_position.eq(talk.thread))?;
+    let turns = rows.iter().filter(|row| row.step == 0).map(|row| row.order.to_string()).collect();
+    let bills = tx.scan(Bill::all())?;
+    let mut keys: Vec<String> = bills.into_iter().map(|bill| bill.record.key).collect();
+    for row in outbox::waiting(tx, MANY)? {
+        if let Told::Usage(event) = row.record.told {
+            keys.push(event.key);
+        }
+    }
+    let steps = tx.scan(StepRow::all())?.into_iter();
+    let calls = steps.filter(|step| step.thread == talk.thread && step.end.is_some()).map(|step| {
+        let key = format!("{}:{}:{}", step.run, step.step, step.attempt);
+        let billed = keys.iter().filter(|billed| **billed == key).count();
+        (key, billed)
+    });
+    let calls = calls.collect();
+    Ok(SeenTalk { turns, summary: summaries::newest(tx, talk.thread, None)?, calls })
+}
+
+impl SeenTalk {
+    /// The summary has each turn once that it covers, and each call for it is billed once. In the end it covers all
+    /// turns but so many.
+    fn check(&self, kept: Option<usize>, tally: &mut Tally) {
+        if let Some(summary) = &self.summary {
+            let told: Vec<_> = summary.text.split(' ').collect();
+            let right: Vec<_> = self.turns.iter().take(told.len()).map(String::as_str).collect();
+            tally.same_list(format_args!("the turns in the summary up to {}", summary.to), &told, &right);
+            tally.same(
+                "the last turn in the summary",
+                told.last().copied(),
+                Some(summary.to.to_string().as_str()),
+            );
+        }
+        if let Some(kept) = kept {
+            let covered = self.summary.as_ref().map_or(0, |summary| summary.text.split(' ').count());
+            tally.same(
+                "how many turns are in no summary",
+                self.turns.len() - covered,
+                kept.min(self.turns.len()),
+            );
+            tally.count("turns summarised", covered as u64);
+        }
+        for (key, billed) in &self.calls {
+            tally.same(format_args!("how often {key} of a summary is billed"), *billed, 1);
+        }
+    }
 }
 
 /// What is left of one run.

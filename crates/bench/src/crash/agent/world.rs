@@ -1,4 +1,5 @@
-//! What the processes run: an agent that calls its tool five times and has the last word then.
+//! What the processes run: an agent that calls its tool five times and has the last word then, and whoever summarises
+//! a thread that grows all the time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,14 +7,20 @@ use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use loomwork_agent::durable::{Registry, StartOptions, start};
-use loomwork_agent::{Agent, BoxError, OnUsage, Runtime, Tool, ToolContext, step_count, tables};
-use loomwork_messages::ThreadId;
+use loomwork_agent::durable::{AGENT_POOL, AGENT_POOL_PARALLEL, Registry, StartOptions, start};
+use loomwork_agent::{
+    Agent, BoxError, Compaction, CompactionLimits, OnUsage, Runtime, Summarised, ToSummarise, Tool,
+    ToolContext, compaction, step_count, tables,
+};
+use loomwork_core::Clock;
 use loomwork_messages::threads::{NewThread, create};
-use loomwork_models::{LanguageModel, MockModel, MockReply, ModelName, ReplyStream, Request, Role};
+use loomwork_messages::{Save, ThreadId, save};
+use loomwork_models::{
+    LanguageModel, Message, MockModel, MockReply, ModelName, ReplyStream, Request, Role, Usage,
+};
 use loomwork_store::{Store, Table, Tx};
 use loomwork_store_sqlite::Sqlite;
-use loomwork_workpool::Workpool;
+use loomwork_workpool::{PoolOptions, Workpool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -24,6 +31,14 @@ use super::word::Word;
 pub(super) const STEPS: u32 = 6;
 
 const AGENT: &str = "weaver";
+
+const SUMMARIES: &str = "crash summaries";
+
+/// How many turns of the long thread are in no summary.
+pub(super) const KEPT_TURNS: usize = 3;
+
+/// How many tokens of turns one summary takes in: a few turns.
+const SUMMARY_TOKENS: u64 = 60;
 
 /// How fast the model speaks: its answers are long enough to be cut.
 const PACE: Duration = Duration::from_millis(2);
@@ -50,8 +65,15 @@ pub(super) struct Bill {
     pub(super) estimated: bool,
 }
 
+/// The long thread, of which there is one.
+#[derive(Clone, Debug, Serialize, Deserialize, Table)]
+#[table(name = "crash_talks", id = "talk")]
+pub(super) struct Talk {
+    pub(super) thread: ThreadId,
+}
+
 pub(super) async fn open(place: &Path) -> Result<Store> {
-    let tables = tables().into_iter().chain([Order::table(), Bill::table()]);
+    let tables = tables().into_iter().chain([Order::table(), Bill::table(), Talk::table()]);
     Ok(Store::builder(Sqlite::open(place.join("agents.db"))?).tables(tables).open().await?)
 }
 
@@ -62,7 +84,45 @@ pub(super) fn begin(tx: &mut Tx, number: u64) -> loomwork_store::Result<()> {
     start(tx, AGENT, thread, format!("{number}"), StartOptions::default()).map(drop)
 }
 
-/// Makes the runs of a store.
+/// Says a turn of the long thread, and has its oldest ones summarised.
+pub(super) fn say_turn(tx: &mut Tx) -> loomwork_store::Result<()> {
+    let thread = match tx.first(Talk::all())? {
+        Some(talk) => talk.thread,
+        None => {
+            let thread = create(tx, NewThread::for_user("ada"))?.id;
+            tx.insert(Talk { thread })?;
+            thread
+        }
+    };
+    let turn = [Message::user("What comes next?"), Message::assistant("A turn that will be summarised.")];
+    save(tx, thread, Save::all(turn))?;
+    summarise(tx, thread)
+}
+
+/// Has the long thread summarised up to the turns that are kept.
+pub(super) fn summarise(tx: &mut Tx, thread: ThreadId) -> loomwork_store::Result<()> {
+    compaction::start(tx, &summaries(&Clock::system()), thread).map(drop)
+}
+
+/// Whoever summarises the long thread: a summary names all turns that are in it.
+fn summaries(clock: &Clock) -> Compaction {
+    let clock = clock.clone();
+    let limits =
+        CompactionLimits { keep_turns: KEPT_TURNS, max_input: SUMMARY_TOKENS, ..CompactionLimits::default() };
+    let write = move |what: ToSummarise| {
+        let clock = clock.clone();
+        async move {
+            clock.sleep(WORK).await;
+            let input_fresh = what.turns.len() as u64;
+            let turns = what.turns.iter().map(|turn| turn.order.to_string());
+            let text = what.earlier.into_iter().chain(turns).collect::<Vec<_>>().join(" ");
+            Ok::<_, BoxError>(Summarised { text, usage: Usage { input_fresh, ..Usage::default() } })
+        }
+    };
+    Compaction::by(SUMMARIES, write).limits(limits)
+}
+
+/// Makes the runs and the summaries of a store.
 pub(super) async fn run(
     store: &Store,
     say: impl Fn(Word) + Clone + Send + Sync + 'static,
@@ -84,8 +144,10 @@ pub(super) async fn run(
         }
     });
     let weaver = Agent::new(AGENT, Arc::new(Weaver::new()) as Arc<dyn LanguageModel>).tool(note)?;
-    let weaver = weaver.stop_when(step_count(STEPS as usize)).on_usage(bill);
-    let pool = Registry::new().agent(weaver)?.start(&runtime).await?;
+    let weaver = weaver.stop_when(step_count(STEPS as usize)).on_usage(bill.clone());
+    let builder = Workpool::builder(store).pool(AGENT_POOL, PoolOptions::from(AGENT_POOL_PARALLEL));
+    let builder = summaries(store.clock()).on_usage(bill).bind(builder, &runtime);
+    let pool = Registry::new().agent(weaver)?.bind(&runtime, builder).start().await?;
     Ok((runtime, pool))
 }
 
