@@ -1,44 +1,48 @@
 //! Composing an app: what it has, before anything runs.
 
+#[cfg(feature = "cli")]
+mod file;
+mod start;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use loomwork_agent::durable::{AGENT_POOL, AGENT_POOL_PARALLEL};
-use loomwork_agent::{Agent, Runtime};
-use loomwork_core::{Clock, Fault, Kind, Random, Secret, Tasks};
-use loomwork_files::{Blobs, Files};
-use loomwork_messages::find;
+use futures_util::future::BoxFuture;
+use loomwork_agent::Agent;
+use loomwork_core::{Clock, Fault, Kind, Random, Secret};
+use loomwork_files::Blobs;
 use loomwork_models::{EmbeddingModel, OfflineEmbedder};
 use loomwork_rate_limiter::Limit;
-use loomwork_search::Search;
 use loomwork_store::engine::Engine;
-use loomwork_store::{Result, Store, Table as _, TableDef, Tx};
+use loomwork_store::{Result, Store, TableDef, Tx};
 #[cfg(feature = "workflow")]
-use loomwork_workflow::{Flow, Workflow, Workflows};
-use loomwork_workpool::{self as workpool, Job, JobContext, PoolOptions, Schedule, Workpool, cron};
+use loomwork_workflow::{Flow, Workflow};
+use loomwork_workpool::{self as workpool, Job, JobContext, PoolOptions, Schedule, cron};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::agents::Agents;
-use crate::api::{self, Operation};
-use crate::app::{App, Inner, Parts};
+use crate::api::Operation;
+use crate::app::App;
 use crate::auth::access::Approvers;
-use crate::auth::{self, Caller, Describe, Gate};
+use crate::auth::{self, Caller, Describe};
 use crate::error::Result as AppResult;
 use crate::functions::{self, MAX_NAME, is_name};
-use crate::idempotency::{self, RequestRow};
 use crate::runs::{BeforeRun, RunAsked};
-use crate::uploads::{self, UploadRow};
 
 type ToPool = Box<dyn FnOnce(workpool::Builder) -> workpool::Builder + Send>;
 #[cfg(feature = "workflow")]
 type ToWorkflows = Box<dyn FnOnce(loomwork_workflow::Builder) -> loomwork_workflow::Builder + Send>;
 type AtStart = Box<dyn Fn(&mut Tx) -> Result<()> + Send + Sync>;
+type OnStart = Box<dyn FnOnce(App) -> BoxFuture<'static, AppResult<()>> + Send>;
 #[cfg(feature = "rag")]
 type ToRag = Box<dyn FnOnce(loomwork_rag::Builder) -> loomwork_rag::Builder + Send>;
+
+#[cfg(feature = "cli")]
+pub(crate) use start::{Work, folder_beside};
 
 /// Describes an [`App`]; nothing runs before [`build`](Self::build).
 #[must_use = "nothing runs before `build` is awaited"]
@@ -57,7 +61,10 @@ pub struct Builder {
     to_rag: Vec<ToRag>,
     #[cfg(feature = "rag")]
     knowledge: Vec<crate::knowledge::Knowledge>,
+    /// The application's own tables.
+    own_tables: Vec<TableDef>,
     at_start: Vec<AtStart>,
+    on_start: Vec<OnStart>,
     before_run: Vec<Box<BeforeRun>>,
     approvers: Option<Box<Approvers>>,
     crons: Vec<String>,
@@ -152,7 +159,9 @@ impl Builder {
             to_rag: Vec::new(),
             #[cfg(feature = "rag")]
             knowledge: Vec::new(),
+            own_tables: Vec::new(),
             at_start: Vec::new(),
+            on_start: Vec::new(),
             before_run: Vec::new(),
             approvers: None,
             crons: Vec::new(),
@@ -175,7 +184,7 @@ impl Builder {
 
     /// Adds tables of your own.
     pub fn tables(mut self, tables: impl IntoIterator<Item = TableDef>) -> Self {
-        self.store = self.store.tables(tables);
+        self.own_tables.extend(tables);
         self
     }
 
@@ -371,6 +380,16 @@ impl Builder {
         self
     }
 
+    /// Runs an action at each start, behind all that starts: for knowledge that has to be there, say.
+    pub fn on_start<F, W>(mut self, action: F) -> Self
+    where
+        F: FnOnce(App) -> W + Send + 'static,
+        W: Future<Output = AppResult<()>> + Send + 'static,
+    {
+        self.on_start.push(Box::new(move |app| Box::pin(action(app))));
+        self
+    }
+
     /// Exports a query of your own: a plain function of a snapshot, for a caller. It is asked by `POST
     /// /api/query/NAME`, followed live by `GET`, and described with the others. Whose rows the caller may see is for it
     /// to ask, by [`allow`](crate::allow) or the [`Caller`]'s user.
@@ -481,145 +500,4 @@ impl Builder {
     fn refuse(&mut self, mistake: BuildError) {
         self.mistake.get_or_insert(mistake);
     }
-
-    /// Opens the store and starts what runs in the background: runs that a former process left go on.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    ///
-    /// # Errors
-    /// [`BuildError`] and the errors of components, for what does not fit together; when the database or a folder
-    /// cannot be opened.
-    pub async fn build(mut self) -> Result<App> {
-        if let Some(mistake) = self.mistake.take() {
-            return Err(mistake.into());
-        }
-        let store = self.store.tables(tables()).open().await?;
-        let tasks = Tasks::new();
-        let gate = Gate::new(
-            self.gate,
-            #[cfg(feature = "http")]
-            &self.http,
-            store.clock(),
-            &tasks,
-            &self.random,
-        )?;
-        let at_start = Arc::new(self.at_start);
-        store.mutate(move |tx| at_start.iter().try_for_each(|mutation| mutation(tx))).await?;
-
-        let folder = |what: &str| {
-            self.path.as_ref().map(|path| {
-                let mut name = path.as_os_str().to_owned();
-                name.push(format!("-{what}"));
-                PathBuf::from(name)
-            })
-        };
-        let blobs = match (self.blobs, folder("files")) {
-            (Some(blobs), _) => blobs,
-            (None, Some(folder)) => Blobs::folder(folder)?,
-            (None, None) => Blobs::memory(),
-        };
-        let files = Files::new(&store, blobs, loomwork_files::Options::default());
-        files.start_vacuum(&tasks);
-
-        let mut search = Search::builder(&store);
-        for index in [find::MESSAGES, find::TITLES, find::EDITS] {
-            search = search.embedder_for(index, self.embedder.clone());
-        }
-        search = search.index(find::messages()).index(find::titles()).index(find::edits());
-        if let Some(folder) = folder("search") {
-            search = search.folder(folder);
-        }
-        let search = search.start().await?;
-        let runtime = Runtime::start(&store).await?.with_search(search.clone()).with_files(files.clone());
-
-        #[cfg(feature = "rag")]
-        let rag = {
-            let mut rag = loomwork_rag::Rag::builder_with(&store, self.embedder).files(files.clone());
-            if let Some(folder) = folder("knowledge") {
-                rag = rag.folder(folder);
-            }
-            for describe in self.to_rag {
-                rag = describe(rag);
-            }
-            let rag = rag.start().await?;
-            self.knowledge.iter().for_each(|knowledge| knowledge.connect(&rag));
-            rag
-        };
-
-        let parallel = PoolOptions::from(AGENT_POOL_PARALLEL);
-        let mut pool = self.agents.bind(&runtime, Workpool::builder(&store).pool(AGENT_POOL, parallel));
-        for describe in self.to_pool {
-            pool = describe(pool);
-        }
-        #[cfg(feature = "workflow")]
-        let mut pool = loomwork_workflow::with_steps(pool);
-        pool = search.bind(pool);
-        #[cfg(feature = "rag")]
-        let pool = rag.bind(pool);
-        let pool = pool.start().await?;
-
-        #[cfg(feature = "workflow")]
-        let workflows = {
-            let mut workflows = Workflows::builder(&store);
-            for describe in self.to_workflows {
-                workflows = describe(workflows);
-            }
-            workflows.start().await?
-        };
-
-        store.start_upkeep(&tasks, idempotency::upkeep());
-        store.start_upkeep(&tasks, uploads::upkeep());
-        for upkeep in loomwork_rate_limiter::upkeep() {
-            store.start_upkeep(&tasks, upkeep);
-        }
-        #[cfg(feature = "usage")]
-        for upkeep in loomwork_usage::upkeep() {
-            store.start_upkeep(&tasks, upkeep);
-        }
-
-        Ok(App::new(Inner {
-            parts: Parts {
-                #[cfg(feature = "workflow")]
-                workflows,
-                pool,
-                runtime,
-                #[cfg(feature = "rag")]
-                rag,
-                search,
-                files,
-                tasks,
-                store,
-            },
-            agents: self.agents,
-            before_run: self.before_run,
-            approvers: self.approvers,
-            limits: self.limits,
-            operations: api::operations().into_iter().chain(self.functions).collect(),
-            gate,
-            random: self.random,
-            #[cfg(feature = "http")]
-            http: crate::http::Http::new(self.http, self.routes),
-            #[cfg(feature = "http")]
-            hooks: self.hooks,
-        }))
-    }
-}
-
-/// Returns the tables of all components that this build has.
-fn tables() -> Vec<TableDef> {
-    let mut tables = loomwork_agent::tables();
-    tables.push(RequestRow::table());
-    tables.push(UploadRow::table());
-    #[cfg(feature = "http")]
-    tables.push(crate::protocols::ConversationRow::table());
-    tables.extend(auth::keys::tables());
-    tables.extend(loomwork_rate_limiter::tables());
-    #[cfg(feature = "workflow")]
-    tables.extend(loomwork_workflow::tables());
-    #[cfg(feature = "usage")]
-    tables.extend(loomwork_usage::tables());
-    #[cfg(feature = "rag")]
-    tables.extend(loomwork_rag::tables());
-    tables
 }

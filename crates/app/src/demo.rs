@@ -1,6 +1,5 @@
 //! The app that `loomwork` serves without being told another one: agents that answer offline too.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use loomwork_agent::{Agent, Options, step_count, tool};
@@ -12,7 +11,7 @@ use loomwork_workflow::{Event, Flow, Workflow, start};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{App, Builder, Knowledge, metered};
+use crate::{Builder, Knowledge, metered};
 
 /// How many messages a user sends.
 const SEND_MESSAGE: Limit<'static> =
@@ -59,16 +58,8 @@ struct Topic {
     topic: String,
 }
 
-/// Opens the demo over a database.
-pub(crate) async fn open(path: impl AsRef<Path>, model: Arc<dyn LanguageModel>) -> Result<App> {
-    let app = described(App::open(path).await?, model)?.build().await?;
-    for (key, title, text) in PAGES {
-        app.knowledge().add(HANDBOOK, NewEntry::key(key).titled(title), text).await?;
-    }
-    Ok(app)
-}
-
-fn described(builder: Builder, model: Arc<dyn LanguageModel>) -> Result<Builder> {
+/// Describes the demo, in which this model answers.
+pub(crate) fn describe(builder: Builder, model: Arc<dyn LanguageModel>) -> Result<Builder> {
     let knowledge = Knowledge::default();
     let options = || Options { on_usage: Some(metered()), ..Options::default() };
     let assistant = Agent::new("assistant", model.clone()).instructions("You are a helpful assistant.");
@@ -88,6 +79,12 @@ fn described(builder: Builder, model: Arc<dyn LanguageModel>) -> Result<Builder>
         .agent(support.with(options()))
         .limit(SEND_MESSAGE)
         .limit(TOKENS)
+        .on_start(async |app| {
+            for (key, title, text) in PAGES {
+                app.knowledge().add(HANDBOOK, NewEntry::key(key).titled(title), text).await?;
+            }
+            Ok(())
+        })
         .workflow(RESEARCH, move |flow, topic| research(flow, topic, research_knowledge.clone()))
         .mutation("research.start", |tx, caller, Topic { topic }| {
             let by = caller.as_user().unwrap_or("operator");
@@ -107,4 +104,19 @@ async fn research(flow: Flow, topic: String, knowledge: Knowledge) -> Result<Str
     let is_good = flow.event(READ).await?;
     let verdict = if is_good { "It was read and found good." } else { "It was read, and sent back." };
     Ok(format!("On {topic}: {gathered} {verdict}"))
+}
+
+/// Returns what the demo's server says when it begins.
+pub(crate) fn greeting(model: &str, address: &str, key: Option<&str>) -> String {
+    let key = key.map(|key| format!("  export KEY={key}\n")).unwrap_or_default();
+    format!(
+        "  model  {model}
+
+Three things to try, each in a thread of yours:
+{key}  THREAD=$(curl -sH \"Authorization: Bearer $KEY\" --json '{{\"user\":\"me\"}}' {address}/api/threads | grep -o 'thread_[a-z0-9]*')
+  1. curl -H \"Authorization: Bearer $KEY\" --json '{{\"agent\":\"weather\",\"prompt\":\"Use weather with place Oslo.\"}}' {address}/api/threads/$THREAD/runs
+  2. curl -N -H \"Authorization: Bearer $KEY\" {address}/api/threads/$THREAD/live
+  3. curl -H \"Authorization: Bearer $KEY\" --json '{{\"topic\":\"returns\"}}' {address}/api/mutation/research.start
+"
+    )
 }

@@ -27,6 +27,7 @@
 //! - [`App::router`] is the API, [`App::openapi`] its description, [`App::serve`] serves it until the process is asked
 //!   to end.
 //! - [`App::start_run`] begins a durable answer in the caller's transaction, [`App::follow_run`] reads it as it comes.
+//! - `cli::run` is a command line over all of that, for a program of yours.
 //! - A [`Caller`] is who makes a request, with a [`Scope`]; [`allow`] decides what they may do.
 //! - [`Error`] is what a client is told, in one shape whatever failed.
 //!
@@ -130,3 +131,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/app.md")]
 struct Guide;
+
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../../../docs/cli.md")]
+struct CommandLine;

@@ -173,6 +173,20 @@ impl Environment {
         Ok(Detected { model, reason: remarks.join(" and "), others: Vec::new() })
     }
 
+    /// Returns the names of the variables that may hold the keys of providers, for whoever says which are set.
+    pub fn key_names() -> impl Iterator<Item = &'static str> {
+        KEYS.iter().flat_map(|key| key.variables).copied()
+    }
+
+    /// Returns the models of the Ollama that this environment names, or of this machine's; it is asked for half a
+    /// second.
+    ///
+    /// # Errors
+    /// When none answers.
+    pub async fn ollama_models(&self) -> Result<Vec<String>> {
+        self.openai_like("ollama")?.models(&probing()).await
+    }
+
     /// Returns the model to take of a provider whose key is set, or why there is none.
     async fn model_of(&self, key: &Key) -> Result<String, String> {
         let Some(model) = key.model else {
@@ -195,10 +209,14 @@ impl Environment {
     }
 }
 
+/// How a server is asked that may not be there.
+fn probing() -> Settings {
+    Settings { timeout: Some(PROBE_TIME), max_retries: Some(0), ..Settings::default() }
+}
+
 /// Returns the first of a server's models that is none for embeddings.
 async fn first_that_talks(server: &OpenAi) -> Result<Option<String>> {
-    let settings = Settings { timeout: Some(PROBE_TIME), max_retries: Some(0), ..Settings::default() };
-    let models = server.models(&settings).await?;
+    let models = server.models(&probing()).await?;
     let embeds = |name: &str| EMBEDDERS.iter().any(|mark| name.to_ascii_lowercase().contains(mark));
     Ok(models.into_iter().find(|name| !embeds(name)))
 }

@@ -52,7 +52,7 @@ mod view;
 
 pub use checkpoint::{CHECKPOINT_PAGES, IDLE, LARGEST_LOG};
 pub use fault::SqliteError;
-pub use sqlite::{OpenSqlite, Sqlite, SqliteOptions};
+pub use sqlite::{MOST_WRONG, OpenSqlite, Sqlite, SqliteOptions};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/store-sqlite.md")]

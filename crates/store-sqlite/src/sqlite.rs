@@ -155,6 +155,23 @@ impl Sqlite {
         &self.held.path
     }
 
+    /// Has SQLite read all of its file, and returns what it finds wrong, [`MOST_WRONG`] lines at most. This blocks;
+    /// give it a thread (`tokio::task::spawn_blocking`).
+    ///
+    /// # Errors
+    /// When the file cannot be opened or read at all.
+    pub fn integrity(&self) -> Result<Vec<String>> {
+        let connection = connect(&self.held.path, &self.held.options, Role::Reader)?;
+        let read = || {
+            let mut asked = connection.prepare(&format!("PRAGMA integrity_check({MOST_WRONG})"))?;
+            let lines = asked.query_map([], |row| row.get::<_, String>(0))?;
+            lines.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let mut wrong = read().map_err(failed("check the file"))?;
+        wrong.retain(|line| line != "ok");
+        Ok(wrong)
+    }
+
     /// Copies the store, as it is at one moment, to a new file, while it is in use. The copy has a
     /// store id of its own. This blocks; give it a thread (`tokio::task::spawn_blocking`).
     ///
@@ -254,6 +271,9 @@ impl Engine for Sqlite {
         Ok(Box::new(self.connected(role)?))
     }
 }
+
+/// The most lines that [`Sqlite::integrity`] returns.
+pub const MOST_WRONG: usize = 100;
 
 /// SQLite ignores a page size that is none.
 fn check(options: &SqliteOptions) -> Result<(), SqliteError> {

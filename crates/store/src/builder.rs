@@ -57,6 +57,13 @@ impl Builder {
         }
     }
 
+    /// Opens the store over another engine than the one it was begun with: for who describes first and decides
+    /// later where it lies.
+    pub fn engine(mut self, engine: impl Engine) -> Self {
+        self.engine = Arc::new(engine);
+        self
+    }
+
     /// Adds tables: those of a component (`messages::tables()`) or your own (`[Note::table()]`).
     pub fn tables(mut self, tables: impl IntoIterator<Item = TableDef>) -> Self {
         self.tables.extend(tables);

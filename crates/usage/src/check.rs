@@ -107,6 +107,16 @@ impl Checked {
         Ok(())
     }
 
+    /// Reads what has come since, and compares all of it with the lines of the period, as closing it does.
+    ///
+    /// # Errors
+    /// [`UsageError::Mismatch`]; [`UsageError::Stale`] where events were changed since the check began;
+    /// [`Problem::NotFound`](loomwork_store::Problem::NotFound).
+    pub fn compare(self, tx: &Tx) -> Result<()> {
+        let period = tx.require(self.period)?;
+        self.agrees(tx, &period)
+    }
+
     /// Reads what has come since, and compares all of it with the lines.
     pub(crate) fn agrees(self, tx: &Tx, period: &Row<PeriodRow>) -> Result<()> {
         if self.revision != period.revision {

@@ -40,7 +40,7 @@ struct AgentView {
 
 fn list(reading: &Reading<'_>, _: &Nothing) -> Result<Vec<AgentView>> {
     reading.allow(Need::Scope(Scope::Read))?;
-    let names = reading.app.inner().agents.names();
+    let names = reading.agents.names();
     Ok(names.map(|name| AgentView { name: name.to_owned() }).collect())
 }
 

@@ -40,7 +40,7 @@ struct LimitView {
 
 fn list(reading: &Reading<'_>, _: &Nothing) -> Result<Vec<LimitView>> {
     reading.allow(Need::Scope(Scope::Read))?;
-    let names = reading.app.inner().limits.keys();
+    let names = reading.limits.keys();
     Ok(names.map(|name| LimitView { name: name.clone() }).collect())
 }
 
@@ -70,8 +70,7 @@ struct OneLimit {
 }
 
 fn get(reading: &Reading<'_>, args: &OneLimit) -> Result<Shown<Status, StatusShape>> {
-    let limits = &reading.app.inner().limits;
-    let limit = limits.get(&args.limit).ok_or_else(|| {
+    let limit = reading.limits.get(&args.limit).ok_or_else(|| {
         let message = format!("there is no limit {:?} that clients may look at", args.limit);
         Error::new(Kind::NotFound, message).about("limit")
     })?;

@@ -1,17 +1,20 @@
 //! Operations: what is asked for by name, with typed arguments and a typed answer.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use loomwork_rate_limiter::Limit;
 use loomwork_store::Tx;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::args::{ArgTypes, Args};
+use crate::agents::Agents;
 use crate::app::App;
 use crate::auth::access::require_present;
 use crate::auth::{Caller, Need, Scope, allow};
@@ -76,14 +79,25 @@ type Act = dyn Fn(Call, Args) -> BoxFuture<'static, Result<String>> + Send + Syn
 pub(crate) struct Reading<'a> {
     pub(crate) tx: &'a Tx,
     pub(crate) caller: &'a Caller,
-    pub(crate) app: &'a App,
+    pub(crate) agents: &'a Agents,
+    pub(crate) limits: &'a BTreeMap<String, Limit<'static>>,
 }
 
 impl<'a> Reading<'a> {
     /// Reads for a caller, if that is still somebody: a live query asks it each time.
     pub(crate) fn new(tx: &'a Tx, caller: &'a Caller, app: &'a App) -> Result<Self> {
+        Self::of(tx, caller, &app.inner().agents, &app.inner().limits)
+    }
+
+    /// As [`new`](Self::new), of an app that does not run here.
+    pub(crate) fn of(
+        tx: &'a Tx,
+        caller: &'a Caller,
+        agents: &'a Agents,
+        limits: &'a BTreeMap<String, Limit<'static>>,
+    ) -> Result<Self> {
         require_present(tx, caller)?;
-        Ok(Self { tx, caller, app })
+        Ok(Self { tx, caller, agents, limits })
     }
 
     /// Says whether the caller may do something; see [`allow`].

@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod asking;
+mod cli;
 mod durable;
 mod editing;
 mod errors;

@@ -214,6 +214,8 @@ async fn without_a_key_a_local_ollama_is_taken() {
     let detected = soon(environment(&[("OLLAMA_HOST", fake.url())]).detect()).await.expect("a model");
     let reason = format!("no key of a provider is set and an Ollama answers at {}/v1", fake.url());
     assert_eq!(detected.to_string(), format!("ollama/qwen3:4b, since {reason}"));
+    let listed = soon(environment(&[("OLLAMA_HOST", fake.url())]).ollama_models()).await.expect("it answers");
+    assert_eq!(listed, ["nomic-embed-text:latest", "qwen3:4b"]);
     assert_eq!(soon(detected.model.generate(hello())).await.expect("a reply").text(), "Hello.");
 }
 

@@ -99,6 +99,8 @@ async fn a_check_that_was_overtaken_by_usage_counts_it_too() {
     let period = desk.period(START).await.id;
     let checked = desk.read(move |tx| Ok(Checked::begin(tx, period)?.step(tx, 100)?.0)).await;
     assert_eq!(checked.events(), 1);
+    let counted = checked.clone();
+    desk.read(move |tx| counted.clone().compare(tx)).await;
     let late = Event { at: at(START), ..desk.event("two", [(Unit::OutputText, 1_000_000)]) };
     desk.record(late).await;
     desk.commit(move |tx| finalise(tx, period, Some(checked))).await;
