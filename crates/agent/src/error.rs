@@ -5,6 +5,7 @@ use std::time::Duration;
 use loomwork_core::{Fault, Kind};
 use loomwork_messages::runs::RunError;
 use loomwork_messages::{Failure, MessageId};
+use loomwork_models::ErrorKind;
 
 use crate::admission::Refused;
 use crate::context::ContextError;
@@ -133,7 +134,7 @@ impl AgentError {
             Self::Refused { .. } => Failure::new("refused", self.to_string()),
             Self::Blocked { .. } => Failure::new("blocked", self.to_string()),
             Self::Model { source, .. } => {
-                let mut failure = Failure::new(source.kind().as_str(), source.message());
+                let mut failure = Failure::new(source.kind().as_str(), told_to_readers(source));
                 let mut tell = |name: &str, value: Option<serde_json::Value>| {
                     if let Some(value) = value {
                         failure.details.insert(name.to_owned(), value);
@@ -148,6 +149,17 @@ impl AgentError {
             }
             other => Failure::new("failed", other.to_string()),
         }
+    }
+}
+
+/// What a provider says of our key or account is not for those who read a thread: it may hold parts of the key.
+fn told_to_readers(error: &loomwork_models::Error) -> &str {
+    match error.kind() {
+        ErrorKind::Auth | ErrorKind::Quota => {
+            tracing::error!(%error, "a provider refuses the account");
+            "the provider refuses the account that asks it; the log of whoever asks has more"
+        }
+        _ => error.message(),
     }
 }
 

@@ -9,8 +9,12 @@ mod caller;
 mod codes;
 mod gate;
 #[cfg(feature = "http")]
+mod identify;
+#[cfg(feature = "http")]
 mod jwt;
 pub mod keys;
+#[cfg(feature = "http")]
+mod pace;
 
 pub use access::{Need, Refused, allow};
 pub use caller::{Caller, Scope};
@@ -19,8 +23,8 @@ pub use codes::{CODE_TERM, PAGE_KEY_TERM};
 pub use gate::MIN_KEY_BYTES;
 #[cfg(feature = "http")]
 pub use gate::MIN_SHARED_BYTES;
-#[cfg(feature = "http")]
-pub(crate) use gate::identify;
 pub(crate) use gate::{Describe, Gate};
+#[cfg(feature = "http")]
+pub(crate) use identify::{identify, may_guess};
 #[cfg(feature = "http")]
 pub use jwt::{JwtKeys, JwtOptions, KEYS_AGAIN, KEYS_FRESH, KEYS_KEPT, MAX_KEY_SET_BYTES};

@@ -125,6 +125,27 @@ pub enum BuildError {
         /// How long it has to be.
         min: usize,
     },
+    /// Issuers whose users could not be told from each other.
+    #[error(
+        "tokens of the issuer {issuer:?} are taken beside those of others, and the prefix {prefix:?} does not tell its \
+         users from theirs; give it one in `JwtOptions::user_prefix` that neither begins another nor begins with it"
+    )]
+    Prefix {
+        /// The issuer.
+        issuer: String,
+        /// What stands before the names of its users.
+        prefix: String,
+    },
+    /// What cannot be in one of the options of the API.
+    #[error("`http::Options::{option}` has {value:?}; {right}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be right.
+        right: &'static str,
+    },
     /// A database that this build cannot open.
     #[error(
         "{address:?} is opened by the engine for {engine}, which this build does not have; give the path of a file"
@@ -454,7 +475,8 @@ impl Builder {
         self
     }
 
-    /// Accepts the tokens of an issuer for end users; call it again for another.
+    /// Accepts the tokens of an issuer for end users; call it again for another, whose users then have a
+    /// [prefix](auth::JwtOptions::user_prefix).
     #[cfg(feature = "http")]
     pub fn jwt(mut self, options: auth::JwtOptions) -> Self {
         self.gate.jwt.push(options);
@@ -480,7 +502,8 @@ impl Builder {
         self
     }
 
-    /// Adds routes of your own beside the API.
+    /// Adds routes of your own beside the API. They are open to all, unless they ask who comes by an argument of the
+    /// type [`Caller`]. A fallback of theirs is not served: name a route `/{*path}` instead.
     #[cfg(feature = "http")]
     pub fn routes(mut self, routes: axum::Router) -> Self {
         self.routes = self.routes.merge(routes);
@@ -500,4 +523,164 @@ impl Builder {
     fn refuse(&mut self, mistake: BuildError) {
         self.mistake.get_or_insert(mistake);
     }
+<<<<<<< HEAD
+
+    /// Opens the store and starts what runs in the background: runs that a former process left go on.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BuildError`] and the errors of components, for what does not fit together; when the database or a folder
+    /// cannot be opened.
+    pub async fn build(mut self) -> Result<App> {
+        if let Some(mistake) = self.mistake.take() {
+            return Err(mistake.into());
+        }
+        #[cfg(feature = "http")]
+        let http = crate::http::Http::new(self.http, self.routes)?;
+        let store = self.store.tables(tables()).open().await?;
+        let tasks = Tasks::new();
+        let gate = Gate::new(
+            self.gate,
+            #[cfg(feature = "http")]
+            &http.options,
+            store.clock(),
+            &tasks,
+            &self.random,
+        )?;
+        let at_start = Arc::new(self.at_start);
+        store.mutate(move |tx| at_start.iter().try_for_each(|mutation| mutation(tx))).await?;
+
+        let folder = |what: &str| {
+            self.path.as_ref().map(|path| {
+                let mut name = path.as_os_str().to_owned();
+                name.push(format!("-{what}"));
+                PathBuf::from(name)
+            })
+        };
+        for folder in [folder("search"), folder("knowledge")].into_iter().flatten() {
+            make_private(&folder)?;
+        }
+        let blobs = match (self.blobs, folder("files")) {
+            (Some(blobs), _) => blobs,
+            (None, Some(folder)) => Blobs::folder(folder)?,
+            (None, None) => Blobs::memory(),
+        };
+        let files = Files::new(&store, blobs, loomwork_files::Options::default());
+        files.start_vacuum(&tasks);
+
+        let mut search = Search::builder(&store);
+        for index in [find::MESSAGES, find::TITLES, find::EDITS] {
+            search = search.embedder_for(index, self.embedder.clone());
+        }
+        search = search.index(find::messages()).index(find::titles()).index(find::edits());
+        if let Some(folder) = folder("search") {
+            search = search.folder(folder);
+        }
+        let search = search.start().await?;
+        let runtime = Runtime::start(&store).await?.with_search(search.clone()).with_files(files.clone());
+
+        #[cfg(feature = "rag")]
+        let rag = {
+            let mut rag = loomwork_rag::Rag::builder_with(&store, self.embedder).files(files.clone());
+            if let Some(folder) = folder("knowledge") {
+                rag = rag.folder(folder);
+            }
+            for describe in self.to_rag {
+                rag = describe(rag);
+            }
+            let rag = rag.start().await?;
+            self.knowledge.iter().for_each(|knowledge| knowledge.connect(&rag));
+            rag
+        };
+
+        let parallel = PoolOptions::from(AGENT_POOL_PARALLEL);
+        let mut pool = self.agents.bind(&runtime, Workpool::builder(&store).pool(AGENT_POOL, parallel));
+        for describe in self.to_pool {
+            pool = describe(pool);
+        }
+        #[cfg(feature = "workflow")]
+        let mut pool = loomwork_workflow::with_steps(pool);
+        pool = search.bind(pool);
+        #[cfg(feature = "rag")]
+        let pool = rag.bind(pool);
+        let pool = pool.start().await?;
+
+        #[cfg(feature = "workflow")]
+        let workflows = {
+            let mut workflows = Workflows::builder(&store);
+            for describe in self.to_workflows {
+                workflows = describe(workflows);
+            }
+            workflows.start().await?
+        };
+
+        store.start_upkeep(&tasks, idempotency::upkeep());
+        store.start_upkeep(&tasks, uploads::upkeep());
+        for upkeep in loomwork_rate_limiter::upkeep() {
+            store.start_upkeep(&tasks, upkeep);
+        }
+        #[cfg(feature = "usage")]
+        for upkeep in loomwork_usage::upkeep() {
+            store.start_upkeep(&tasks, upkeep);
+        }
+
+        Ok(App::new(Inner {
+            parts: Parts {
+                #[cfg(feature = "workflow")]
+                workflows,
+                pool,
+                runtime,
+                #[cfg(feature = "rag")]
+                rag,
+                search,
+                files,
+                tasks,
+                store,
+            },
+            agents: self.agents,
+            before_run: self.before_run,
+            approvers: self.approvers,
+            limits: self.limits,
+            operations: api::operations().into_iter().chain(self.functions).collect(),
+            gate,
+            random: self.random,
+            #[cfg(feature = "http")]
+            http,
+            #[cfg(feature = "http")]
+            hooks: self.hooks,
+        }))
+    }
+}
+
+/// Makes a folder that is its owner's alone; one that is there is left as it is.
+fn make_private(folder: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder).map_err(|error| {
+        let message = format!("the folder {} cannot be made: {error}", folder.display());
+        loomwork_store::Error::message(Kind::Unavailable, message)
+    })
+}
+
+/// Returns the tables of all components that this build has.
+fn tables() -> Vec<TableDef> {
+    let mut tables = loomwork_agent::tables();
+    tables.push(RequestRow::table());
+    tables.push(UploadRow::table());
+    #[cfg(feature = "http")]
+    tables.push(crate::protocols::ConversationRow::table());
+    tables.extend(auth::keys::tables());
+    tables.extend(loomwork_rate_limiter::tables());
+    #[cfg(feature = "workflow")]
+    tables.extend(loomwork_workflow::tables());
+    #[cfg(feature = "usage")]
+    tables.extend(loomwork_usage::tables());
+    #[cfg(feature = "rag")]
+    tables.extend(loomwork_rag::tables());
+    tables
+=======
+>>>>>>> main
 }

@@ -141,6 +141,9 @@ fn told_of(error: &loomwork_store::Error) -> Error {
             None => told,
         };
     }
+    if let Some(refused) = refused_by_provider(error) {
+        return refused;
+    }
     let kind = error.kind();
     let mut told = Error::new(kind, with_sources(error));
     if let Kind::Limited { wait } = kind {
@@ -164,6 +167,31 @@ fn told_of(error: &loomwork_store::Error) -> Error {
         }
     }
     told
+}
+
+/// What a provider has against the server itself, its key or its account: nothing that a client did wrong, and
+/// nothing that it should read, since providers repeat parts of keys.
+fn refused_by_provider(error: &loomwork_store::Error) -> Option<Error> {
+    use loomwork_models::{Error as ModelError, ErrorKind};
+    let model_error = |cause: &(dyn std::error::Error + 'static)| {
+        let boxed = cause.downcast_ref::<Box<ModelError>>().map(|boxed| (**boxed).clone());
+        boxed.or_else(|| cause.downcast_ref::<ModelError>().cloned())
+    };
+    let direct = error.downcast_ref::<ModelError>().cloned();
+    let mut cause = std::error::Error::source(error);
+    let mut found = direct;
+    while let (None, Some(next)) = (&found, cause) {
+        found = model_error(next);
+        cause = next.source();
+    }
+    let failed = found.filter(|failed| matches!(failed.kind(), ErrorKind::Auth | ErrorKind::Quota))?;
+    tracing::error!(error = %failed, "a provider does not answer this server");
+    let message = format!(
+        "the provider {} does not answer this server; whoever runs it finds more in its log",
+        failed.provider()
+    );
+    let told = Error::new(Kind::Unavailable, message);
+    Some(told.with("provider", failed.provider()).with("model", failed.model()))
 }
 
 /// An error with its causes, unless it names them itself.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::http::{RequestId, respond};
+use crate::http::{RequestId, respond, whole};
 use crate::idempotency;
 
 /// How far the time of a signature may be from ours, where the service signs a time.
@@ -69,11 +69,8 @@ impl Hook {
 pub(crate) async fn receive(app: App, at: usize, id: RequestId, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let received = async {
-        let most = app.inner().http.options.body_bytes;
-        let body = to_bytes(body, most).await.map_err(|_| {
-            let message = format!("the body has more than {most} bytes, or ended too soon");
-            Error::new(Kind::Invalid, message).status(StatusCode::PAYLOAD_TOO_LARGE)
-        })?;
+        let body = whole(&app, body).await?;
+        let _place = app.inner().http.places.take()?;
         take(&app, at, &parts.headers, body).await
     };
     match received.await {

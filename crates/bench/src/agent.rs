@@ -24,6 +24,8 @@ use self::still::Still;
 use crate::Options as CommandLine;
 use crate::measure::Row;
 
+pub(crate) use turns::Crowd;
+
 /// How many messages of a history one mutation saves.
 const FILL_STEP: usize = 1_000;
 

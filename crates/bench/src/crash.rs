@@ -2,6 +2,7 @@
 //! left behind.
 
 mod agent;
+mod app;
 mod deck;
 mod files;
 mod messages;
@@ -47,6 +48,7 @@ struct Group {
 
 const GROUPS: &[Group] = &[
     Group { name: "agent", run: agent::run, child: agent::child },
+    Group { name: "app", run: app::run, child: app::child },
     Group { name: "files", run: files::run, child: files::child },
     Group { name: "messages", run: messages::run, child: messages::child },
     Group { name: "rag", run: rag::run, child: rag::child },

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "printing what was found is this program's purpose")]
 
 mod agent;
+mod app;
 mod crash;
 mod machine;
 mod measure;
@@ -29,6 +30,7 @@ type Measure = fn(&Options) -> Result<Vec<Row>>;
 
 const GROUPS: &[(&str, Measure)] = &[
     ("agent", agent::measure),
+    ("app", app::measure),
     ("messages", messages::measure),
     ("models", models::measure),
     ("rag", rag::measure),
@@ -56,6 +58,7 @@ fn main() -> Result<ExitCode> {
         Some("bench") => bench(words)?,
         Some("crash") => return crash::run(words),
         Some("crash-child") => crash::child(words)?,
+        Some("app-child") => app::child(&words.collect::<Vec<_>>())?,
         other => {
             bail!("expected `bench NAME|all` or `crash NAME|all`, found {other:?}; see `cargo xtask --help`")
         }

@@ -54,14 +54,17 @@ impl fmt::Debug for Blobs {
 }
 
 impl Blobs {
-    /// Contents in a local folder, which is made if it is not there. What is written is synced.
+    /// Contents in a local folder, which is made if it is not there, for its owner alone. What is written is synced.
     ///
     /// # Errors
     /// [`FileError::Folder`] when it cannot be made or used.
     pub fn folder(path: impl AsRef<FsPath>) -> Result<Self, FileError> {
         let path = path.as_ref();
         let unusable = |source| FileError::Folder { path: path.to_owned(), source };
-        std::fs::create_dir_all(path).map_err(unusable)?;
+        let mut folder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+        folder.recursive(true).create(path).map_err(unusable)?;
         let folder = path.canonicalize().map_err(unusable)?;
         let objects = LocalFileSystem::new_with_prefix(&folder).map_err(failed("open its folder"))?;
         Ok(Self { objects: Arc::new(objects.with_fsync(true)), folder: Some(folder) })

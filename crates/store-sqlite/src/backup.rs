@@ -1,6 +1,6 @@
 //! Copies of a running store.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use loomwork_core::{Clock, Ids, Kind, Random, crash_point};
@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use crate::fault::{SqliteError, kind_of};
+use crate::private::private;
 use crate::sql::table_name;
 use crate::sqlite::folder_of;
 
@@ -63,7 +64,7 @@ impl From<rusqlite::Error> for Failed {
 /// closing it would free SQLite's own locks on the file.
 fn hold(unfinished: &Path) -> Result<File, Failed> {
     loop {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(unfinished)?;
+        let file = private().create(true).truncate(false).write(true).open(unfinished)?;
         match file.try_lock() {
             // Another backup may have renamed or removed the file before it let go of it.
             Ok(()) if !is_at(&file, unfinished)? => {}

@@ -44,6 +44,7 @@ mod checkpoint;
 mod fault;
 mod lock;
 mod owner;
+mod private;
 mod schema;
 mod session;
 mod sql;

@@ -1,10 +1,11 @@
 //! One process owns a file for writing, and says who it is.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::fault::SqliteError;
+use crate::private::private;
 
 /// The lock beside a store's file. The system frees it when the process ends, however it ends.
 #[derive(Debug)]
@@ -17,13 +18,8 @@ impl Lock {
     pub(crate) fn take(path: &Path) -> Result<Self, SqliteError> {
         let lock = beside(path);
         let cannot = |source| SqliteError::Lock { path: lock.clone(), source };
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&lock)
-            .map_err(cannot)?;
+        let mut file =
+            private().create(true).truncate(false).read(true).write(true).open(&lock).map_err(cannot)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

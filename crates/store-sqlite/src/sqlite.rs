@@ -17,6 +17,7 @@ use crate::checkpoint::{CHECKPOINT_PAGES, Commits, empty_when_idle};
 use crate::fault::{NAME, SqliteError, failed, unopenable};
 use crate::lock::Lock;
 use crate::owner::{self, Found};
+use crate::private::make;
 use crate::schema;
 use crate::session::SqliteSession;
 use crate::sql::{Statements, TableSql};
@@ -113,6 +114,11 @@ impl Sqlite {
         check(&options)?;
         let lock = Lock::take(&path)?;
         owner::look(&path, &options, Role::Writer)?;
+        make(&path).map_err(|source| SqliteError::Unopenable {
+            path: path.clone(),
+            kind: Kind::Unavailable,
+            source: source.into(),
+        })?;
         let first = connect(&path, &options, Role::Writer)?;
         let commits = Arc::new(Commits::new(&path, options.busy_timeout));
         let watched = commits.clone();

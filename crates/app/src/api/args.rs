@@ -72,6 +72,16 @@ impl ArgTypes {
         Self(properties.unwrap_or_default())
     }
 
+    /// Refuses lists where none are taken: as they are read, a list could stand for the fields of an object.
+    pub(crate) fn check(&self, args: &Args) -> Result<()> {
+        for (name, value) in &args.0 {
+            if let Some(schema) = self.0.get(name) {
+                check_lists(schema, value, name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads a text as JSON where that is meant: what takes a text gets the text.
     fn read(&self, name: &str, text: &str) -> Value {
         let as_text = || Value::String(text.to_owned());
@@ -79,6 +89,35 @@ impl ArgTypes {
             Some(schema) if !takes_text(schema) => serde_json::from_str(text).unwrap_or_else(|_| as_text()),
             _ => as_text(),
         }
+    }
+}
+
+fn check_lists(schema: &Value, value: &Value, path: &str) -> Result<()> {
+    match value {
+        Value::Array(_) if !takes_list(schema) => {
+            let message = format!("{path} is a list, and none is taken there");
+            Err(Error::new(Kind::Invalid, message).about(path))
+        }
+        Value::Array(values) => values.iter().enumerate().try_for_each(|(at, value)| {
+            schema.get("items").map_or(Ok(()), |schema| check_lists(schema, value, &format!("{path}[{at}]")))
+        }),
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+            let schema = schema.get("properties").and_then(|fields| fields.get(name));
+            schema.map_or(Ok(()), |schema| check_lists(schema, value, &format!("{path}.{name}")))
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a schema has lists among what fits; one that says nothing takes anything.
+fn takes_list(schema: &Value) -> bool {
+    let Some(schema) = schema.as_object() else { return schema.as_bool().unwrap_or(true) };
+    let branches = ["anyOf", "oneOf"].iter().find_map(|name| schema.get(*name).and_then(Value::as_array));
+    match (schema.get("type"), branches) {
+        (Some(Value::String(name)), _) => name == "array",
+        (Some(Value::Array(names)), _) => names.iter().any(|name| name == "array"),
+        (_, Some(branches)) => branches.iter().any(takes_list),
+        _ => ["enum", "const", "properties"].iter().all(|name| !schema.contains_key(*name)),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use loomwork_store::Row;
+use loomwork_core::Time;
+use loomwork_store::{Row, Tx};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +87,22 @@ shapes! {
     }
 }
 
-type KeyView = Shown<Row<KeyRow>, KeyShape>;
+/// A key as it is shown: its row, and when it was last used.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UsedKey {
+    #[serde(flatten)]
+    row: Row<KeyRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used: Option<Time>,
+}
+
+type KeyView = Shown<UsedKey, KeyShape>;
+
+fn view(tx: &Tx, row: Row<KeyRow>) -> Result<KeyView> {
+    let last_used = keys::last_used(tx, row.id)?;
+    Ok(Shown::new(UsedKey { row, last_used }))
+}
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -100,7 +116,8 @@ struct ListKeys {
 fn list(reading: &Reading<'_>, args: &ListKeys) -> Result<List<KeyView>> {
     reading.allow(Need::Scope(Scope::Manage))?;
     let found = keys::list(reading.tx, page(args.limit, args.after.as_deref())?)?;
-    Ok(List::new(found.rows.into_iter().map(Shown::new).collect(), found.next))
+    let views = found.rows.into_iter().map(|row| view(reading.tx, row)).collect::<Result<_>>()?;
+    Ok(List::new(views, found.next))
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -113,7 +130,7 @@ struct OneKey {
 
 fn get(reading: &Reading<'_>, args: &OneKey) -> Result<KeyView> {
     reading.allow(Need::Scope(Scope::Manage))?;
-    Ok(Shown::new(keys::require(reading.tx, args.key)?))
+    view(reading.tx, keys::require(reading.tx, args.key)?)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -162,7 +179,8 @@ async fn create(call: Call, args: CreateKey) -> Result<Answer<Secretly>> {
         allow(tx, caller, Need::Scope(Scope::Manage))?;
         let CreateKey { name, user, scope, term } = args;
         let new = NewKey { name, user, scope, term: term.map(Duration::from_millis) };
-        let key = Shown::new(keys::create(tx, caller, new, &drawn)?);
+        let row = keys::create(tx, caller, new, &drawn)?;
+        let key = view(tx, row)?;
         Ok(Secretly { secret: drawn.into_key().expose().to_owned(), key })
     })
     .await
@@ -184,7 +202,8 @@ async fn rotate(call: Call, args: RotateKey) -> Result<Answer<Secretly>> {
     call.mutate(move |tx, caller| {
         allow(tx, caller, Need::Scope(Scope::Manage))?;
         let overlap = Duration::from_millis(args.overlap);
-        let key = Shown::new(keys::rotate(tx, caller, args.key, overlap, &drawn)?);
+        let row = keys::rotate(tx, caller, args.key, overlap, &drawn)?;
+        let key = view(tx, row)?;
         Ok(Secretly { secret: drawn.into_key().expose().to_owned(), key })
     })
     .await

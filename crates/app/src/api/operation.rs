@@ -16,7 +16,6 @@ use serde::de::DeserializeOwned;
 use super::args::{ArgTypes, Args};
 use crate::agents::Agents;
 use crate::app::App;
-use crate::auth::access::require_present;
 use crate::auth::{Caller, Need, Scope, allow};
 use crate::error::Result;
 use crate::idempotency::{self, Claim};
@@ -84,6 +83,12 @@ pub(crate) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
+<<<<<<< HEAD
+    /// Reads for a caller, if that is still somebody and has the scope: a live query asks it each time.
+    pub(crate) fn new(tx: &'a Tx, caller: &'a Caller, app: &'a App, scope: Scope) -> Result<Self> {
+        allow(tx, caller, Need::Scope(scope))?;
+        Ok(Self { tx, caller, app })
+=======
     /// Reads for a caller, if that is still somebody: a live query asks it each time.
     pub(crate) fn new(tx: &'a Tx, caller: &'a Caller, app: &'a App) -> Result<Self> {
         Self::of(tx, caller, &app.inner().agents, &app.inner().limits)
@@ -98,6 +103,7 @@ impl<'a> Reading<'a> {
     ) -> Result<Self> {
         require_present(tx, caller)?;
         Ok(Self { tx, caller, agents, limits })
+>>>>>>> main
     }
 
     /// Says whether the caller may do something; see [`allow`].

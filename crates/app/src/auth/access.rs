@@ -84,7 +84,7 @@ pub(crate) fn allow_approval(
 }
 
 /// Refuses a caller whose key or token has ended since it came in.
-pub(crate) fn require_present(tx: &Tx, caller: &Caller) -> Result<()> {
+fn require_present(tx: &Tx, caller: &Caller) -> Result<()> {
     if caller.ends().is_some_and(|end| end <= tx.now()) {
         return Err(Refused::Over.into());
     }

@@ -49,12 +49,13 @@ pub struct Caller {
 impl Caller {
     /// Returns the operator, who may do everything: who holds the file, such as the command line.
     pub fn operator() -> Self {
-        Self::program("operator", Scope::Manage)
+        Self { name: "operator".to_owned(), ..Self::program("", Scope::Manage) }
     }
 
     /// Returns a program of the operator's, by the name that its requests and idempotency keys go under.
     pub fn program(name: impl Into<String>, scope: Scope) -> Self {
-        Self { name: name.into(), user: None, scope, proof: None, ends: None }
+        let name = format!("program {}", name.into());
+        Self { name, user: None, scope, proof: None, ends: None }
     }
 
     /// Returns a user, who may do so much.
@@ -67,7 +68,7 @@ impl Caller {
     #[cfg(feature = "http")]
     pub(super) fn of_key(Proven { proof, key, ends }: &Proven) -> Self {
         Self {
-            name: format!("{:?} ({})", key.name, key.id),
+            name: format!("key {} ({:?})", key.id, key.name),
             user: key.user.clone(),
             scope: key.scope,
             proof: Some(*proof),
@@ -91,7 +92,7 @@ impl Caller {
         self.proof
     }
 
-    /// Returns the name that tells it from all others: of a key, or a user.
+    /// Returns the name that tells it from all others: what it is, and which. So no program has the name of a user.
     pub fn name(&self) -> &str {
         &self.name
     }

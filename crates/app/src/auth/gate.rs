@@ -1,37 +1,29 @@
-//! Who a request is from.
+//! By what callers are known.
 
 use std::fmt;
-#[cfg(feature = "http")]
-use std::net::IpAddr;
 #[cfg(feature = "http")]
 use std::sync::Arc;
 
 #[cfg(feature = "http")]
-use axum::http::{HeaderMap, StatusCode, header::AUTHORIZATION};
+use axum::http::HeaderMap;
 #[cfg(feature = "http")]
 use futures_util::future::BoxFuture;
-#[cfg(feature = "http")]
-use loomwork_core::Kind;
 use loomwork_core::{Clock, Random, Secret, Tasks};
-#[cfg(feature = "http")]
-use loomwork_rate_limiter::Guard;
 use loomwork_store::Result;
 use sha2::{Digest, Sha256};
 #[cfg(feature = "http")]
 use subtle::ConstantTimeEq;
 
 #[cfg(feature = "http")]
+use super::Caller;
+#[cfg(feature = "http")]
 use super::codes::Codes;
 #[cfg(feature = "http")]
 use super::jwt::{Jwt, JwtKeys, JwtOptions};
 use super::keys::Drawn;
 #[cfg(feature = "http")]
-use super::{Caller, keys};
-#[cfg(feature = "http")]
-use crate::app::App;
+use super::pace::Pace;
 use crate::builder::BuildError;
-#[cfg(feature = "http")]
-use crate::error::Error;
 
 /// An application's own way to say who a request is from.
 #[cfg(feature = "http")]
@@ -71,18 +63,15 @@ pub(crate) struct Gate {
     /// That key, if it was made at this start: it is shown, and kept nowhere else.
     new_key: Option<Secret>,
     #[cfg(feature = "http")]
-    jwt: Vec<Jwt>,
+    pub(super) jwt: Vec<Jwt>,
     #[cfg(feature = "http")]
-    own: Option<Arc<Own>>,
+    pub(super) own: Option<Arc<Own>>,
     /// What pages trade for a key.
     #[cfg(feature = "http")]
     pub(crate) codes: Codes,
-    /// What each caller may ask for in a second.
+    /// How fast they may come.
     #[cfg(feature = "http")]
-    requests: Option<Guard<String>>,
-    /// How often one address may come with what is no key.
-    #[cfg(feature = "http")]
-    refusals: Option<Guard<IpAddr>>,
+    pub(super) pace: Pace,
 }
 
 impl fmt::Debug for Gate {
@@ -111,11 +100,13 @@ impl Gate {
         #[cfg(not(feature = "http"))]
         let _ = (key, clock, tasks);
         #[cfg(feature = "http")]
+        let prefixes = prefixes(&describe.jwt)?;
+        #[cfg(feature = "http")]
         let checked = |mut options: JwtOptions| {
             if let JwtKeys::Shared(secret) = options.keys {
                 options.keys = JwtKeys::Shared(strong(secret, "the secret of tokens", MIN_SHARED_BYTES)?);
             }
-            Ok::<_, BuildError>(Jwt::new(options, clock.clone(), tasks.clone()))
+            Ok::<_, BuildError>(Jwt::new(options, prefixes.clone(), clock.clone(), tasks.clone()))
         };
         Ok(Self {
             #[cfg(feature = "http")]
@@ -128,9 +119,7 @@ impl Gate {
             #[cfg(feature = "http")]
             codes: Codes::default(),
             #[cfg(feature = "http")]
-            requests: options.requests.as_ref().map(|limit| Guard::new(limit, clock)).transpose()?,
-            #[cfg(feature = "http")]
-            refusals: options.refusals.as_ref().map(|limit| Guard::new(limit, clock)).transpose()?,
+            pace: Pace::new(options.requests.as_ref(), options.refusals.as_ref(), clock)?,
         })
     }
 
@@ -145,94 +134,29 @@ impl Gate {
     }
 
     #[cfg(feature = "http")]
-    fn is_main_key(&self, key: &str) -> bool {
+    pub(super) fn is_main_key(&self, key: &str) -> bool {
         let digest: [u8; 32] = Sha256::digest(key).into();
         digest.ct_eq(&self.main_key).into()
     }
 }
 
-/// Says who a request is from: by the application's own way, or by its header `Authorization: Bearer KEY`.
-///
-/// # Errors
-/// `denied` with status 401, for a request without a key or with one that is not known; `limited` for a caller that
-/// asks too much, or an address that guesses.
+/// Returns the prefixes of the users of all issuers, which must tell them from each other.
 #[cfg(feature = "http")]
-pub(crate) async fn identify(
-    app: &App,
-    headers: &HeaderMap,
-    peer: Option<IpAddr>,
-) -> crate::error::Result<Caller> {
-    let gate = app.gate();
-    match known(app, headers).await {
-        Ok(caller) => {
-            if let Some(requests) = &gate.requests {
-                requests.take(&caller.name().to_owned(), 1)?;
-            }
-            Ok(caller)
+fn prefixes(issuers: &[JwtOptions]) -> Result<Arc<[String]>, BuildError> {
+    let mut prefixes: Vec<String> = Vec::new();
+    for (at, options) in issuers.iter().enumerate() {
+        let prefix = &options.user_prefix;
+        let is_another = |other: &JwtOptions| match (prefix.as_str(), other.user_prefix.as_str()) {
+            ("", other) => !other.is_empty(),
+            (_, "") => true,
+            (prefix, other) => !prefix.starts_with(other) && !other.starts_with(prefix),
+        };
+        if !issuers[..at].iter().all(is_another) {
+            return Err(BuildError::Prefix { issuer: options.issuer.clone(), prefix: prefix.clone() });
         }
-        Err(error) => {
-            // Only what is refused counts, so nobody is kept out by what others at their address do right.
-            if let (Some(refusals), Some(peer)) = (&gate.refusals, peer)
-                && error.status_code() == StatusCode::UNAUTHORIZED.as_u16()
-            {
-                refusals.take(&peer, 1)?;
-            }
-            Err(error)
+        if !prefix.is_empty() {
+            prefixes.push(prefix.clone());
         }
     }
-}
-
-#[cfg(feature = "http")]
-async fn known(app: &App, headers: &HeaderMap) -> crate::error::Result<Caller> {
-    let gate = app.gate();
-    if let Some(own) = &gate.own
-        && let Some(caller) = own(headers.clone()).await?
-    {
-        return Ok(caller);
-    }
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.split_once(' '));
-    let Some((_, given)) = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
-        return Err(refused("the request has no key; send it as `Authorization: Bearer KEY`"));
-    };
-    let given = given.trim();
-    if gate.is_main_key(given) {
-        return Ok(Caller::operator());
-    }
-    if keys::is_formed(given) {
-        return by_key(app, given).await;
-    }
-    let mut why = None;
-    for jwt in &gate.jwt {
-        match jwt.identify(given).await {
-            Ok(caller) => return Ok(caller),
-            Err(error) => why = Some(error),
-        }
-    }
-    Err(match why {
-        Some(why) => refused(&format!("the token is not accepted: {why}")),
-        None => refused("the key is not known; it was revoked, or is another server's"),
-    })
-}
-
-#[cfg(feature = "http")]
-async fn by_key(app: &App, given: &str) -> crate::error::Result<Caller> {
-    let text = Secret::from(given);
-    let found = app.store().query(move |tx| keys::prove(tx, text.expose())).await?;
-    let Some(proven) = found else {
-        return Err(refused("the key is not known; it was revoked, is over, or is another server's"));
-    };
-    if keys::is_use_due(&proven.key, app.clock().now()) {
-        let id = proven.key.id;
-        // Nobody waits for it, nor is refused because of it: it is for people to look at.
-        if let Err(error) = app.store().mutate(move |tx| keys::used(tx, id)).relaxed().await {
-            tracing::warn!(key = %id, %error, "the last use of a key could not be written");
-        }
-    }
-    Ok(Caller::of_key(&proven))
-}
-
-#[cfg(feature = "http")]
-fn refused(message: &str) -> Error {
-    Error::new(Kind::Denied, message).status(StatusCode::UNAUTHORIZED)
+    Ok(prefixes.into())
 }

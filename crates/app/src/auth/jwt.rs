@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation, decode, decode_header};
 use loomwork_core::{Clock, Secret, Tasks, Time};
@@ -43,6 +44,9 @@ pub struct JwtOptions {
     pub audience: Option<String>,
     /// The claim that names the user. Default: `sub`.
     pub user_claim: String,
+    /// What stands before the name of each user: `acme:` makes `ada` the user `acme:ada`. Where tokens of several
+    /// issuers are taken, all but one have one, so that nobody is another issuer's user. Default: nothing.
+    pub user_prefix: String,
     /// What users may do. Default: [`Scope::Chat`].
     pub scope: Scope,
     /// The claim that says for single users what they may do: `read`, `chat` or `manage`. Default: none.
@@ -59,6 +63,7 @@ impl JwtOptions {
             issuer: issuer.into(),
             audience: audience.into(),
             user_claim: "sub".to_owned(),
+            user_prefix: String::new(),
             scope: Scope::Chat,
             scope_claim: None,
             leeway: Duration::from_secs(60),
@@ -78,9 +83,28 @@ pub enum JwtKeys {
     Shared(Secret),
 }
 
+/// Why a token makes nobody of a request; the texts are for people.
+#[derive(Debug)]
+pub(super) enum NotAccepted {
+    /// It is none, or was made by somebody else.
+    Wrong(String),
+    /// It was right once.
+    Over,
+    /// Whether it is right cannot be said now.
+    NoKeys(String),
+}
+
+impl From<String> for NotAccepted {
+    fn from(why: String) -> Self {
+        Self::Wrong(why)
+    }
+}
+
 /// Checks tokens.
 pub(crate) struct Jwt {
     options: JwtOptions,
+    /// The prefixes of all issuers' users.
+    prefixes: Arc<[String]>,
     clock: Clock,
     tasks: Tasks,
     known: Arc<Known>,
@@ -116,15 +140,21 @@ impl fmt::Debug for Jwt {
 }
 
 impl Jwt {
-    pub(crate) fn new(options: JwtOptions, clock: Clock, tasks: Tasks) -> Self {
-        Self { options, clock, tasks, known: Arc::default() }
+    pub(crate) fn new(options: JwtOptions, prefixes: Arc<[String]>, clock: Clock, tasks: Tasks) -> Self {
+        Self { options, prefixes, clock, tasks, known: Arc::default() }
     }
 
-    /// Says who a token is from, and until when; or, for people, why it is not accepted.
-    pub(super) async fn identify(&self, token: &str) -> Result<Caller, String> {
+    /// Says who a token is from, and until when.
+    pub(super) async fn identify(&self, token: &str) -> Result<Caller, NotAccepted> {
         let header = decode_header(token).map_err(|error| format!("it is no token: {error}"))?;
         if header.crit.is_some() {
-            return Err("it demands extensions that are not known here".to_owned());
+            return Err("it demands extensions that are not known here".to_owned().into());
+        }
+        // Only what says that it is of this issuer has its keys read.
+        if let Some(issuer) = said_issuer(token)
+            && issuer != self.options.issuer
+        {
+            return Err(format!("its issuer is {issuer:?}, whose tokens are not taken").into());
         }
         let key = match &self.options.keys {
             JwtKeys::Shared(secret) => DecodingKey::from_secret(secret.expose().as_bytes()),
@@ -133,13 +163,13 @@ impl Jwt {
         let is_shared = matches!(self.options.keys, JwtKeys::Shared(_));
         if key.family() != header.alg.family() || (header.alg.family() == AlgorithmFamily::Hmac) != is_shared
         {
-            return Err(format!("it is signed by {:?}, which its key is not for", header.alg));
+            return Err(format!("it is signed by {:?}, which its key is not for", header.alg).into());
         }
         let claims = decode::<Map<String, Value>>(token, &key, &self.validation(header.alg))
             .map_err(|error| error.to_string())?
             .claims;
         let ends = self.check_times(&claims)?;
-        self.caller(&claims, ends)
+        Ok(self.caller(&claims, ends)?)
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -161,21 +191,23 @@ impl Jwt {
         validation
     }
 
-    fn check_times(&self, claims: &Map<String, Value>) -> Result<Time, String> {
+    fn check_times(&self, claims: &Map<String, Value>) -> Result<Time, NotAccepted> {
         let (now, leeway) = (self.clock.now(), self.options.leeway);
         let of = |name: &str| claims.get(name).map(|value| seconds(name, value)).transpose();
-        let Some(ends) = of("exp")? else { return Err("it has no end; give it a claim `exp`".to_owned()) };
+        let Some(ends) = of("exp")? else {
+            return Err("it has no end; give it a claim `exp`".to_owned().into());
+        };
         if ends + leeway <= now {
-            return Err("it is over".to_owned());
+            return Err(NotAccepted::Over);
         }
         if of("nbf")?.is_some_and(|begins| begins > now + leeway) {
-            return Err("it is not good yet".to_owned());
+            return Err("it is not good yet".to_owned().into());
         }
         Ok(ends + leeway)
     }
 
     fn caller(&self, claims: &Map<String, Value>, ends: Time) -> Result<Caller, String> {
-        let JwtOptions { user_claim, scope, scope_claim, .. } = &self.options;
+        let JwtOptions { user_claim, user_prefix, scope, scope_claim, .. } = &self.options;
         let user = claims.get(user_claim).and_then(Value::as_str).filter(|user| !user.trim().is_empty());
         let Some(user) = user.filter(|user| user.len() <= MAX_USER_BYTES) else {
             return Err(format!("its claim `{user_claim}` names no user"));
@@ -185,24 +217,31 @@ impl Jwt {
             Some(said) => serde_json::from_value(said.clone())
                 .map_err(|_| format!("it gives the scope {said}; there are `read`, `chat` and `manage`"))?,
         };
+        let user = format!("{user_prefix}{user}");
+        let is_of_another = |prefix: &String| prefix != user_prefix && user.starts_with(prefix.as_str());
+        if self.prefixes.iter().any(is_of_another) {
+            return Err(format!("its user {user:?} would be one of another issuer"));
+        }
         Ok(Caller::user(user, scope).until(ends))
     }
 
     /// Returns the key of a name; the set is read again for one that is not in it, since issuers change theirs.
-    async fn key(&self, name: Option<&str>, algorithm: Algorithm) -> Result<DecodingKey, String> {
+    async fn key(&self, name: Option<&str>, algorithm: Algorithm) -> Result<DecodingKey, NotAccepted> {
         let found = |known: &KnownKeys| match &known.set {
-            Some(set) => find(set, name, algorithm).map(DecodingKey::from_jwk),
-            None => Err("the keys that it would be checked against cannot be read now".to_owned()),
+            Some(set) => Ok(find(set, name, algorithm).map(DecodingKey::from_jwk)?),
+            None => Err(NotAccepted::NoKeys("the keys of their issuer could not be read".to_owned())),
         };
         let known = self.known.now();
         let key = match found(&known) {
             Ok(key) if !self.is_past(known.read, KEYS_FRESH) => key,
+            // One request at a time waits for the issuer; the others go by what is known.
+            Ok(key) if self.known.reading.try_lock().is_err() => key,
             _ => {
                 self.read_again().await;
                 found(&self.known.now())?
             }
         };
-        key.map_err(|error| format!("its key cannot be used: {error}"))
+        key.map_err(|error| format!("its key cannot be used: {error}").into())
     }
 
     /// Whether something was so long ago. A clock that was set back must not keep old keys.
@@ -296,6 +335,13 @@ fn is_for(key: &Jwk, algorithm: Algorithm) -> bool {
     let is_to_sign = !matches!(key.common.public_key_use, Some(PublicKeyUse::Encryption));
     let says = key.common.key_algorithm.map(|says| says.to_string());
     !is_shared && is_to_sign && says.is_none_or(|says| says == format!("{algorithm:?}"))
+}
+
+/// Returns the issuer that a token names, before anything of it was checked.
+fn said_issuer(token: &str) -> Option<String> {
+    let claims = BASE64URL_NOPAD.decode(token.split('.').nth(1)?.as_bytes()).ok()?;
+    let claims: Map<String, Value> = serde_json::from_slice(&claims).ok()?;
+    claims.get("iss")?.as_str().map(str::to_owned)
 }
 
 /// Reads a time of a token: seconds since 1970, maybe with a part of one.

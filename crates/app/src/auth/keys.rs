@@ -34,8 +34,8 @@ pub const MAX_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub const LAST_USE_GRAIN: Duration = Duration::from_secs(60);
 
 /// The tables of keys.
-pub(crate) fn tables() -> [TableDef; 3] {
-    [KeyRow::table(), SecretRow::table(), KeyEventRow::table()]
+pub(crate) fn tables() -> [TableDef; 4] {
+    [KeyRow::table(), SecretRow::table(), UseRow::table(), KeyEventRow::table()]
 }
 
 /// The id of a key.
@@ -61,9 +61,6 @@ pub struct KeyRow {
     /// When it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Time>,
-    /// When it was last used, to [`LAST_USE_GRAIN`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_used: Option<Time>,
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Time>,
@@ -89,6 +86,15 @@ struct SecretRow {
     /// When it is no longer accepted, its key having been rotated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<Time>,
+}
+
+/// When a key was last used. It stands in a row of its own, so that what is followed by the key does not wake for it.
+#[derive(Clone, Debug, Serialize, Deserialize, Table)]
+#[table(name = "api_key_uses", id = "keyuse")]
+#[index(unique by_key(key))]
+struct UseRow {
+    key: KeyId,
+    at: Time,
 }
 
 /// What was done to a key, by whom and when. Events outlive nothing and are never changed.
@@ -181,10 +187,10 @@ fn digest(key: &str) -> String {
     BASE32_NOPAD.encode(&Sha256::digest(key)).to_lowercase()
 }
 
-/// Makes a key. `by` is who makes it.
+/// Makes a key. `by` is who makes it; whoever ends makes none that goes on behind them.
 ///
 /// # Errors
-/// [`Error::Name`] and [`Error::Term`] for what cannot be.
+/// [`Error::Name`] and [`Error::Term`] for what cannot be; [`Error::Outlives`].
 pub fn create(tx: &mut Tx, by: &Caller, new: NewKey, drawn: &Drawn) -> Result<Row<KeyRow>> {
     let NewKey { name, user, scope, term } = new;
     let trimmed = name.trim();
@@ -195,14 +201,15 @@ pub fn create(tx: &mut Tx, by: &Caller, new: NewKey, drawn: &Drawn) -> Result<Ro
         return Err(Error::Term.into());
     }
     let now = tx.now();
+    let expires = term.map(|term| now + term);
+    require_no_longer(by, expires)?;
     let row = KeyRow {
         name: trimmed.to_owned(),
         start: drawn.start(),
         user,
         scope,
         created: now,
-        expires: term.map(|term| now + term),
-        last_used: None,
+        expires,
         revoked: None,
     };
     let row = tx.insert(row)?;
@@ -214,7 +221,8 @@ pub fn create(tx: &mut Tx, by: &Caller, new: NewKey, drawn: &Drawn) -> Result<Ro
 /// Gives a key another secret; the one before is accepted for `overlap` longer.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Ended`] for a key that was revoked or is over; [`Error::Overlap`].
+/// [`Error::NotFound`]; [`Error::Ended`] for a key that was revoked or is over; [`Error::Overlap`];
+/// [`Error::Outlives`], since whoever has the new secret has the key.
 pub fn rotate(tx: &mut Tx, by: &Caller, key: KeyId, overlap: Duration, drawn: &Drawn) -> Result<Row<KeyRow>> {
     if overlap > MAX_OVERLAP {
         return Err(Error::Overlap.into());
@@ -224,6 +232,7 @@ pub fn rotate(tx: &mut Tx, by: &Caller, key: KeyId, overlap: Duration, drawn: &D
     if !row.is_open(now) {
         return Err(Error::Ended { name: row.record.name }.into());
     }
+    require_no_longer(by, row.expires)?;
     let until = now + overlap;
     for secret in tx.scan(SecretRow::by_key.eq(key))? {
         if secret.until.is_some_and(|end| end <= now) || overlap.is_zero() {
@@ -237,6 +246,14 @@ pub fn rotate(tx: &mut Tx, by: &Caller, key: KeyId, overlap: Duration, drawn: &D
     tx.insert(drawn.row(key))?;
     note(tx, key, KeyEvent::Rotated, by)?;
     tx.update(key, |row| row.start = drawn.start())
+}
+
+/// Refuses to give whoever ends a key that goes on.
+fn require_no_longer(by: &Caller, expires: Option<Time>) -> Result<(), Error> {
+    match by.ends() {
+        Some(ends) if expires.is_none_or(|expires| expires > ends) => Err(Error::Outlives { ends }),
+        _ => Ok(()),
+    }
 }
 
 /// Ends a key at once: what is open by it ends too. Says whether it was open.
@@ -330,18 +347,29 @@ pub(super) fn prove(tx: &Tx, text: &str) -> Result<Option<Proven>> {
     Ok(Some(Proven { proof: Proof { key: key.id, secret: secret.id }, key, ends }))
 }
 
+/// Returns when a key was last used, to [`LAST_USE_GRAIN`].
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn last_used(tx: &Tx, key: KeyId) -> Result<Option<Time>> {
+    Ok(tx.first(UseRow::by_key.eq(key))?.map(|row| row.at))
+}
+
 /// Whether a key's last use is to be written.
-pub(super) fn is_use_due(key: &KeyRow, now: Time) -> bool {
-    key.last_used.is_none_or(|last| now >= last + LAST_USE_GRAIN || now < last)
+pub(super) fn is_use_due(tx: &Tx, key: KeyId, now: Time) -> Result<bool> {
+    Ok(last_used(tx, key)?.is_none_or(|last| now >= last + LAST_USE_GRAIN || now < last))
 }
 
 /// Writes that a key was used.
 pub(super) fn used(tx: &mut Tx, key: KeyId) -> Result<()> {
-    let now = tx.now();
-    if tx.get(key)?.is_some_and(|row| is_use_due(&row, now)) {
-        tx.update(key, |row| row.last_used = Some(now))?;
+    let at = tx.now();
+    if !is_use_due(tx, key, at)? {
+        return Ok(());
     }
-    Ok(())
+    match tx.first(UseRow::by_key.eq(key))? {
+        Some(row) => tx.update(row.id, |row| row.at = at).map(drop),
+        None => tx.insert(UseRow { key, at }).map(drop),
+    }
 }
 
 /// Refuses a caller whose key, or what proved it, has ended since.
@@ -372,6 +400,15 @@ pub enum Error {
     /// A term of nothing.
     #[error("a key that ends at once is none; give it a longer term, or none at all")]
     Term,
+    /// A key that would go on when whoever asks for it has ended: a stolen token would last for ever.
+    #[error(
+        "the caller is good until {ends} and makes no key that goes on behind that; give a shorter term, or ask by a \
+         key without an end"
+    )]
+    Outlives {
+        /// When the caller ends.
+        ends: Time,
+    },
     /// An overlap that is too long.
     #[error("the old secret is accepted for {} days at most; name a shorter overlap", MAX_OVERLAP.as_secs() / 86_400)]
     Overlap,
@@ -394,7 +431,7 @@ impl Fault for Error {
         match self {
             Self::Name { .. } | Self::Term | Self::Overlap => Kind::Invalid,
             Self::NotFound { .. } => Kind::NotFound,
-            Self::Ended { .. } => Kind::Denied,
+            Self::Ended { .. } | Self::Outlives { .. } => Kind::Denied,
         }
     }
 }

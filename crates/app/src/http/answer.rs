@@ -1,16 +1,16 @@
 //! Answering: from a request to an operation and back.
 
-use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Extension;
-use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use loomwork_core::Kind;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::places::{Place, Share};
 use super::request::RequestId;
 use super::{live, respond};
 use crate::api::operation::{Call, Prepared, Reading};
@@ -20,6 +20,9 @@ use crate::auth::access::require_scope;
 use crate::auth::{Caller, Scope, identify};
 use crate::error::{Error, Result};
 use crate::idempotency::{self, Claimed, claim};
+
+/// How long a body may take to come; of a file, each piece of it.
+pub const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers a request for an operation.
 pub(super) async fn answer(app: App, at: usize, path: RawPathParams, request: Request) -> Response {
@@ -31,19 +34,14 @@ pub(super) async fn answer(app: App, at: usize, path: RawPathParams, request: Re
     answered.unwrap_or_else(|error| respond::error(&error, &id))
 }
 
-/// Lets a request in: there is room for it, and its caller has the scope.
-pub(crate) async fn admitted(
-    app: &App,
-    parts: &Parts,
-    scope: Scope,
-) -> Result<(OwnedSemaphorePermit, Caller)> {
-    let place = app.inner().http.places.clone().try_acquire_owned().map_err(|_| {
-        Error::new(Kind::Unavailable, "the server works on as many requests as it may; come again")
-    })?;
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let caller = identify(app, &parts.headers, peer).await?;
+/// Lets a request in: there is room for it, and its caller has the scope and no more at work than it may. It counts as
+/// one of the caller's from then on; a place is taken for it when it is there as a whole.
+pub(crate) async fn admitted(app: &App, parts: &Parts, scope: Scope) -> Result<(Share, Caller)> {
+    let places = &app.inner().http.places;
+    places.require_free()?;
+    let caller = identify(app, parts).await?;
     require_scope(&caller, scope)?;
-    Ok((place, caller))
+    Ok((places.share(&caller)?, caller))
 }
 
 async fn try_answer(
@@ -56,16 +54,17 @@ async fn try_answer(
 ) -> Result<Response> {
     let (query, headers) = (parts.uri.query(), &parts.headers);
     let operation = &app.inner().operations[at];
-    let (place, caller) = admitted(app, parts, operation.scope).await?;
-    let args = arguments(app, operation, path, (query, headers), body);
-    let args = within(app, operation, args).await?;
+    let (share, caller) = admitted(app, parts, operation.scope).await?;
+    let args = arguments(app, operation, path, (query, headers), body).await?;
+    let place = share.place()?;
     match &operation.run {
         Run::Query(prepare) if live::is_asked_for(headers) => {
-            drop(place);
-            live::follow(app, caller, prepare(args)?, headers, id.clone())
+            let asked = live::Asked { query: prepare(args)?, scope: operation.scope, caller };
+            within(app, operation, live::follow(app, asked, place, headers, id.clone())).await
         }
         Run::Query(prepare) => {
-            let answered = within(app, operation, read(app, caller, prepare(args)?)).await?;
+            let read = read(app, operation.scope, caller, prepare(args)?, place);
+            let answered = within(app, operation, read).await?;
             Ok(if operation.method == Method::Get {
                 respond::tagged(headers, answered)
             } else {
@@ -73,6 +72,7 @@ async fn try_answer(
             })
         }
         Run::Action(act) => {
+            let _place = place;
             let Some(key) = key_of(operation, headers)? else {
                 let call = Call { app: app.clone(), caller, claim: None };
                 return within(app, operation, act(call, args)).await.map(respond::json);
@@ -110,9 +110,13 @@ fn key_of<'a>(operation: &Operation, headers: &'a HeaderMap) -> Result<Option<&'
     key.map(Some)
 }
 
-async fn read(app: &App, caller: Caller, query: Prepared) -> Result<String> {
+/// Reads. The place is the read's, which may go on when nobody waits for it any more.
+async fn read(app: &App, scope: Scope, caller: Caller, query: Prepared, place: Place) -> Result<String> {
     let of_query = app.clone();
-    let read = move |tx: &_| query(&Reading::new(tx, &caller, &of_query)?);
+    let read = move |tx: &_| {
+        let _held = &place;
+        query(&Reading::new(tx, &caller, &of_query, scope)?)
+    };
     app.store().try_query(read).await
 }
 
@@ -145,27 +149,44 @@ async fn arguments(
     for (name, text) in path {
         args.add_text(name, text, &operation.types)?;
     }
+    operation.types.check(&args)?;
     Ok(args)
 }
 
+/// Reads a body of JSON.
 pub(crate) async fn of_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Args> {
     let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_json = media.is_none_or(|media| {
         let essence = media.split(';').next().unwrap_or_default().trim();
         essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")
     });
+    let bytes = whole(app, body).await?;
+    if !is_json && !bytes.is_empty() {
+        let message = format!("the body is {}; send `application/json`", media.unwrap_or_default());
+        return Err(Error::new(Kind::Invalid, message).status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    Args::of_json(&bytes)
+}
+
+/// Reads a body that has to be small, and has to come.
+pub(crate) async fn whole(app: &App, body: Body) -> Result<Bytes> {
     let most = app.inner().http.options.body_bytes;
-    let bytes = to_bytes(body, most).await.map_err(|error| {
+    let read = tokio::select! {
+        read = to_bytes(body, most) => read,
+        () = app.clock().sleep(BODY_PATIENCE) => return Err(too_slow()),
+    };
+    read.map_err(|error| {
         let source = std::error::Error::source(&error);
         if source.is_some_and(|source| source.to_string().contains("length limit")) {
             let message = format!("the body has more than {most} bytes; send large contents as files");
             return Error::new(Kind::Invalid, message).status(StatusCode::PAYLOAD_TOO_LARGE);
         }
         Error::new(Kind::Invalid, format!("the body ended too soon: {error}"))
-    })?;
-    if !is_json && !bytes.is_empty() {
-        let message = format!("the body is {}; send `application/json`", media.unwrap_or_default());
-        return Err(Error::new(Kind::Invalid, message).status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-    }
-    Args::of_json(&bytes)
+    })
+}
+
+/// The error for a body that does not come.
+pub(super) fn too_slow() -> Error {
+    let message = format!("the body did not come within {} s; send it again", BODY_PATIENCE.as_secs());
+    Error::new(Kind::Invalid, message).status(StatusCode::REQUEST_TIMEOUT)
 }

@@ -1,6 +1,8 @@
 //! Files: taken in piece by piece, given out whole or in ranges.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Extension;
 use axum::body::Body;
@@ -9,10 +11,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use futures_util::stream::unfold;
 use loomwork_core::Kind;
 use loomwork_files::{About, FileId};
 
-use super::answer::admitted;
+use super::answer::{BODY_PATIENCE, admitted, too_slow};
 use super::request::RequestId;
 use super::respond;
 use crate::api::files::FileView;
@@ -28,7 +31,8 @@ pub(super) async fn upload(app: App, Extension(id): Extension<RequestId>, reques
 
 async fn try_upload(app: &App, request: Request) -> Result<Response> {
     let (parts, body) = request.into_parts();
-    let (_place, caller) = admitted(app, &parts, Scope::Chat).await?;
+    // A file may take its time, so it takes no place: it counts as one of what its caller has at work.
+    let (_share, caller) = admitted(app, &parts, Scope::Chat).await?;
     let query = parts.uri.query().unwrap_or_default();
     let mut names = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "name");
     let name = names.next().map(|(_, name)| name.into_owned());
@@ -36,8 +40,24 @@ async fn try_upload(app: &App, request: Request) -> Result<Response> {
     // What clients say who do not know better tells less than the bytes.
     let media = media.filter(|media| *media != "application/octet-stream").map(str::to_owned);
     let about = About { name, media_type: media, ..About::default() };
-    let pieces = body.into_data_stream();
-    let file = app.files().put_stream(pieces, about).await?;
+    let (clock, is_late) = (app.clock().clone(), Arc::new(AtomicBool::new(false)));
+    let late = is_late.clone();
+    let pieces = unfold(Some((body.into_data_stream(), clock, late)), |state| async move {
+        let (mut pieces, clock, late) = state?;
+        tokio::select! {
+            piece = pieces.next() => {
+                let piece = piece?.map_err(|error| std::io::Error::other(error.to_string()));
+                Some((piece, Some((pieces, clock, late))))
+            }
+            () = clock.sleep(BODY_PATIENCE) => {
+                late.store(true, Ordering::Relaxed);
+                Some((Err(std::io::Error::other("the file does not go on")), None))
+            }
+        }
+    });
+    let file = app.files().put_stream(Box::pin(pieces), about).await;
+    let file =
+        file.map_err(|error| if is_late.load(Ordering::Relaxed) { too_slow() } else { error.into() })?;
     if let Some(user) = caller.as_user().map(str::to_owned) {
         let id = file.id;
         app.store().mutate(move |tx| uploads::keep(tx, &user, id)).await?;
@@ -56,7 +76,8 @@ pub(super) async fn download(
 }
 
 async fn try_download(app: &App, file: &str, parts: &Parts) -> Result<Response> {
-    let (_place, caller) = admitted(app, parts, Scope::Read).await?;
+    let (share, caller) = admitted(app, parts, Scope::Read).await?;
+    let _place = share.place()?;
     let headers = &parts.headers;
     let id: FileId =
         file.parse().map_err(|error: loomwork_store::IdError| Error::from(error).about("file"))?;

@@ -8,7 +8,6 @@ use axum::extract::Path;
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::response::sse::Event;
-use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use loomwork_messages::{StreamId, ThreadId, ViewEvent, ViewFollower};
 use loomwork_store::Watch;
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::answer::admitted;
 use super::request::RequestId;
-use super::{live, respond};
+use super::{live, openapi, respond};
 use crate::api::messages::{ListMessages, MessagePage};
 use crate::api::operation::json_of;
 use crate::api::{ArgTypes, Args};
@@ -36,7 +35,8 @@ pub(super) async fn follow(
 }
 
 async fn try_follow(app: &App, thread: &str, parts: &Parts, id: RequestId) -> Result<Response> {
-    let (place, caller) = admitted(app, parts, Scope::Read).await?;
+    let (share, caller) = admitted(app, parts, Scope::Read).await?;
+    let place = share.place()?;
     let (query, headers) = (parts.uri.query(), &parts.headers);
     let types = ArgTypes::of::<ListMessages>();
     let mut args = Args::default();
@@ -50,14 +50,14 @@ async fn try_follow(app: &App, thread: &str, parts: &Parts, id: RequestId) -> Re
     let asking = caller.clone();
     app.store().query(move |tx| allow(tx, &asking, Need::ReadThread(thread))).await?;
     drop(place);
+    let seat = live::seat(app, &caller)?;
 
     let known = live::last_event(headers).map(Cursors::parse).unwrap_or_default();
-    let over = live::ends(app, &caller);
     let following = Following {
-        right: right_to_read(app, caller, thread),
+        right: right_to_read(app, caller.clone(), thread),
         follower: app.runtime().live().follow(thread, list, known.streams.clone()),
         cursors: known,
-        id,
+        id: id.clone(),
     };
     let events = unfold(Some(following), |following| async move {
         let mut following = following?;
@@ -66,7 +66,7 @@ async fn try_follow(app: &App, thread: &str, parts: &Parts, id: RequestId) -> Re
             Err(error) => Some((live::error_event(&error, &following.id), None)),
         }
     });
-    live::stream(app, events.take_until(over))
+    Ok(live::stream(app, seat, &caller, id, events))
 }
 
 /// Watches whether the caller may read the thread: its end ends what they follow.
@@ -177,7 +177,7 @@ pub(super) fn described() -> Value {
         "responses": {
             "200": {
                 "description": "Events.",
-                "content": { "text/event-stream": { "schema": { "type": "string" } } },
+                "content": { "text/event-stream": { "schema": openapi::event() } },
             },
             "default": { "$ref": "#/components/responses/Error" },
         },

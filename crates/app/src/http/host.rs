@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 
 /// The host that stands for any.
-const ANY: &str = "*";
+pub(super) const ANY: &str = "*";
 
 /// Lets through what comes by a known name, and from no page or a known one.
 pub(super) async fn known(

@@ -1,6 +1,7 @@
 //! Live queries: the answer of a read now, and again whenever it is another one, as server-sent events.
 
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -10,11 +11,12 @@ use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt};
 use loomwork_core::Kind;
 
+use super::places::Place;
 use super::request::RequestId;
 use super::respond::fingerprint;
 use crate::api::operation::{Prepared, Reading};
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::{Caller, Refused, Scope};
 use crate::error::{Error, Result};
 
 /// How often a stream on which nothing happens says that it is alive.
@@ -33,32 +35,82 @@ pub(super) fn last_event(headers: &HeaderMap) -> Option<&str> {
     headers.get("last-event-id").and_then(|value| value.to_str().ok())
 }
 
+/// A query that is to be followed.
+pub(super) struct Asked {
+    pub(super) query: Prepared,
+    pub(super) scope: Scope,
+    pub(super) caller: Caller,
+}
+
+/// An answer. What tells it from others stays with whoever follows; its text is there until it is sent.
+#[derive(Clone)]
+struct Told {
+    tag: String,
+    json: Arc<Mutex<Option<String>>>,
+}
+
+impl Told {
+    fn new(json: String) -> Self {
+        let tag = fingerprint(json.as_bytes())[..16].to_owned();
+        Self { tag, json: Arc::new(Mutex::new(Some(json))) }
+    }
+
+    /// Returns the event that tells it, unless the client knows it.
+    fn event(self, known: &mut Option<String>) -> Option<Event> {
+        let json = self.json.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if known.as_ref() == Some(&self.tag) {
+            return None;
+        }
+        let event = Event::default().event("result").id(&self.tag).data(json?);
+        *known = Some(self.tag);
+        Some(event)
+    }
+}
+
+impl PartialEq for Told {
+    fn eq(&self, other: &Self) -> bool {
+        self.tag == other.tag
+    }
+}
+
 /// Follows a query. The id of an event tells its content, so whoever comes back and has the latest gets the next one.
 ///
 /// The query asks whether the caller may read whenever it runs: it ends when they may not any more.
-pub(super) fn follow(
+///
+/// # Errors
+/// That of the first answer: a client hears of it before anything is streamed.
+pub(super) async fn follow(
     app: &App,
-    caller: Caller,
-    query: Prepared,
+    Asked { query, scope, caller }: Asked,
+    place: Place,
     headers: &HeaderMap,
     id: RequestId,
 ) -> Result<Response> {
-    let of_query = app.clone();
-    let over = ends(app, &caller);
-    let read = move |tx: &_| query(&Reading::new(tx, &caller, &of_query)?);
-    let known = last_event(headers).map(str::to_owned);
-    let start = Some((app.store().try_watch(read), known));
+    let seat = seat(app, &caller)?;
+    let (of_query, asking) = (app.clone(), caller.clone());
+    // The first read is a request as any other, and has its place until it is through.
+    let place = Mutex::new(Some(place));
+    let mut results = app.store().try_watch(move |tx: &_| {
+        let _first = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(Told::new(query(&Reading::new(tx, &asking, &of_query, scope)?)?))
+    });
+    let first = results.next().await.unwrap_or_else(|| Err(ending()))?;
+    let mut known = last_event(headers).map(str::to_owned);
+    let first = first.event(&mut known);
+    let start = Some((results, first, known));
+    let of_error = id.clone();
     let events = unfold(start, move |state| {
-        let id = id.clone();
+        let id = of_error.clone();
         async move {
-            let (mut results, known) = state?;
+            let (mut results, first, mut known) = state?;
+            if let Some(event) = first {
+                return Some((event, Some((results, None, known))));
+            }
             loop {
                 match results.next().await? {
-                    Ok(json) => {
-                        let tag = fingerprint(json.as_bytes())[..16].to_owned();
-                        if known.as_ref() != Some(&tag) {
-                            let event = Event::default().event("result").id(&tag).data(json);
-                            return Some((event, Some((results, Some(tag)))));
+                    Ok(told) => {
+                        if let Some(event) = told.event(&mut known) {
+                            return Some((event, Some((results, None, known))));
                         }
                     }
                     Err(error) => return Some((error_event(&error, &id), None)),
@@ -66,7 +118,17 @@ pub(super) fn follow(
             }
         }
     });
-    stream(app, events.take_until(over))
+    Ok(stream(app, seat, &caller, id, events))
+}
+
+/// Takes a place for what a caller follows.
+pub(crate) fn seat(app: &App, caller: &Caller) -> Result<Place> {
+    app.inner().http.seats.share(caller)?.place()
+}
+
+/// The error of what cannot begin any more.
+fn ending() -> Error {
+    Error::new(Kind::Unavailable, "the server ends; come again")
 }
 
 /// Ends when a caller does: a key or a token that is over writes nothing that a query would hear of.
@@ -89,13 +151,32 @@ pub(super) fn error_event(error: &Error, id: &RequestId) -> Event {
     Event::default().event("error").data(told)
 }
 
+/// Serves events until they end, the caller is nobody any more, the client goes, or the app ends.
+pub(super) fn stream(
+    app: &App,
+    seat: Place,
+    caller: &Caller,
+    id: RequestId,
+    events: impl Stream<Item = Event> + Send + 'static,
+) -> Response {
+    let start = Some((Box::pin(events), Box::pin(ends(app, caller))));
+    let events = unfold(start, move |state| {
+        let id = id.clone();
+        async move {
+            let (mut events, mut over) = state?;
+            tokio::select! {
+                biased;
+                () = &mut over => Some((error_event(&Error::from(Refused::Over), &id), None)),
+                event = events.next() => event.map(|event| (event, Some((events, over)))),
+            }
+        }
+    });
+    sent(app, seat, events)
+}
+
 /// Serves events until they end, the client goes, or the app ends.
-pub(crate) fn stream(app: &App, events: impl Stream<Item = Event> + Send + 'static) -> Result<Response> {
-    let http = &app.inner().http;
-    let seat = http.seats.clone().try_acquire_owned().map_err(|_| {
-        Error::new(Kind::Unavailable, "the server has as many live queries as it may; come again")
-    })?;
-    let ended = http.ending().clone().cancelled_owned();
+pub(crate) fn sent(app: &App, seat: Place, events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let ended = app.inner().http.ending().clone().cancelled_owned();
     let events = events.take_until(ended).map(move |event| {
         let _held = &seat;
         Ok::<_, Infallible>(event)
@@ -103,5 +184,5 @@ pub(crate) fn stream(app: &App, events: impl Stream<Item = Event> + Send + 'stat
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     // Proxies that collect answers would hold events back.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }

@@ -83,8 +83,8 @@ async fn try_serve(app: &App, parts: &Parts) -> Result<Response> {
         let _ = writeln!(out, "# TYPE loomwork_{name} gauge\nloomwork_{name} {value}");
     };
     gauge("live_queries", app.store().live_queries());
-    gauge("subscribers", http.options.subscribers.saturating_sub(http.seats.available_permits()));
-    gauge("requests_at_work", http.options.at_once.saturating_sub(http.places.available_permits()));
+    gauge("subscribers", http.seats.taken());
+    gauge("requests_at_work", http.places.taken());
     #[cfg(feature = "workflow")]
     gauge("workflows_resident", app.inner().parts.workflows.resident());
     let pool = app.pool().counters();

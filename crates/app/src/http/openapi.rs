@@ -1,21 +1,70 @@
 //! The description of the API, made from its operations.
 
 use std::collections::HashSet;
+use std::io::Write as _;
 
-use axum::response::Response;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::follow;
 use super::respond;
+use super::{exchange, follow};
 use crate::api::{Method, Operation, Run, files};
 use crate::app::App;
 use crate::error::ErrorBody;
 
+/// The description as it is sent: it is written once.
+#[derive(Debug)]
+pub(super) struct Written {
+    plain: Bytes,
+    gzip: Bytes,
+    tag: HeaderValue,
+}
+
+impl Written {
+    fn new(description: &Value) -> std::io::Result<Self> {
+        let plain = description.to_string().into_bytes();
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(&plain)?;
+        Ok(Self { tag: respond::tag(&plain), plain: plain.into(), gzip: gzip.finish()?.into() })
+    }
+}
+
 /// Serves the description; it is no secret.
-pub(super) async fn serve(app: App) -> Response {
-    respond::json(app.openapi().to_string())
+pub(super) async fn serve(app: App, headers: HeaderMap) -> Response {
+    let written = &app.inner().http.openapi;
+    let written = match written.get() {
+        Some(written) => written,
+        None => match Written::new(&app.openapi()) {
+            Ok(made) => written.get_or_init(|| made),
+            // Writing to memory does not fail.
+            Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        },
+    };
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    let takes_gzip = accepted.is_some_and(|accepted| {
+        let mut codings = accepted.split(',').map(str::trim);
+        codings.any(|coding| coding.eq_ignore_ascii_case("gzip"))
+    });
+    let mut response = if respond::has_it(&headers, &written.tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else if takes_gzip {
+        let coding = HeaderValue::from_static("gzip");
+        ([(header::CONTENT_ENCODING, coding)], written.gzip.clone()).into_response()
+    } else {
+        written.plain.clone().into_response()
+    };
+    let set = response.headers_mut();
+    set.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    set.insert(header::ETAG, written.tag.clone());
+    set.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    set.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
 }
 
 impl App {
@@ -40,7 +89,7 @@ fn describe(operations: &[Operation]) -> Value {
         let path = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
         path[method_name(operation.method)] = described;
     }
-    for described in [files::described(), follow::described()] {
+    for described in [files::described(), follow::described(), exchange::described()] {
         if let Value::Object(described) = described {
             paths.extend(described);
         }
@@ -103,7 +152,7 @@ fn describe_one(
         .collect();
     let mut content = json!({ "application/json": { "schema": answer } });
     if matches!(operation.run, Run::Query(_)) {
-        content["text/event-stream"] = json!({ "schema": { "type": "string" } });
+        content["text/event-stream"] = json!({ "schema": event() });
     }
     let mut described = json!({
         "operationId": operation.id,
@@ -137,6 +186,20 @@ fn describe_one(
             json!({ "required": is_required, "content": { "application/json": { "schema": body } } });
     }
     described
+}
+
+/// Returns the schema of each event of a stream.
+pub(super) fn event() -> Value {
+    let text = |about: &str| json!({ "type": "string", "description": about });
+    json!({
+        "type": "object",
+        "properties": {
+            "event": text("What it is; `error` is the last one."),
+            "id": text("What a client has with it, to be sent as `Last-Event-ID` when it comes back."),
+            "data": text("JSON."),
+        },
+        "required": ["event", "data"],
+    })
 }
 
 fn parameter(name: &str, schema: &Value, is_in_path: bool, required: &HashSet<&str>) -> Value {

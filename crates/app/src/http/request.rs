@@ -25,14 +25,17 @@ pub(super) async fn entered(State(app): State<App>, mut request: Request, next: 
         Some(given) => given.to_owned(),
         None => new_id(&app.inner().random),
     };
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    request.extensions_mut().insert(RequestId(id.clone()));
+    let method = request.method().clone();
+    // Of a path the log has the pattern alone: names of users may stand in it.
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
+    let route = route.as_deref().unwrap_or("none");
+    let extensions = request.extensions_mut();
+    extensions.insert(RequestId(id.clone()));
+    extensions.insert(app.clone());
     let watch = Stopwatch::start();
-    let span = tracing::info_span!("request", request = %id, %method, path);
+    let span = tracing::info_span!("request", request = %id, %method, route);
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), watch.elapsed());
-    let route = route.as_deref().unwrap_or("none");
     app.inner().http.metrics.answered(route, method.as_str(), status, took);
     span.in_scope(|| tracing::info!(status, took_ms = took.as_millis() as u64, "answered"));
     if let Ok(id) = HeaderValue::from_str(&id) {

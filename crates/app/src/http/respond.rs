@@ -22,16 +22,25 @@ pub(crate) fn json(body: String) -> Response {
 
 /// Returns JSON, or says that the client has it: its tag is that of its content.
 pub(crate) fn tagged(headers: &HeaderMap, body: String) -> Response {
-    let tag = format!("W/\"{}\"", &fingerprint(body.as_bytes())[..32]);
-    let asked = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let has_it = asked.is_some_and(|tags| tags.split(',').any(|given| given.trim() == tag || given == "*"));
+    let tag = tag(body.as_bytes());
+    let has_it = has_it(headers, &tag);
     let mut response = if has_it { StatusCode::NOT_MODIFIED.into_response() } else { json(body) };
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
+    response.headers_mut().insert(header::ETAG, tag);
     // Whoever asks again asks us; what lies between must not answer for another caller.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     response
+}
+
+/// Returns the tag of a content.
+pub(super) fn tag(content: &[u8]) -> HeaderValue {
+    let tag = format!("W/\"{}\"", &fingerprint(content)[..32]);
+    HeaderValue::from_str(&tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+/// Whether a client has what a tag is of.
+pub(super) fn has_it(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    let asked = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    asked.is_some_and(|tags| tags.split(',').map(str::trim).any(|given| *tag == given || given == "*"))
 }
 
 /// Returns what tells a content from others.

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, ToSocketAddrs};
 
+use super::connections;
 use crate::app::App;
 use crate::auth::keys;
 
@@ -30,9 +32,6 @@ pub enum ServeError {
         /// The address.
         address: SocketAddr,
     },
-    /// The connections failed.
-    #[error("the server failed: {0}")]
-    Serve(#[source] io::Error),
     /// The store cannot be read, or not all of what ran could be ended.
     #[error("the server has ended, but not all of what ran: {0}")]
     End(#[source] loomwork_store::Error),
@@ -60,26 +59,18 @@ impl App {
             return Err(ServeError::Open { address });
         }
         tracing::info!(%address, "listening");
-        let ending = self.inner().http.ending().clone();
-        let service = self.router().into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(ending.clone().cancelled_owned());
-        let mut serving = std::pin::pin!(serving.into_future());
-        let mut has_ended = false;
-        tokio::select! {
-            served = &mut serving => {
-                served.map_err(ServeError::Serve)?;
-                has_ended = true;
-            }
+        let mut serving = pin!(connections::serve(self, listener, DRAIN));
+        let is_over = tokio::select! {
+            () = &mut serving => true,
             () = asked_to_end() => {
                 tracing::info!("asked to end; what runs comes to its end");
-                ending.cancel();
+                self.inner().http.end();
+                false
             }
-        }
+        };
         let ended = async {
-            tokio::select! {
-                served = serving, if !has_ended => served.map_err(ServeError::Serve)?,
-                () = std::future::ready(()), if has_ended => {}
-                () = self.clock().sleep(DRAIN) => tracing::warn!("connections did not end in time"),
+            if !is_over {
+                serving.await;
             }
             self.shutdown(DRAIN).await.map_err(ServeError::End)
         };

@@ -35,6 +35,10 @@ async fn routes(world: &World) -> Vec<Route> {
     let mut routes = Vec::new();
     for (path, methods) in paths {
         for (method, route) in methods.as_object().expect("methods") {
+            // What takes no key says so.
+            if route["security"] == json!([]) {
+                continue;
+            }
             let filled =
                 path.replace("{thread}", &thread).replace("{message}", &message).replace("{run}", &run);
             routes.push(Route {
@@ -85,6 +89,21 @@ async fn no_route_answers_without_a_key_or_with_a_wrong_one() {
     for route in routes(&world).await.into_iter().step_by(2) {
         assert_eq!(ask(&world, &route, Some("lw_wrong")).await.status(), 401, "{route:?}");
     }
+}
+
+#[tokio::test]
+async fn what_takes_no_key_says_so() {
+    let world = world().await;
+    let described = world.read("/api/openapi.json").await;
+    let paths = described["paths"].as_object().expect("paths");
+    let is_open = |methods: &Value| {
+        methods.as_object().expect("methods").values().any(|route| route["security"] == json!([]))
+    };
+    let open: Vec<_> = paths.iter().filter(|(_, methods)| is_open(methods)).map(|(path, _)| path).collect();
+    assert_eq!(open, ["/api/exchange"]);
+    let asked = world.anonymous(Method::POST, "/api/exchange").json(&json!({ "code": "none" }));
+    let told = failure(asked.send().await.expect("it answers"), 401).await;
+    assert!(told["message"].as_str().expect("text").contains("the code is not known"), "{told}");
 }
 
 #[tokio::test]

@@ -15,6 +15,9 @@ async fn every_mistake_has_the_same_shape_and_names_what_is_wrong() {
 
     let field = failure(world.send(Method::POST, "/api/threads", json!({ "title": 7 })).await, 400).await;
     assert_eq!((&field["kind"], &field["field"]), (&json!("invalid"), &json!("title")));
+    let list = json!({ "about": [null, null], "text": "wool" });
+    let list = failure(world.send(Method::POST, "/api/knowledge/carpets/entries", list).await, 400).await;
+    assert_eq!(list["field"], "about");
     let unknown = failure(world.send(Method::POST, "/api/threads", json!({ "titel": "x" })).await, 400).await;
     assert!(unknown["message"].as_str().is_some_and(|text| text.contains("titel")), "{unknown}");
     let limit = failure(world.get("/api/threads?limit=0").await, 400).await;

@@ -1,14 +1,22 @@
 //! API keys: made, used, rotated, ended.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use loomwork::core::{Clock, Time};
 use loomwork::keys::{LAST_USE_GRAIN, MAX_OVERLAP};
+use loomwork::store::Page;
 use loomwork::{App, CODE_TERM};
 use reqwest::{Method, Response, StatusCode};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::world::{World, described, failure, serve, success, world};
+
+#[derive(Clone, Deserialize, JsonSchema)]
+struct Nothing {}
 
 /// Makes a key, and returns its secret and its row.
 async fn key(world: &World, new: Value) -> (String, Value) {
@@ -190,7 +198,54 @@ async fn what_is_followed_by_a_key_ends_with_its_term() {
     let mut live = follow.header("accept", "text/event-stream").send().await.expect("it answers");
     live.chunk().await.expect("it goes on").expect("an event");
     clock.advance(Duration::from_secs(60));
-    while live.chunk().await.expect("it ends in order").is_some() {}
+    let mut rest = String::new();
+    while let Some(chunk) = live.chunk().await.expect("it ends in order") {
+        rest.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    assert!(rest.contains("event: error") && rest.contains("is over"), "{rest}");
+}
+
+#[tokio::test]
+async fn what_is_followed_does_not_run_again_because_its_key_was_used() {
+    let clock = Clock::manual(Time::from_millis(1_790_000_000_000));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = runs.clone();
+    let builder = described().clock(clock.clock()).query("counted", move |tx, _, _: Nothing| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        loomwork::keys::list(tx, Page::first(10)).map(|found| found.rows.len())
+    });
+    let world = serve(builder).await;
+    let (secret, row) = key(&world, json!({ "name": "page", "scope": "read" })).await;
+    let follow = world.anonymous(Method::GET, "/api/query/counted").bearer_auth(&secret);
+    let mut live = follow.header("accept", "text/event-stream").send().await.expect("it answers");
+    live.chunk().await.expect("it goes on").expect("an event");
+    let path = format!("/api/keys/{}", row["id"].as_str().expect("an id"));
+    for minute in 1..=3 {
+        clock.advance(LAST_USE_GRAIN);
+        success(get_as(&world, &secret, "/api/threads").await).await;
+        let used = Time::from_millis(1_790_000_000_000) + LAST_USE_GRAIN * minute;
+        assert_eq!(world.read(&path).await["lastUsed"], used.millis());
+    }
+    key(&world, json!({ "name": "another", "scope": "read" })).await;
+    live.chunk().await.expect("it goes on").expect("the next event");
+    assert_eq!(runs.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn whoever_ends_makes_no_key_that_goes_on() {
+    let clock = Clock::manual(Time::from_millis(1_790_000_000_000));
+    let world = serve(described().clock(clock.clock())).await;
+    let (page, _) = key(&world, json!({ "name": "page", "scope": "manage", "term": 60_000 })).await;
+    let (_, endless) = key(&world, json!({ "name": "endless", "scope": "manage" })).await;
+    for term in [Value::Null, json!(60_001)] {
+        let new = json!({ "name": "more", "scope": "manage", "term": term });
+        let refused = failure(post_as(&world, &page, "/api/keys", new).await, 403).await;
+        assert!(refused["message"].as_str().expect("text").contains("shorter term"), "{refused}");
+    }
+    let rotate = format!("/api/keys/{}/rotate", endless["id"].as_str().expect("an id"));
+    failure(post_as(&world, &page, &rotate, json!({})).await, 403).await;
+    let as_long = json!({ "name": "more", "scope": "manage", "term": 60_000 });
+    success(post_as(&world, &page, "/api/keys", as_long).await).await;
 }
 
 #[tokio::test]

@@ -102,3 +102,22 @@ async fn a_stream_ends_when_what_it_follows_is_gone_and_when_the_app_ends() {
     world.end().await;
     assert_eq!(list.next().await, None);
 }
+
+#[tokio::test]
+async fn what_cannot_be_followed_is_refused_before_anything_is_streamed() {
+    let world = world().await;
+    let bob = world.post("/api/threads", json!({ "user": "bob" })).await;
+    let made = world.post("/api/keys", json!({ "name": "ada", "user": "ada", "scope": "read" })).await;
+    let ada = made["secret"].as_str().expect("a secret");
+    let bobs = format!("/api/threads/{}", bob["id"].as_str().expect("an id"));
+    for (path, status) in [
+        (bobs.as_str(), 404),
+        ("/api/threads/thread_00000000000000000000000000", 404),
+        ("/api/threads?after=nonsense", 400),
+        ("/api/threads?user=bob", 403),
+    ] {
+        let asked = world.anonymous(Method::GET, path).bearer_auth(ada);
+        let refused = asked.header(header::ACCEPT, "text/event-stream").send().await.expect("it answers");
+        crate::world::failure(refused, status).await;
+    }
+}

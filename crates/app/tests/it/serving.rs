@@ -70,6 +70,25 @@ async fn what_was_stored_is_there_after_a_restart() {
     world.end().await;
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_stored_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("app.db");
+    let world = serve(App::open(&path).await.expect("it opens").key(Secret::from(KEY))).await;
+    world.post("/api/threads", json!({ "user": "alice" })).await;
+    let mut found = 0;
+    for entry in folder.path().read_dir().expect("it can be read") {
+        let entry = entry.expect("an entry");
+        let mode = entry.metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} has {mode:o}", entry.path());
+        found += 1;
+    }
+    assert!(found >= 5, "the database, its log, and the folders beside it");
+    world.end().await;
+}
+
 #[tokio::test]
 async fn an_app_that_makes_no_sense_is_not_built() {
     let twice = described()

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use data_encoding::BASE64;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use loomwork::core::{Clock, ManualClock, Secret, Tasks, Time};
+use loomwork::http::Options;
+use loomwork::rate_limiter::{HOUR, Limit};
 use loomwork::{JwtKeys, JwtOptions, KEYS_AGAIN, KEYS_FRESH, KEYS_KEPT, Scope};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -108,7 +110,7 @@ async fn a_token_that_is_not_right_is_refused_with_the_reason() {
         (signed(&with(claims(), "exp", NOW - 61), "one"), "over"),
         (signed(&without(claims(), "exp"), "one"), "exp"),
         (signed(&with(claims(), "nbf", NOW + 61), "one"), "not good yet"),
-        (signed(&with(claims(), "iss", "https://evil.example"), "one"), "InvalidIssuer"),
+        (signed(&with(claims(), "iss", "https://evil.example"), "one"), "whose tokens are not taken"),
         (signed(&with(claims(), "aud", "billing"), "one"), "InvalidAudience"),
         (signed(&without(claims(), "aud"), "one"), "aud"),
         (signed(&without(claims(), "sub"), "one"), "`sub`"),
@@ -191,10 +193,64 @@ async fn keys_at_an_address_are_read_again_when_they_change_and_kept_while_it_is
     clock.advance(KEYS_AGAIN);
     failure(come(&world, &one).await, 401).await;
     success(come(&world, &two).await).await;
-    // Where it is gone for good, old keys are not taken for ever.
+    // Where it is gone for good, old keys are not taken for ever; and nobody is told to log in again for it.
     *served.lock().expect("nobody panics") = None;
     clock.advance(KEYS_KEPT);
-    failure(come(&world, &two).await, 401).await;
+    let told = failure(come(&world, &two).await, 503).await;
+    assert!(told["message"].as_str().expect("text").contains("could not be read"), "{told}");
+}
+
+#[tokio::test]
+async fn a_token_that_demands_what_is_not_known_is_refused() {
+    let (world, _clock, _folder) = with_file(&["one"]).await;
+    let key = EncodingKey::from_ed_der(&BASE64.decode(SIGNING.as_bytes()).expect("it is base64"));
+    let header = Header { kid: Some("one".to_owned()), ..Header::new(Algorithm::EdDSA) };
+    let demands = Header { crit: Some(vec!["https://example.com/unheard".to_owned()]), ..header.clone() };
+    let token = |header: &Header| encode(header, &claims(), &key).expect("it is signed");
+    success(come(&world, &token(&header)).await).await;
+    let refused = failure(come(&world, &token(&demands)).await, 401).await;
+    assert!(refused["message"].as_str().expect("text").contains("extensions"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_token_that_was_right_once_is_no_guess() {
+    let one = Limit::token_bucket("one", 1, HOUR);
+    let options = JwtOptions::new(JwtKeys::Shared(Secret::from(HUSH)), ISSUER, "support".to_owned());
+    let clock = Clock::manual(Time::from_millis(NOW * 1_000));
+    let http = Options { refusals: Some(one), ..Options::default() };
+    let world = serve(described().clock(clock.clock()).http(http).jwt(options)).await;
+    let over = shared(&with(claims(), "exp", NOW - 61), HUSH);
+    for _ in 0..3 {
+        failure(come(&world, &over).await, 401).await;
+    }
+    failure(come(&world, &shared(&claims(), "guess")).await, 401).await;
+    failure(come(&world, &shared(&claims(), "guess")).await, 429).await;
+}
+
+#[tokio::test]
+async fn nobody_is_the_user_of_another_issuer() {
+    const OTHER: &str = "https://login.other.example";
+    let issuer = |issuer: &str, prefix: &str| {
+        let mut options = JwtOptions::new(JwtKeys::Shared(Secret::from(HUSH)), issuer, "support".to_owned());
+        options.user_prefix = prefix.to_owned();
+        options
+    };
+    for (one, other) in [("", ""), ("a:", "a:"), ("a", "ab")] {
+        let both = described().jwt(issuer(ISSUER, one)).jwt(issuer(OTHER, other));
+        let told = both.build().await.expect_err("they cannot be told apart").to_string();
+        assert!(told.contains("JwtOptions::user_prefix"), "{told}");
+    }
+    let clock = Clock::manual(Time::from_millis(NOW * 1_000));
+    let both = described().clock(clock.clock()).jwt(issuer(ISSUER, "")).jwt(issuer(OTHER, "other:"));
+    let world = serve(both).await;
+    let thread_of = async |token: &str| {
+        let made = world.anonymous(Method::POST, "/api/threads").bearer_auth(token).json(&json!({}));
+        made.send().await.expect("it answers")
+    };
+    let ours = success(thread_of(&shared(&claims(), HUSH)).await).await;
+    let theirs = success(thread_of(&shared(&with(claims(), "iss", OTHER), HUSH)).await).await;
+    assert_eq!((&ours["user"], &theirs["user"]), (&json!("ada"), &json!("other:ada")));
+    failure(thread_of(&shared(&with(claims(), "sub", "other:ada"), HUSH)).await, 401).await;
 }
 
 #[tokio::test]

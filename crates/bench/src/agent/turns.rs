@@ -57,10 +57,34 @@ pub(super) fn measure() -> Result<Vec<Row>> {
             "64 chat turns at once, history 100, durable; rusqlite, one after the other",
             "turns/s",
             Target::ValueAtLeast(1_500.0),
-            || runtime.block_on(at_once(&crowd)),
+            || runtime.block_on(at_once(&crowd, TURNS_EACH)),
             || by_hand_turns(&mut chat),
         )?,
     ])
+}
+
+/// Callers without HTTP: each makes turns in a thread of its own, from its beginning.
+pub(crate) struct Crowd {
+    threads: Vec<AgentThread>,
+    _folder: tempfile::TempDir,
+}
+
+impl Crowd {
+    pub(crate) async fn gather(callers: usize) -> Result<Self> {
+        let folder = folder()?;
+        let house = open(&folder.path().join("store.db")).await?;
+        let agent = clerk(text().as_str());
+        let mut threads = Vec::with_capacity(callers);
+        for _ in 0..callers {
+            threads.push(thread(&agent, &house, 0).await?);
+        }
+        Ok(Self { threads, _folder: folder })
+    }
+
+    /// Has each make so many turns; turns in a second.
+    pub(crate) async fn turns(&self, each: usize) -> Result<f64> {
+        at_once(&self.threads, each).await
+    }
 }
 
 /// Makes turns one by one, and returns the median of microseconds.
@@ -98,13 +122,13 @@ async fn store_work(house: &Runtime, thread: ThreadId) -> Result<f64> {
 }
 
 /// Makes turns in all threads at once; turns in a second.
-async fn at_once(threads: &[AgentThread]) -> Result<f64> {
+async fn at_once(threads: &[AgentThread], each: usize) -> Result<f64> {
     let watch = Stopwatch::start();
     let mut callers = tokio::task::JoinSet::new();
     for thread in threads {
         let thread = thread.clone();
         callers.spawn(async move {
-            for _ in 0..TURNS_EACH {
+            for _ in 0..each {
                 thread.generate_text(text().as_str()).await?;
             }
             anyhow::Ok(())
@@ -113,7 +137,7 @@ async fn at_once(threads: &[AgentThread]) -> Result<f64> {
     while let Some(done) = callers.join_next().await {
         done??;
     }
-    Ok((threads.len() * TURNS_EACH) as f64 / watch.elapsed().as_secs_f64())
+    Ok((threads.len() * each) as f64 / watch.elapsed().as_secs_f64())
 }
 
 fn by_hand_turns(chat: &mut Chat) -> Result<f64> {

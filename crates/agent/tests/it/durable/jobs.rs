@@ -80,7 +80,7 @@ async fn a_job_whose_run_fails_says_why() {
     let (runtime, pool) = house.text_jobs(&clerk).await;
     let job = house.ask(StartOptions { busy: Busy::Queue, ..StartOptions::default() }).await;
     let Outcome::Failed(why) = house.answered(job).await else { panic!("it fails") };
-    assert!(why.contains("no key"), "{why}");
+    assert!(why.contains("refuses the account"), "{why}");
     assert_eq!(house.runs().await, 1, "it is not asked again");
     pool.shutdown(END).await.expect("it ends");
     runtime.shutdown(END).await.expect("it ends");

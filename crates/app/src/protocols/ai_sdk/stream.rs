@@ -47,9 +47,9 @@ pub(super) async fn serve(app: &App, caller: Caller, answer: Answer, id: &Reques
         events: VecDeque::new(),
     };
     let events = unfold(told, |mut told| async move { Some((told.next().await?, told)) });
-    let over = live::ends(app, &caller);
+    let (over, seat) = (live::ends(app, &caller), live::seat(app, &caller)?);
     let lost = loses(app.clone(), caller, thread);
-    let mut response = live::stream(app, events.take_until(over).take_until(lost))?;
+    let mut response = live::sent(app, seat, events.take_until(over).take_until(lost));
     response.headers_mut().insert(PROTOCOL, HeaderValue::from_static("v1"));
     Ok(response)
 }
