@@ -11,10 +11,10 @@ use loomwork_store::{Result as StoreResult, Row, Tx};
 
 use crate::asked::Taken;
 use crate::content::{Chunked, ChunksHash, Content, NewChunk, NewEntry, chunk_hash};
-use crate::embed::{Bill, Embedder, Prepared, Task, texts_of};
+use crate::embed::{Batch, Bill, Embedder, Prepared, Task, texts_of};
 use crate::error::unwrapped;
 use crate::namespaces::{self, get_or_create};
-use crate::rag::Rag;
+use crate::rag::{Inner, Rag};
 use crate::settle::{LEASE, Published};
 use crate::sweep::delete_from;
 use crate::tables::{EntryId, EntryRow, EntryStatus, NamespaceId, NamespaceRow, NamespaceStatus};
@@ -136,7 +136,7 @@ impl Rag {
         let by_name = matches!(target, Target::Name(_));
         let namespace = self.namespace_of(target).await?;
         let hash = new.content_hash.clone().or_else(|| content.hash(&*self.inner.chunker));
-        let bill = Bill::new(Task::EmbedChunks, Some(&namespace.name), new.user.as_deref());
+        let bill = Bill::new(Task::EmbedChunks, [&namespace.name], new.user.as_deref());
         let mut adding = Adding { namespace, by_name, new, hash };
         if let Some(entry) = self.unchanged(&adding).await? {
             return Ok(Added::same(entry, bill.spent()));
@@ -171,7 +171,7 @@ impl Rag {
             };
             let maker = Maker::default();
             write(tx, entry.id, maker, 0, &prepared, usage.total())?;
-            let count = u32::try_from(prepared.len()).unwrap_or(u32::MAX);
+            let count = u32::try_from(prepared.chunks.len()).unwrap_or(u32::MAX);
             complete(tx, entry.id, maker, count, &spaces, None)?;
             let published = rag.inner.settling.publish(tx, entry.id)?;
             Ok(Added::of(published, usage))
@@ -253,9 +253,9 @@ impl Rag {
         let mut prepared = std::pin::pin!(prepared.buffered(BATCHES_AT_ONCE));
         while let Some(batch) = prepared.next().await {
             let (first, (batch, taken)) = (filled, batch?);
-            let count = batch.len();
+            let count = batch.chunks.len();
             check_count(first as usize + count)?;
-            batch.iter().for_each(|prepared| hash.add(&prepared.chunk));
+            batch.chunks.iter().for_each(|prepared| hash.add(&prepared.chunk));
             let tokens = bill.spent().total() - noted;
             let written = self.inner.store.mutate(move |tx| write(tx, id, maker, first, &batch, tokens));
             written.await.map_err(unwrapped)?;
@@ -337,22 +337,34 @@ impl Rag {
     pub(crate) async fn namespace_of(&self, target: Target) -> Result<Row<NamespaceRow>> {
         let (wanted, asked) = (self.inner.wanted.clone(), target.clone());
         let found = self.inner.store.query(move |tx| match &asked {
+            Target::Id(id) => namespaces::get(tx, *id),
+            Target::Name(name) => wanted.answering(tx, name),
+        });
+        if let Some(namespace) =
+            found.await.map_err(unwrapped)?.filter(|it| self.inner.wanted.is_known_to(it))
+        {
+            self.inner.wanted.check(&namespace)?;
+            return Ok(namespace);
+        }
+        let rag = self.clone();
+        self.inner.store.mutate(move |tx| rag.namespace_in(tx, &target)).await.map_err(unwrapped)
+    }
+
+    /// Returns the namespace to add to, which knows the filter names of this knowledge base from then on.
+    pub(crate) fn namespace_in(&self, tx: &mut Tx, target: &Target) -> StoreResult<Row<NamespaceRow>> {
+        let Inner { settling, wanted, .. } = &*self.inner;
+        match target {
+            Target::Name(name) => get_or_create(tx, settling, name, NamespaceStatus::Ready, wanted),
             Target::Id(id) => {
                 let namespace = namespaces::require(tx, *id)?;
                 wanted.check(&namespace)?;
-                Ok(Some(namespace))
+                wanted.learn(tx, namespace)
             }
-            Target::Name(name) => wanted.answering(tx, name),
-        });
-        match (found.await.map_err(unwrapped)?, target) {
-            (Some(namespace), _) => Ok(namespace),
-            (None, Target::Id(id)) => Err(Error::UnknownNamespace { id: id.to_string() }),
-            (None, Target::Name(name)) => self.namespace(&name, NamespaceStatus::Ready).await,
         }
     }
 
-    /// Returns the newest version of a name that stands so and is of this knowledge base's model and filter
-    /// names; a new one where there is none. A pending one is filled by its id and then
+    /// Returns the newest version of a name that stands so and is of this knowledge base's model, or its former
+    /// one; a new one where there is none. It knows the filter names of this knowledge base from then on. A pending one is filled by its id and then
     /// [promoted](Self::promote).
     ///
     /// # Errors
@@ -394,34 +406,37 @@ impl Rag {
         namespace: &Row<NamespaceRow>,
         chunks: Vec<NewChunk>,
         bill: &Bill,
-    ) -> Result<(Arc<Vec<Prepared>>, Vec<Taken>)> {
+    ) -> Result<(Arc<Batch>, Vec<Taken>)> {
         let own = &self.inner.own.space;
         chunks.iter().try_for_each(|chunk| chunk.check(own))?;
-        let mut prepared: Vec<Prepared> = chunks.into_iter().map(Prepared::of).collect();
+        let mut prepared: Vec<Prepared> = chunks.into_iter().map(|chunk| Prepared::of(chunk, own)).collect();
         let mut taken = Vec::new();
         for embedder in self.embedders(namespace) {
-            let is_own = embedder.space == *own;
-            let lacks = |prepared: &&Prepared| !(is_own && prepared.chunk.embedding.is_some());
+            let lacks = |prepared: &&Prepared| !prepared.has(&embedder.space);
             let texts = texts_of(prepared.iter().filter(lacks).map(|prepared| prepared.chunk.text.as_str()));
             let (vectors, of_model) = self.complete(embedder, namespace.id, &texts, bill).await?;
-            taken.push(of_model);
-            for prepared in &mut prepared {
-                let given = prepared.chunk.embedding.as_ref().filter(|_| is_own);
-                let vector = given.or_else(|| vectors.get(&chunk_hash(&prepared.chunk.text)));
-                if let Some(vector) = vector.cloned() {
-                    prepared.vectors.push((embedder.space.clone(), vector));
+            taken.extend(of_model);
+            for prepared in prepared.iter_mut().filter(|prepared| !prepared.has(&embedder.space)) {
+                if let Some(vector) = vectors.get(&chunk_hash(&prepared.chunk.text)) {
+                    prepared.vectors.push((embedder.space.clone(), vector.clone()));
                 }
             }
         }
-        Ok((Arc::new(prepared), taken))
+        Ok((Arc::new(Batch { chunks: prepared, spaces: self.spaces(namespace) }), taken))
     }
 }
 
 impl Prepared {
     /// A text whose vector was given is none that others may take it for.
-    fn of(chunk: NewChunk) -> Self {
+    fn of(chunk: NewChunk, own: &Space) -> Self {
         let hash = chunk.embedding.is_none().then(|| chunk_hash(&chunk.text));
-        Self { chunk, hash, vectors: Vec::new() }
+        // Where the namespace is still of a former model, it is there when it migrates.
+        let vectors = chunk.embedding.iter().map(|vector| (own.clone(), vector.clone())).collect();
+        Self { chunk, hash, vectors }
+    }
+
+    fn has(&self, space: &Space) -> bool {
+        self.vectors.iter().any(|(of, _)| of == space)
     }
 }
 

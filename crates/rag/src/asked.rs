@@ -33,10 +33,10 @@ impl fmt::Debug for Taken {
 
 impl Asked {
     /// Takes the texts that nobody has taken, and returns what to wait for of the others.
-    pub(crate) fn take<'a>(
+    pub(crate) fn take(
         &self,
         space: &str,
-        hashes: impl Iterator<Item = &'a String>,
+        hashes: impl Iterator<Item = String>,
     ) -> (Taken, Vec<(String, Awaited)>) {
         let mut taken = Taken { asked: self.clone(), space: space.to_owned(), texts: HashMap::new() };
         let mut others = Vec::new();
@@ -44,7 +44,7 @@ impl Asked {
         for hash in hashes {
             let key = (space.to_owned(), hash.clone());
             if let Some(awaited) = asked.get(&key) {
-                others.push((hash.clone(), awaited.clone()));
+                others.push((hash, awaited.clone()));
                 continue;
             }
             let (sender, awaited) = watch::channel(None);
@@ -57,6 +57,11 @@ impl Asked {
 }
 
 impl Taken {
+    /// Returns the texts, by their digests.
+    pub(crate) fn hashes(&self) -> Vec<String> {
+        self.texts.keys().cloned().collect()
+    }
+
     /// Whether this text is one of them.
     pub(crate) fn has(&self, hash: &str) -> bool {
         self.texts.contains_key(hash)

@@ -9,28 +9,34 @@ use crate::Result;
 use crate::entries::range;
 use crate::error::unwrapped;
 use crate::format::{entry_text, whole_text};
-use crate::query::{Context, Found, FoundChunk, FoundEntry, FoundRange, MAX_CONTEXT, Order, Query};
+use crate::query::{
+    Context, Found, FoundChunk, FoundEntry, FoundRange, MAX_CHUNKS, MAX_CONTEXT, Note, Order, Query,
+};
 use crate::rag::Rag;
 use crate::ranges::{Span, around, sections};
 use crate::rerank::to_edges;
 use crate::search::{Candidate, Ranked};
 use crate::tables::{ChunkRow, EntryId, EntryRow, EntryStatus};
 
-/// The chunks of an entry that are returned, by the hit that they are around.
-type Around = BTreeMap<u32, (Span, Vec<FoundChunk>)>;
+/// A hit: its entry, and its place there.
+type Place = (EntryId, u32);
+
+/// The chunks that are returned around hits.
+type Around = BTreeMap<Place, (Span, Vec<FoundChunk>)>;
 
 /// Puts what is around the hits to them.
-pub(crate) async fn assemble(rag: &Rag, query: &Query, ranked: Ranked, found: Found) -> Result<Found> {
+pub(crate) async fn assemble(rag: &Rag, query: &Query, ranked: Ranked, mut found: Found) -> Result<Found> {
     let Ranked { candidates, entries, is_by_meaning } = ranked;
-    let mut hits: BTreeMap<EntryId, Vec<u32>> = BTreeMap::new();
-    for candidate in &candidates {
-        hits.entry(candidate.chunk.entry).or_default().push(candidate.chunk.order);
-    }
     let contexts = match query.context {
         Context::Chunks { before: 0, after: 0 } => None,
         context => {
-            let counts = hits.keys().filter_map(|id| Some((*id, entries.get(id)?.chunks))).collect();
-            Some(read(rag, context, hits, counts).await?)
+            let place = |candidate: &Candidate| (candidate.chunk.entry, candidate.chunk.order);
+            let hits: Vec<Place> = candidates.iter().map(place).collect();
+            let counts: BTreeMap<_, _> = entries.iter().map(|(id, entry)| (*id, entry.chunks)).collect();
+            let read = rag.inner.store.query(move |tx| read(tx, context, &hits, &counts));
+            let (contexts, is_cut) = read.await.map_err(unwrapped)?;
+            found.notes.extend(is_cut.then_some(Note::ContextCut));
+            Some(contexts)
         }
     };
     let mut found = finish(candidates, entries, contexts, found);
@@ -48,65 +54,82 @@ pub(crate) async fn assemble(rag: &Rag, query: &Query, ranked: Ranked, found: Fo
     Ok(found)
 }
 
-/// Reads what is around the hits, all on one snapshot. An entry that is gone by now has nothing.
-async fn read(
-    rag: &Rag,
+/// Reads what is around the hits, which come best first, and says whether some had to come alone. An entry that
+/// is gone by now has nothing.
+fn read(
+    tx: &Tx,
     context: Context,
-    hits: BTreeMap<EntryId, Vec<u32>>,
-    counts: BTreeMap<EntryId, u32>,
-) -> Result<BTreeMap<EntryId, Around>> {
-    let read = rag.inner.store.query(move |tx| {
-        let mut contexts = BTreeMap::new();
-        for (entry, hits) in &hits {
-            let is_there = tx.get(*entry)?.is_some_and(|row| row.status != EntryStatus::Deleting);
-            let around = if is_there {
-                let count = counts.get(entry).copied().unwrap_or_default();
-                read_entry(tx, context, *entry, hits, count)?
-            } else {
-                Around::new()
-            };
-            contexts.insert(*entry, around);
+    hits: &[Place],
+    counts: &BTreeMap<EntryId, u32>,
+) -> StoreResult<(Around, bool)> {
+    let mut of_entries: BTreeMap<EntryId, Vec<u32>> = BTreeMap::new();
+    for (entry, order) in hits {
+        of_entries.entry(*entry).or_default().push(*order);
+    }
+    let count = |entry: &EntryId| counts.get(entry).copied().unwrap_or_default();
+    // To see where a section ends, what is behind it is looked at too.
+    let (mut left, mut spans) = (2 * MAX_CHUNKS, BTreeMap::new());
+    for (entry, hits) in &of_entries {
+        if tx.get(*entry)?.is_some_and(|row| row.status != EntryStatus::Deleting) {
+            spans.insert(*entry, spans_of(tx, context, *entry, hits, count(entry), &mut left)?);
         }
-        Ok(contexts)
-    });
-    read.await.map_err(unwrapped)
+    }
+    let (mut all, mut left, mut is_cut) = (Around::new(), MAX_CHUNKS, false);
+    for (entry, order) in hits {
+        let Some(span) = spans.get(entry).and_then(|spans| spans.get(order)) else { continue };
+        let end = span.end.min(count(entry).max(order.saturating_add(1)));
+        let span = if (end - span.start) as usize <= left {
+            Span { end, ..*span }
+        } else {
+            is_cut = true;
+            Span { start: *order, end: order.saturating_add(1) }
+        };
+        let chunks = range(tx, *entry, span.start, span.end)?;
+        left = left.saturating_sub(chunks.len());
+        all.insert((*entry, *order), (span, chunks.into_iter().map(FoundChunk::from).collect()));
+    }
+    Ok((all, is_cut))
 }
 
-fn read_entry(tx: &Tx, context: Context, entry: EntryId, hits: &[u32], count: u32) -> StoreResult<Around> {
-    let spans = match context {
-        Context::Chunks { before, after } => around(hits, before, after),
-        Context::Section { most } => {
-            let mut paths = BTreeMap::new();
-            for span in around(hits, most, most).values() {
-                for chunk in range(tx, entry, span.start, span.end)? {
-                    paths.insert(chunk.order, chunk.record.place.section);
-                }
+/// Returns the spans around the hits of an entry. Of `left` chunks it may look at the headings.
+fn spans_of(
+    tx: &Tx,
+    context: Context,
+    entry: EntryId,
+    hits: &[u32],
+    count: u32,
+    left: &mut usize,
+) -> StoreResult<BTreeMap<u32, Span>> {
+    match context {
+        Context::Chunks { before, after } => Ok(around(hits, before, after)),
+        Context::Section { most } => sections(hits, most, |order| {
+            if *left == 0 {
+                return Ok(None);
             }
-            sections(hits, most, |order| paths.get(&order).cloned())
-        }
+            *left -= 1;
+            let chunk = tx.first(ChunkRow::by_entry.eq(entry).eq(order))?;
+            Ok(chunk.map(|chunk| chunk.record.place.section))
+        }),
         Context::Whole { from } => {
             let distinct: BTreeSet<u32> = hits.iter().copied().collect();
             if count <= MAX_CONTEXT && distinct.len() as f32 >= from * count.max(1) as f32 {
                 // The best hit stands for all of it.
-                hits.first().map(|hit| (*hit, Span { start: 0, end: u32::MAX })).into_iter().collect()
-            } else {
-                around(hits, 0, 0)
+                return Ok(hits
+                    .first()
+                    .map(|hit| (*hit, Span { start: 0, end: count }))
+                    .into_iter()
+                    .collect());
             }
+            Ok(around(hits, 0, 0))
         }
-    };
-    let mut all = Around::new();
-    for (hit, span) in spans {
-        let chunks = range(tx, entry, span.start, span.end)?;
-        all.insert(hit, (span, chunks.into_iter().map(FoundChunk::from).collect()));
     }
-    Ok(all)
 }
 
 /// Returns the results in the order of the candidates, and their entries in that of their best hits.
 fn finish(
     candidates: Vec<Candidate>,
     entries: BTreeMap<EntryId, Arc<Row<EntryRow>>>,
-    mut contexts: Option<BTreeMap<EntryId, Around>>,
+    mut contexts: Option<Around>,
     mut found: Found,
 ) -> Found {
     let mut seen = BTreeSet::new();
@@ -119,7 +142,7 @@ fn finish(
         }
         let (start_order, content) = match &mut contexts {
             None => (order, vec![FoundChunk::from(chunk.clone())]),
-            Some(contexts) => match contexts.get_mut(&entry).and_then(|around| around.remove(&order)) {
+            Some(contexts) => match contexts.remove(&(entry, order)) {
                 Some((span, content)) => (span.start, content),
                 None => continue,
             },

@@ -37,8 +37,9 @@ pub struct NewEntry {
     pub metadata: Metadata,
     /// The values by which it is filtered: of all declared names, or of none.
     pub filters: Map<String, Value>,
-    /// How much it counts, from 0 to 1. Default: 1.
-    pub importance: f32,
+    /// How much it counts, from 0 to 1. Default: as much as the live version of its key, such as
+    /// [`Rag::weigh`](crate::Rag::weigh) has said; 1 where there is none.
+    pub importance: Option<f32>,
     /// What says whether its content is the same as before. Default: the digest of the content, of how it
     /// is cut, and of what is said of its chunks. That of a stream is known at its end.
     pub content_hash: Option<String>,
@@ -60,7 +61,7 @@ impl Default for NewEntry {
             title: None,
             metadata: Metadata::new(),
             filters: Map::new(),
-            importance: 1.0,
+            importance: None,
             content_hash: None,
             dedupe: false,
             context: Value::Null,
@@ -95,7 +96,7 @@ impl NewEntry {
 
     /// Sets how much it counts.
     pub fn weighing(self, importance: f32) -> Self {
-        Self { importance, ..self }
+        Self { importance: Some(importance), ..self }
     }
 
     /// Sets what says whether its content is the same as before.
@@ -104,7 +105,7 @@ impl NewEntry {
     }
 
     pub(crate) fn check(&self, declared: &[String]) -> Result<()> {
-        weight::check(self.importance)?;
+        self.importance.map_or(Ok(()), weight::check)?;
         for text in [&self.key, &self.content_hash].into_iter().flatten() {
             if !(1..=MAX_KEY_BYTES).contains(&text.len()) {
                 let right = format!("keys and hashes have 1 to {MAX_KEY_BYTES} bytes");

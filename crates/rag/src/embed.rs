@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use loomwork_models::{EmbedRequest, EmbeddingModel, Embeddings, ModelName, Usage};
 use loomwork_search::{Space, vectors};
@@ -17,10 +16,8 @@ use crate::{Error, Result, index};
 /// How many texts a model is asked for at once.
 pub const EMBED_TEXTS: usize = 100;
 
-/// How long somebody waits for a vector that another one has asked for.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Among how many chunks of the same text a known vector is looked for.
+/// Among how many of the oldest and of the newest chunks of the same text a known vector is looked for: some that
+/// failed before a migration may have none.
 const KNOWN_AMONG: usize = 4;
 
 /// A model, and the space of its vectors.
@@ -39,8 +36,8 @@ pub struct Used {
     pub model: ModelName,
     /// What it used.
     pub usage: Usage,
-    /// The namespace that it was for.
-    pub namespace: Option<String>,
+    /// The namespaces that it was for: several for a query over several.
+    pub namespaces: Vec<String>,
     /// Whom the caller attributes it to.
     pub user: Option<String>,
 }
@@ -66,23 +63,33 @@ pub enum Task {
 pub(crate) struct Prepared {
     pub(crate) chunk: NewChunk,
     pub(crate) hash: Option<String>,
-    /// In the order of the embedders.
     pub(crate) vectors: Vec<(Space, Vec<f32>)>,
+}
+
+/// Chunks that can be written, and the spaces in which all of them have vectors.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(crate) chunks: Vec<Prepared>,
+    pub(crate) spaces: Vec<Space>,
 }
 
 /// For whom a model is asked, and what that has used so far.
 #[derive(Debug)]
 pub(crate) struct Bill {
     task: Task,
-    namespace: Option<String>,
+    namespaces: Vec<String>,
     user: Option<String>,
     spent: Mutex<Usage>,
 }
 
 impl Bill {
-    pub(crate) fn new(task: Task, namespace: Option<&str>, user: Option<&str>) -> Self {
-        let (namespace, user) = (namespace.map(str::to_owned), user.map(str::to_owned));
-        Self { task, namespace, user, spent: Mutex::default() }
+    pub(crate) fn new(
+        task: Task,
+        namespaces: impl IntoIterator<Item: Into<String>>,
+        user: Option<&str>,
+    ) -> Self {
+        let namespaces = namespaces.into_iter().map(Into::into).collect();
+        Self { task, namespaces, user: user.map(str::to_owned), spent: Mutex::default() }
     }
 
     /// Returns what was used, whether or not anything came of it.
@@ -114,9 +121,9 @@ impl Rag {
     /// Puts what a model used on a bill, and tells of it at once: it has to be paid, whatever comes of it.
     pub(crate) async fn charge(&self, bill: &Bill, model: &ModelName, usage: &Usage) -> Result<()> {
         *bill.spent.lock().unwrap_or_else(PoisonError::into_inner) += usage;
-        let Bill { task, namespace, user, .. } = bill;
-        let (namespace, user) = (namespace.clone(), user.clone());
-        self.tell(Used { task: *task, model: model.clone(), usage: usage.clone(), namespace, user }).await
+        let Bill { task, namespaces, user, .. } = bill;
+        let (namespaces, user) = (namespaces.clone(), user.clone());
+        self.tell(Used { task: *task, model: model.clone(), usage: usage.clone(), namespaces, user }).await
     }
 
     /// Asks a model for vectors, in calls of at most [`EMBED_TEXTS`].
@@ -133,36 +140,39 @@ impl Rag {
 
     /// Returns the vectors of texts of a namespace by their hashes, asking for those that are not known, each
     /// once. What is returned with them is to be kept until they are stored.
+    ///
+    /// Who has taken a text asks for it before it waits for those of others, so nobody waits in a circle.
     pub(crate) async fn complete(
         &self,
         by: &Embedder,
         namespace: NamespaceId,
         texts: &BTreeMap<String, String>,
         bill: &Bill,
-    ) -> Result<(HashMap<String, Vec<f32>>, Taken)> {
-        let (taken, others) =
-            self.inner.asked.take(&format!("{} {namespace}", index::name(&by.space)), texts.keys());
-        // Whoever had one of them before has stored it by now.
-        let (space, mine) = (by.space.clone(), texts.keys().filter(|hash| taken.has(hash)).cloned());
-        let hashes: Vec<String> = mine.collect();
-        let mut vectors = self.inner.store.query(move |tx| known(tx, namespace, &space, &hashes)).await?;
-        let lacks = |hash: &str| taken.has(hash) && !vectors.contains_key(hash);
-        let lacking: BTreeMap<_, _> = texts.iter().filter(|(hash, _)| lacks(hash)).collect();
-        self.ask_for(by, lacking, &mut vectors, bill).await?;
-        taken.give(&vectors);
-        let mut left = BTreeMap::new();
-        for (hash, mut awaited) in others {
-            let vector = tokio::select! {
-                vector = awaited.wait_for(Option::is_some) => vector.ok().and_then(|vector| vector.clone()),
-                () = self.inner.store.clock().sleep(PATIENCE) => None,
-            };
-            match vector {
-                Some(vector) => drop(vectors.insert(hash, vector)),
-                None => drop(texts.get_key_value(&hash).map(|(hash, text)| left.insert(hash, text))),
+    ) -> Result<(HashMap<String, Vec<f32>>, Vec<Taken>)> {
+        let of = format!("{} {namespace}", index::name(&by.space));
+        let (mut vectors, mut all) = (HashMap::new(), Vec::new());
+        let mut left: Vec<String> = texts.keys().cloned().collect();
+        while !left.is_empty() {
+            let (taken, others) = self.inner.asked.take(&of, left.drain(..));
+            // Whoever had one of them before has stored it by now.
+            let (space, mine) = (by.space.clone(), taken.hashes());
+            let known = self.inner.store.query(move |tx| known(tx, namespace, &space, &mine)).await?;
+            vectors.extend(known);
+            let lacks = |hash: &str| taken.has(hash) && !vectors.contains_key(hash);
+            let lacking: BTreeMap<_, _> = texts.iter().filter(|(hash, _)| lacks(hash)).collect();
+            self.ask_for(by, lacking, &mut vectors, bill).await?;
+            taken.give(&vectors);
+            all.push(taken);
+            for (hash, mut awaited) in others {
+                let given = awaited.wait_for(Option::is_some).await;
+                match given.ok().and_then(|vector| vector.clone()) {
+                    Some(vector) => drop(vectors.insert(hash, vector)),
+                    // Whoever had it has failed, so one of those who waited takes it.
+                    None => left.push(hash),
+                }
             }
         }
-        self.ask_for(by, left, &mut vectors, bill).await?;
-        Ok((vectors, taken))
+        Ok((vectors, all))
     }
 
     async fn ask_for(
@@ -188,8 +198,9 @@ fn known(
 ) -> StoreResult<HashMap<String, Vec<f32>>> {
     let mut known = HashMap::new();
     for hash in hashes {
-        let same = tx.ids(ChunkRow::by_hash.eq(namespace).eq(Some(hash.clone())).take(KNOWN_AMONG))?;
-        for chunk in same {
+        let same = || ChunkRow::by_hash.eq(namespace).eq(Some(hash.clone())).take(KNOWN_AMONG);
+        let (oldest, newest) = (tx.ids(same())?, tx.ids(same().desc())?);
+        for chunk in newest.into_iter().chain(oldest) {
             if let Some(row) = vectors::of(tx, space, chunk)? {
                 known.insert(hash.clone(), row.vector().to_vec());
                 break;

@@ -1,14 +1,13 @@
 //! Looking at entries, and changing and deleting those that are there.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
-use loomwork_store::{Page, Paged, Result as StoreResult, Row, Tx};
+use loomwork_store::{Cursor, Page, Paged, Result as StoreResult, Row, Tx};
 use loomwork_workpool as workpool;
 
 use crate::error::unwrapped;
 use crate::rag::Rag;
-use crate::settle::{LEASE, Published, leave, require, wrong_status};
+use crate::settle::{LEASE, call_off, leave, require, wrong_status};
 use crate::sweep::set_shelved;
 use crate::tables::{ChunkRow, EntryId, EntryRow, EntryStatus, Metadata, NamespaceId, NamespaceStatus};
 use crate::write::Maker;
@@ -212,29 +211,28 @@ impl Rag {
         key: &str,
         before: Option<u32>,
     ) -> Result<usize> {
-        let mut deleted = 0;
+        let (mut deleted, mut page) = (0, Page::first(DELETE_STEP));
         loop {
-            let (rag, key) = (self.clone(), key.to_owned());
+            let (rag, key, step) = (self.clone(), key.to_owned(), page);
             let step = self.inner.store.mutate(move |tx| {
-                let all =
-                    EntryRow::by_key.eq(namespace).eq(key.as_str()).lt(before.unwrap_or(u32::MAX)).desc();
-                let mut of_key = Vec::new();
-                tx.each(all, |entry| {
-                    if entry.status != EntryStatus::Deleting {
-                        of_key.push(entry.id);
-                    }
-                    let is_full = of_key.len() == DELETE_STEP;
-                    Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-                })?;
-                of_key.iter().try_for_each(|id| rag.delete(tx, *id))?;
-                Ok(of_key.len())
+                let of_key = EntryRow::by_key.eq(namespace).eq(key.as_str()).lt(before.unwrap_or(u32::MAX));
+                rag.delete_page(tx, tx.page(of_key.desc(), step)?)
             });
-            let count = step.await.map_err(unwrapped)?;
+            let (count, next) = step.await.map_err(unwrapped)?;
             deleted += count;
-            if count < DELETE_STEP {
-                return Ok(deleted);
+            match next {
+                Some(next) => page = Page::after(next, DELETE_STEP),
+                None => return Ok(deleted),
             }
         }
+    }
+
+    /// Deletes the entries of a page, and returns how many were not being deleted yet, and where to go on.
+    fn delete_page(&self, tx: &mut Tx, page: Paged<EntryRow>) -> StoreResult<(usize, Option<Cursor>)> {
+        let left = page.rows.iter().filter(|entry| entry.status != EntryStatus::Deleting);
+        let left: Vec<EntryId> = left.map(|entry| entry.id).collect();
+        left.iter().try_for_each(|id| self.delete(tx, *id))?;
+        Ok((left.len(), page.next))
     }
 
     /// Deletes a namespace with all its entries, and waits until nothing of them is left. From the first moment
@@ -244,26 +242,18 @@ impl Rag {
     /// When there is no such namespace; when the store cannot be read or written. What is left is deleted when
     /// it is called again.
     pub async fn delete_namespace(&self, id: NamespaceId) -> Result<()> {
-        loop {
+        let mut page = Some(Page::first(DELETE_STEP));
+        while let Some(step) = page {
             let rag = self.clone();
             let step = self.inner.store.mutate(move |tx| {
                 if namespaces::require(tx, id)?.status != NamespaceStatus::Deleting {
                     tx.update(id, |row| row.status = NamespaceStatus::Deleting)?;
                 }
-                let mut entries = Vec::new();
-                tx.each(EntryRow::by_namespace.eq(id), |entry| {
-                    if entry.status != EntryStatus::Deleting {
-                        entries.push(entry.id);
-                    }
-                    let is_full = entries.len() == DELETE_STEP;
-                    Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-                })?;
-                entries.iter().try_for_each(|entry| rag.delete(tx, *entry))?;
-                Ok(entries.len())
+                let entries = tx.page(EntryRow::by_namespace.eq(id), step)?;
+                rag.delete_page(tx, entries)
             });
-            if step.await.map_err(unwrapped)? < DELETE_STEP {
-                break;
-            }
+            let (_, next) = step.await.map_err(unwrapped)?;
+            page = next.map(|next| Page::after(next, DELETE_STEP));
         }
         let mut left = self.inner.store.watch(move |tx| tx.count(EntryRow::by_namespace.eq(id).take(1)));
         while let Some(count) = left.next().await {
@@ -293,8 +283,9 @@ impl Rag {
     /// text is embedded for it.
     ///
     /// # Errors
-    /// When there is no such entry, or it was never live, or is no longer kept; when the store cannot be
-    /// read or written.
+    /// When there is no such entry, or it was never live, or is no longer kept; [`Error::NamespaceChanged`](crate::Error::NamespaceChanged) when
+    /// its namespace has gone over to another model, of which it has no vectors; when the store cannot be read or
+    /// written. It stays a former version then.
     pub async fn restore(&self, id: EntryId) -> Result<Row<EntryRow>> {
         let begun = self.inner.store.mutate(move |tx| {
             let entry = require(tx, id)?;
@@ -329,14 +320,21 @@ impl Rag {
             }
         }
         let settling = self.inner.settling.clone();
-        let Published { entry, .. } =
-            self.inner.store.mutate(move |tx| settling.publish(tx, id)).await.map_err(unwrapped)?;
-        Ok(entry)
+        let published = self.inner.store.mutate(move |tx| settling.publish(tx, id)).await.map_err(unwrapped);
+        if published.is_err() {
+            let back = self.inner.store.mutate(move |tx| match tx.get(id)? {
+                Some(entry) if entry.status == EntryStatus::Pending => call_off(tx, id),
+                _ => Ok(()),
+            });
+            back.await.map_err(unwrapped)?;
+        }
+        Ok(published?.entry)
     }
 
     /// Changes how much an entry counts, without embedding anything, and waits until all of its chunks count so.
     /// Searches find them with one or the other importance meanwhile. Once it has begun it comes to its end,
-    /// whether anybody waits or not.
+    /// whether anybody waits or not. Later versions of its key count as much, unless they are added with an
+    /// importance of their own.
     ///
     /// # Errors
     /// When there is no such entry, or it is not live; when the store cannot be read or written.

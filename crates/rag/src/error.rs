@@ -1,6 +1,7 @@
 //! What this crate refuses, and what can go wrong around it.
 
 use loomwork_core::{Fault, Kind};
+use loomwork_models::{ModelName, Usage};
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -147,6 +148,16 @@ pub enum Error {
         /// How many were asked for.
         expected: usize,
     },
+    /// A language model answered, and its answer is of no use. It is paid all the same.
+    #[error("the model {model} {reason}")]
+    NoAnswer {
+        /// The model.
+        model: ModelName,
+        /// What is wrong with its answer.
+        reason: String,
+        /// What it used.
+        usage: Box<Usage>,
+    },
     /// A migration cannot go on as asked.
     #[error("the namespace {namespace} cannot be migrated so: {reason}")]
     BadMigration {
@@ -197,7 +208,7 @@ impl Fault for Error {
             Self::Missing { .. } | Self::NoReader { .. } | Self::Unreadable { .. } => Kind::Invalid,
             Self::TooLarge { .. } => Kind::Invalid,
             Self::NamespaceChanged { .. } => Kind::Conflict,
-            Self::WrongEmbeddings { .. } | Self::BadMigration { .. } => Kind::Invalid,
+            Self::WrongEmbeddings { .. } | Self::NoAnswer { .. } | Self::BadMigration { .. } => Kind::Invalid,
             Self::UnknownNamespace { .. } | Self::UnknownEntry { .. } => Kind::NotFound,
             Self::Overtaken { .. } => Kind::Cancelled,
             Self::Denied { .. } => Kind::Denied,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::query::{Ask, Query};
+use crate::query::{Ask, Context, Found, MAX_LIMIT, Order, Query};
 use crate::rag::Rag;
 use crate::{Error, Result};
 
@@ -91,8 +91,9 @@ pub fn score(ranked: &[impl AsRef<str>], relevant: &BTreeMap<String, f64>, k: us
 }
 
 impl Rag {
-    /// Asks each question as `query` says and scores the keys of the first `k` entries that are found.
-    /// Comparing two queries over the same questions tells which settings are better.
+    /// Asks each question as `query` says and scores the keys of the first `k` entries that are found, best first.
+    /// Comparing two queries over the same questions tells which settings are better. A limit counts chunks, so it is
+    /// raised, up to [`MAX_LIMIT`], until there are `k` entries or all that there are; what is around hits is not read.
     ///
     /// # Errors
     /// Without questions; as [`search`](Self::search).
@@ -102,8 +103,13 @@ impl Rag {
         }
         let mut report = Report { k, ..Report::default() };
         for case in cases {
-            let asked = Query { ask: Ask::Text(case.query.clone()), ..query.clone() };
-            let found = self.search(namespace, asked).await?;
+            let asked = Query {
+                ask: Ask::Text(case.query.clone()),
+                order: Order::Best,
+                context: Context::default(),
+                ..query.clone()
+            };
+            let found = self.find_entries(namespace, asked, k).await?;
             let keys = found.entries.iter().filter_map(|found| found.entry.key.clone());
             let found: Vec<String> = keys.take(k).collect();
             let scores = score(&found, &case.relevant, k);
@@ -114,6 +120,19 @@ impl Rag {
             report.cases.push(Outcome { query: case.query.clone(), scores, found });
         }
         Ok(report)
+    }
+
+    /// Searches until there are so many entries, or all that there are.
+    async fn find_entries(&self, namespace: &str, mut query: Query, count: usize) -> Result<Found> {
+        query.limit = query.limit.max(count).min(MAX_LIMIT);
+        loop {
+            let found = self.search(namespace, query.clone()).await?;
+            let is_all = found.results.len() < query.limit || query.limit == MAX_LIMIT;
+            if is_all || found.entries.len() >= count {
+                return Ok(found);
+            }
+            query.limit = (2 * query.limit).min(MAX_LIMIT);
+        }
     }
 }
 

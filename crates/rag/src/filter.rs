@@ -132,13 +132,10 @@ impl Filter {
         names
     }
 
-    fn each_name<'a>(&'a self, visit: &mut impl FnMut(&'a str)) {
+    /// Returns the name of the field that it is a condition on, if it is one on a field.
+    pub(crate) fn name(&self) -> Option<&str> {
         match self {
-            Self::Everything => {}
-            Self::All(filters) | Self::Any(filters) => {
-                filters.iter().for_each(|filter| filter.each_name(visit));
-            }
-            Self::Not(filter) => filter.each_name(visit),
+            Self::Everything | Self::All(_) | Self::Any(_) | Self::Not(_) => None,
             Self::Eq(name, _)
             | Self::In(name, _)
             | Self::Contains(name, _)
@@ -146,7 +143,17 @@ impl Filter {
             | Self::Lt(name, _)
             | Self::Le(name, _)
             | Self::Gt(name, _)
-            | Self::Ge(name, _) => visit(name),
+            | Self::Ge(name, _) => Some(name),
+        }
+    }
+
+    fn each_name<'a>(&'a self, visit: &mut impl FnMut(&'a str)) {
+        match self {
+            Self::All(filters) | Self::Any(filters) => {
+                filters.iter().for_each(|filter| filter.each_name(visit));
+            }
+            Self::Not(filter) => filter.each_name(visit),
+            of_field => of_field.name().into_iter().for_each(visit),
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn whole_text(entries: &[FoundEntry]) -> String {
             None => found.text.clone(),
         })
         .collect();
-    texts.join("\n\n---\n\n")
+    texts.join(RULE)
 }
 
 /// What fits into a budget.
@@ -77,35 +77,85 @@ pub struct Citation {
     pub text: String,
 }
 
+/// By how much the parts of a text may have more tokens than the whole, so that the whole is counted to know.
+const SLACK: u64 = 16;
+
+/// What stands between two entries, the longest of what stands between results.
+const RULE: &str = "\n\n---\n\n";
+
+/// Results that fit into so many tokens. The parts are counted, and the whole only where that decides: counting all
+/// of it for each result would take time with the square.
+struct Budget<'a> {
+    found: &'a Found,
+    counter: &'a dyn TokenCounter,
+    tokens: u64,
+    taken: Vec<FoundRange>,
+    used: u64,
+    is_exact: bool,
+}
+
+impl Budget<'_> {
+    /// Takes a result if it fits.
+    fn take(&mut self, range: FoundRange) -> bool {
+        let alone = self.found.of(std::slice::from_ref(&range)).text;
+        let part = self.counter.count(&alone) + self.counter.count(RULE);
+        if self.used + part > self.tokens && !self.is_exact {
+            (self.used, self.is_exact) = (self.count(), true);
+        }
+        let used = self.used + part;
+        if used > self.tokens + SLACK + self.counter.count(RULE) {
+            return false;
+        }
+        self.taken.push(range);
+        if used <= self.tokens {
+            (self.used, self.is_exact) = (used, false);
+            return true;
+        }
+        let exact = self.count();
+        if exact <= self.tokens {
+            (self.used, self.is_exact) = (exact, true);
+            return true;
+        }
+        self.taken.pop();
+        false
+    }
+
+    fn count(&self) -> u64 {
+        self.counter.count(&self.found.of(&self.taken).text)
+    }
+}
+
 impl Found {
     /// Returns as many of the results as fit into so many tokens of text: the best first, whole chunks
     /// only. A hit whose surroundings don't fit comes without them.
     pub fn within(&self, tokens: u64, counter: &dyn TokenCounter) -> Budgeted {
-        let mut taken: Vec<FoundRange> = Vec::new();
+        let mut budget = Budget { found: self, counter, tokens, taken: Vec::new(), used: 0, is_exact: true };
         let mut cut = Vec::new();
         let mut best: Vec<&FoundRange> = self.results.iter().collect();
         best.sort_by(|one, two| two.score.total_cmp(&one.score));
         for range in best {
-            let mut fits = |range: FoundRange| {
-                taken.push(range);
-                let does = counter.count(&self.of(&taken).text) <= tokens;
-                if !does {
-                    taken.pop();
-                }
-                does
-            };
-            if fits(range.clone()) {
+            if budget.take(range.clone()) {
                 continue;
             }
             cut.push((range.entry, range.order));
             let hit: Vec<FoundChunk> =
                 range.content.iter().filter(|chunk| chunk.order == range.order).cloned().collect();
             if range.content.len() > hit.len() {
-                fits(FoundRange { content: hit, start_order: range.order, ..range.clone() });
+                budget.take(FoundRange { content: hit, start_order: range.order, ..range.clone() });
             }
         }
-        let found = self.of(&taken);
-        Budgeted { tokens: counter.count(&found.text), found, cut }
+        let Budget { mut taken, .. } = budget;
+        let mut found = self.of(&taken);
+        let mut count = counter.count(&found.text);
+        // A counter may find more in the whole than in its parts.
+        while count > tokens
+            && let Some(last) = taken.pop()
+        {
+            cut.push((last.entry, last.order));
+            found = self.of(&taken);
+            count = counter.count(&found.text);
+        }
+        Budgeted { tokens: count, found, cut }
     }
 
     /// Returns what was found with these of its results alone, in the order that they have here.

@@ -130,7 +130,7 @@ impl Rag {
         let user = question.query.user.clone();
         let (request, found) = self.ask(namespace, Shape::of(model.name()), question).await?;
         let reply = model.generate(request).await?;
-        let bill = Bill::new(Task::Answer, Some(namespace), user.as_deref());
+        let bill = Bill::new(Task::Answer, [namespace], user.as_deref());
         self.charge(&bill, model.name(), reply.usage()).await?;
         Ok(Answer { reply, found })
     }

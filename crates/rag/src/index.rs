@@ -10,10 +10,7 @@ use crate::tables::{ChunkRow, EntryId, NamespaceId, begun};
 const VERSION: u32 = 2;
 
 /// The field that says how much a chunk counts.
-const IMPORTANCE: &str = "importance";
-
-/// By which part importances differ that are told apart.
-const APART: f64 = 1e-6;
+pub(crate) const IMPORTANCE: &str = "importance";
 
 /// How many digits of a digest tell the indexes of two models apart.
 const NAME_DIGITS: usize = 16;
@@ -39,11 +36,6 @@ pub(crate) fn chunks(space: &Space) -> Index<ChunkRow> {
         .field("begun", ChunkRow::begun)
         .field(IMPORTANCE, |chunk| f64::from(chunk.importance))
         .field(MARKS, |chunk| chunk.marks.clone())
-}
-
-/// Returns the condition that a chunk counts more than this.
-pub(crate) fn counts_more(than: f64) -> Filter {
-    Filter::at_least(IMPORTANCE, than * (1.0 + APART))
 }
 
 /// Returns the condition on what a search of a namespace finds: all but the chunks of entries that are not

@@ -20,10 +20,10 @@ use crate::add::{BATCH_CHUNKS, Target};
 use crate::content::{Chunked, Content, NewEntry, content_hash};
 use crate::embed::{Bill, Task};
 use crate::error::unwrapped;
-use crate::load::Document;
-use crate::namespaces::{self, Wanted, get_or_create};
+use crate::load::ReadingId;
+use crate::namespaces::{self, Wanted};
 use crate::rag::Rag;
-use crate::settle::{leave, require, wrong_status};
+use crate::settle::{call_off, require, wrong_status};
 use crate::sweep::delete_chunks;
 use crate::tables::{EntryId, EntryRow, EntryStatus, From, InputRow, NamespaceRow, NamespaceStatus};
 use crate::write::{Begun, Maker, begin, drop_same, is_same, pending};
@@ -168,17 +168,7 @@ impl Rag {
         let from = input.from.map_err(|why| Error::bad("the arguments of a source", why, "give JSON"))?;
         let target = target.into();
         let by_name = matches!(target, Target::Name(_));
-        let namespace = match target {
-            Target::Name(name) => {
-                let Self { inner } = self;
-                get_or_create(tx, &inner.settling, &name, NamespaceStatus::Ready, &inner.wanted)?
-            }
-            Target::Id(id) => {
-                let namespace = namespaces::require(tx, id)?;
-                self.inner.wanted.check(&namespace)?;
-                namespace
-            }
-        };
+        let namespace = self.namespace_in(tx, &target)?;
         let hash = match (&new.content_hash, &from) {
             (Some(hash), _) => Some(hash.clone()),
             (None, From::Text(text)) if text.len() > MAX_INPUT_BYTES => {
@@ -204,7 +194,8 @@ impl Rag {
             loomwork_files::attach(tx, *file, entry.id)?;
             tx.update(entry.id, |row| row.file = Some(*file))?;
         }
-        tx.insert_at(Id::<InputRow>::from_raw(entry.id.raw()), InputRow { from, user: new.user.clone() })?;
+        let input = InputRow { from, is_hashed: entry.content_hash.is_some(), user: new.user.clone() };
+        tx.insert_at(Id::<InputRow>::from_raw(entry.id.raw()), input)?;
         start(tx, &entry)
     }
 
@@ -219,7 +210,7 @@ impl Rag {
             return Ok(false);
         }
         if entry.published.is_some() {
-            leave(tx, id, EntryStatus::Replaced)?;
+            call_off(tx, id)?;
             return Ok(true);
         }
         if let Some(job) = entry.job {
@@ -240,6 +231,13 @@ impl Rag {
         let has_input = tx.get(Id::<InputRow>::from_raw(id.raw()))?.is_some();
         if !has_ended || !has_input {
             return Err(wrong_status(&entry, "tried again; add it again").into());
+        }
+        let live = match &entry.key {
+            Some(key) => tx.first(EntryRow::live.eq(entry.namespace).eq(key.as_str()))?,
+            None => None,
+        };
+        if live.is_some_and(|live| live.version > entry.version) {
+            return Err(wrong_status(&entry, "tried again, as a newer version is live; add it again").into());
         }
         let entry = tx.update(id, |row| {
             row.status = EntryStatus::Pending;
@@ -276,9 +274,14 @@ impl Rag {
         let Some((entry, namespace, input)) = self.take_up(id, maker).await? else { return Ok(()) };
         let user = input.user.as_deref();
         self.inner.wanted.check(&namespace)?;
+        let mut reading = None;
         let content = match input.from {
             From::Text(text) => Content::Text(text),
-            From::File(file) => self.content_of(file, &namespace, user).await?,
+            From::File(file) => {
+                let (content, of_model) = self.content_of(file, &namespace, user).await?;
+                reading = of_model;
+                content
+            }
             From::Source { name, args } => {
                 let make = self.inner.sources.get(&name)?;
                 make(Sourcing { entry: entry.clone(), job: job.clone() }, args).await?
@@ -304,9 +307,10 @@ impl Rag {
             let text = of.map_or_else(|| format!("{done} chunks"), |of| format!("{done} of {of} chunks"));
             async move { Ok(job.progress(fraction, text).await?) }
         };
-        let bill = Bill::new(Task::EmbedChunks, Some(&namespace.name), user);
+        let bill = Bill::new(Task::EmbedChunks, [&namespace.name], user);
         let filled = self.fill(id, maker, &namespace, &bill, chunks, progress).await?;
-        self.publish(id, maker, &namespace, filled).await.map(drop)
+        self.publish(id, maker, &namespace, filled).await?;
+        self.forget_reading(reading).await
     }
 
     /// Takes over the making of an entry from the attempts before. One that was added by the name of its
@@ -321,7 +325,11 @@ impl Rag {
                     return Ok(Some(None));
                 };
                 if entry.job == maker.job && entry.attempts < maker.attempt {
-                    tx.update(id, |row| row.attempts = maker.attempt)?;
+                    tx.update(id, |row| {
+                        row.attempts = maker.attempt;
+                        // What the attempt before found there may be gone.
+                        row.content_hash = row.content_hash.take().filter(|_| input.is_hashed);
+                    })?;
                 }
                 let mut entry = pending(tx, id, maker)?;
                 let mut namespace = namespaces::require(tx, entry.namespace)?;
@@ -332,8 +340,8 @@ impl Rag {
                     if !delete_chunks(tx, &entry)? {
                         return Ok(None);
                     }
-                    entry = move_to(tx, entry, &now)?;
-                    namespace = now;
+                    namespace = wanted.learn(tx, now)?;
+                    entry = move_to(tx, entry, &namespace)?;
                 }
                 Ok(Some(Some((entry, namespace, input.record))))
             });
@@ -359,29 +367,18 @@ impl Rag {
     async fn content_of(
         &self,
         file: FileId,
-        namespace: &NamespaceRow,
+        namespace: &Row<NamespaceRow>,
         user: Option<&str>,
-    ) -> Result<Content> {
+    ) -> Result<(Content, Option<ReadingId>)> {
         let needs = "`Builder::files`";
         let files = self.inner.files.as_ref().ok_or(Error::Missing { what: "a file as input", needs })?;
         let row: Row<File> = self.inner.store.query(move |tx| tx.require(file)).await?;
         let name = row.name.clone().unwrap_or_else(|| file.to_string());
         self.inner.reader.check_size(&name, row.size)?;
         let bytes = files.read(file).await?;
-        let document = self.inner.reader.read(&name, row.media_type.as_deref(), bytes).await?;
-        self.charge_reading(&document, &namespace.name, user).await?;
-        Ok(self.inner.reader.content(document, &self.inner.chunker))
-    }
-
-    /// Tells what a model used that read a document.
-    pub(crate) async fn charge_reading(
-        &self,
-        document: &Document,
-        namespace: &str,
-        user: Option<&str>,
-    ) -> Result<()> {
-        let Some((model, usage)) = &document.used else { return Ok(()) };
-        self.charge(&Bill::new(Task::Read, Some(namespace), user), model, usage).await
+        let declared = row.media_type.as_deref();
+        let (document, reading) = self.read_document(namespace, user, &name, declared, bytes).await?;
+        Ok((self.inner.reader.content(document, &self.inner.chunker), reading))
     }
 }
 

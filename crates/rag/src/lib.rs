@@ -57,7 +57,7 @@
 //! - **Settled once.** The hook hears of each entry that leaves its pending status, in that transaction.
 //!
 //! # Limits
-//! A search returns [`MAX_LIMIT`] hits; a key has [`MAX_KEY_BYTES`], a job's text [`MAX_INPUT_BYTES`], a
+//! A search returns [`MAX_LIMIT`] hits, and with what is around them [`MAX_CHUNKS`]; a key has [`MAX_KEY_BYTES`], a job's text [`MAX_INPUT_BYTES`], a
 //! document [`MAX_DOCUMENT_BYTES`]. Searching by meaning scans what meets the filter, since importance is part
 //! of the score: nothing is missed, and no graph is built. Chunks of a replaced version stay in the index for
 //! [`GRACE`].
@@ -118,12 +118,12 @@ pub use loomwork_search::{Recency, Space, fuse_ranks};
 pub use migrate::{Migration, migration};
 pub use prompt::{INSTRUCTION, Shape, prompt};
 pub use query::{
-    Ask, Context, Found, FoundChunk, FoundEntry, FoundRange, MAX_CONTEXT, MAX_LIMIT, Mode, Note, Order,
-    Query, Scores,
+    Ask, Context, Found, FoundChunk, FoundEntry, FoundRange, MAX_CHUNKS, MAX_CONTEXT, MAX_LIMIT, Mode, Note,
+    Order, Query, Scores,
 };
 pub use rag::{Builder, Rag};
 pub use rerank::{ModelReranker, RERANK_CANDIDATES, RERANK_TIMEOUT, Reranked, Reranker, Reranking};
-pub use settle::{GRACE, LEASE, Retention, Settled};
+pub use settle::{GRACE, LEASE, Retention, Settled, TOLD};
 pub use sweep::SWEEP_STEP;
 pub use sync::{Step, SyncOptions, Synced};
 pub use tables::{

@@ -6,6 +6,7 @@ mod html;
 mod models;
 #[cfg(feature = "pdf")]
 pub mod pdf;
+mod readings;
 mod records;
 
 use std::collections::BTreeMap;
@@ -22,8 +23,10 @@ use crate::{Error, Result};
 
 pub use folder::{FolderOptions, Ingested};
 pub use models::{Transcript, describe_image, to_markdown, transcribe_pdf};
+pub(crate) use readings::{ReadingId, forget_readings};
+use records::Records;
 
-/// The most bytes of a document, if nobody says.
+/// The most bytes of a document, if nobody says; and of the text that comes of a table or of JSON, if that is more.
 pub const MAX_DOCUMENT_BYTES: usize = 64 << 20;
 
 /// The most bytes of a web page; what is larger is no page that somebody reads.
@@ -167,24 +170,22 @@ impl Reader {
     pub async fn read(&self, name: &str, declared: Option<&str>, bytes: Bytes) -> Result<Document> {
         self.check_size(name, bytes.len() as u64)?;
         let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).unwrap_or_default();
-        let found = media_type(&bytes, Some(name));
-        let found = found.as_deref().filter(|found| *found != "text/plain").or(declared).or(found.as_deref());
-        let kind = found.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        match (kind, ending.as_str()) {
+        let kind = kind_of(name, declared, &bytes);
+        match (kind.as_str(), ending.as_str()) {
             ("application/pdf", _) => self.read_pdf(name, bytes).await,
             ("text/html" | "application/xhtml+xml", _) => read_html(name, bytes).await,
-            (image, _) if image.starts_with("image/") && image != "image/svg+xml" => {
+            (image, _) if is_image(image) => {
                 let needs = "a model, named with `Reader::images`";
                 let model = self.images.as_ref().ok_or_else(|| no_reader(name, image, needs))?;
                 let Transcript { text, usage } = describe_image(&**model, bytes, Some(image)).await?;
                 let used = Some((model.name().clone(), usage));
                 Ok(Document { text, form: Form::Markdown, used, ..Document::default() })
             }
-            ("application/json", _) | (_, "json") => records::json(name, &text_of(name, &bytes)?),
-            (_, "jsonl" | "ndjson") => records::json_lines(name, &text_of(name, &bytes)?),
-            ("text/csv", _) | (_, "csv") => records::csv(name, &text_of(name, &bytes)?, b','),
+            ("application/json", _) | (_, "json") => self.read_records(name, bytes, Records::Json).await,
+            (_, "jsonl" | "ndjson") => self.read_records(name, bytes, Records::JsonLines).await,
+            ("text/csv", _) | (_, "csv") => self.read_records(name, bytes, Records::Table(b',')).await,
             ("text/tab-separated-values", _) | (_, "tsv") => {
-                records::csv(name, &text_of(name, &bytes)?, b'\t')
+                self.read_records(name, bytes, Records::Table(b'\t')).await
             }
             ("text/markdown", _) | (_, "md" | "mdx" | "markdown") => {
                 let text = text_of(name, &bytes)?;
@@ -205,6 +206,22 @@ impl Reader {
                 )),
             },
         }
+    }
+
+    /// Returns the model that would read a document, if one does.
+    pub(crate) fn model_for(
+        &self,
+        name: &str,
+        declared: Option<&str>,
+        bytes: &[u8],
+    ) -> Option<&Arc<dyn LanguageModel>> {
+        self.images.as_ref().filter(|_| is_image(&kind_of(name, declared, bytes)))
+    }
+
+    async fn read_records(&self, name: &str, bytes: Bytes, records: Records) -> Result<Document> {
+        let (name, limit) = (name.to_owned(), self.max_bytes.max(MAX_DOCUMENT_BYTES));
+        let read = tokio::task::spawn_blocking(move || records.read(&name, &text_of(&name, &bytes)?, limit));
+        read.await.unwrap_or(Err(Error::Panicked("read records")))
     }
 
     /// Returns a document as the content of an entry, cut by what it is.
@@ -247,6 +264,18 @@ async fn read_html(name: &str, bytes: Bytes) -> Result<Document> {
 #[cfg(not(feature = "html"))]
 async fn read_html(name: &str, _bytes: Bytes) -> Result<Document> {
     Err(no_reader(name, "a web page", "the feature `html` of loomwork-rag"))
+}
+
+/// Says what a document is: by its bytes, and where these do not say it by what it is declared to be and its name.
+fn kind_of(name: &str, declared: Option<&str>, bytes: &[u8]) -> String {
+    let found = media_type(bytes, Some(name));
+    let found = found.as_deref().filter(|found| *found != "text/plain").or(declared).or(found.as_deref());
+    found.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned()
+}
+
+/// Whether a kind of document is pixels, in which a model sees something.
+fn is_image(kind: &str) -> bool {
+    kind.starts_with("image/") && kind != "image/svg+xml"
 }
 
 fn no_reader(name: &str, kind: &str, needs: &'static str) -> Error {

@@ -9,13 +9,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use loomwork_search::{Space, vectors};
-use loomwork_store::{Error as StoreError, Result as StoreResult, Row, Tx};
-use loomwork_workpool::{self as workpool, Completion, Done, Job, JobContext, Options, Outcome, Repeat};
+use loomwork_store::{Cursor, Error as StoreError, Page, Paged, Result as StoreResult, Row, Tx};
+use loomwork_workpool::{self as workpool, Completion, Done, Job, JobContext, Options, Outcome, State};
 
 use crate::content::chunk_hash;
 use crate::embed::{Bill, EMBED_TEXTS, Embedder, Task, texts_of};
 use crate::error::unwrapped;
-use crate::ingest::{RAG_POOL, first};
+use crate::ingest::RAG_POOL;
 use crate::namespaces::require;
 use crate::rag::Rag;
 use crate::sweep::SWEEP_STEP;
@@ -84,7 +84,7 @@ pub(crate) fn on_published(tx: &mut Tx, entry: &Row<EntryRow>) -> StoreResult<()
     let lacks = |space: &Space| !entry.spaces.contains(space);
     match &namespace.also {
         Some(also) if entry.chunks > 0 && (lacks(also) || lacks(&namespace.space)) => {
-            start(tx, namespace.id).map(drop)
+            keep_going(tx, namespace.id)
         }
         _ => Ok(()),
     }
@@ -106,12 +106,12 @@ fn groups(tx: &Tx, id: NamespaceId) -> StoreResult<Vec<(String, usize)>> {
     Ok(groups)
 }
 
-/// Returns an entry that has vectors in a space, or one that has none.
-fn one_that(tx: &Tx, id: NamespaceId, space: &Space, has_it: bool) -> StoreResult<Option<Row<EntryRow>>> {
+/// Returns an entry that lacks vectors in a space.
+fn one_without(tx: &Tx, id: NamespaceId, space: &Space) -> StoreResult<Option<Row<EntryRow>>> {
     let mut next = tx.first(EntryRow::embedded.eq(id))?;
     while let Some(entry) = next {
         let key = entry.spaces_key();
-        if has(&key, space) == has_it {
+        if !has(&key, space) {
             return Ok(Some(entry));
         }
         next = tx.first(EntryRow::embedded.eq(id).gt(&key))?;
@@ -119,15 +119,24 @@ fn one_that(tx: &Tx, id: NamespaceId, space: &Space, has_it: bool) -> StoreResul
     Ok(None)
 }
 
-fn start(tx: &mut Tx, id: NamespaceId) -> StoreResult<workpool::JobId> {
-    let options = Options {
-        unique: Some(id.to_string()),
-        // One that runs may have looked for the last time.
-        repeat: Repeat::Replace { within: None },
-        on_done: Some(MIGRATED.with(id)),
-        ..Options::default()
-    };
-    workpool::enqueue(tx, &MIGRATE, id, options)
+/// Whether entries of a namespace lack vectors in one of its two spaces.
+fn is_lacking(tx: &Tx, id: NamespaceId) -> StoreResult<bool> {
+    let Some(namespace) = tx.get(id)? else { return Ok(false) };
+    let Some(also) = &namespace.also else { return Ok(false) };
+    Ok(one_without(tx, id, also)?.is_some() || one_without(tx, id, &namespace.space)?.is_some())
+}
+
+/// Sees to it that a namespace that migrates has a job: one, which looks again whether something is lacking in the
+/// transaction that ends it.
+fn keep_going(tx: &mut Tx, id: NamespaceId) -> StoreResult<()> {
+    let Some(row) = tx.first(MigrationRow::by_namespace.eq(id))? else { return Ok(()) };
+    let job = row.job.map(|job| workpool::status(tx, job)).transpose()?.flatten();
+    if job.is_some_and(|job| job.state != State::Ended && !job.is_cancelling) {
+        return Ok(());
+    }
+    let options = Options { on_done: Some(MIGRATED.with(id)), ..Options::default() };
+    let job = workpool::enqueue(tx, &MIGRATE, id, options)?;
+    tx.update(row.id, |row| (row.job, row.error) = (Some(job), None)).map(drop)
 }
 
 pub(crate) fn bind(pool: workpool::Builder, rags: Arc<[Rag]>) -> workpool::Builder {
@@ -142,16 +151,18 @@ pub(crate) fn bind(pool: workpool::Builder, rags: Arc<[Rag]>) -> workpool::Build
             Outcome::Cancelled => Some("it was cancelled".to_owned()),
             Outcome::Interrupted => Some("it was interrupted".to_owned()),
         };
-        match tx.first(MigrationRow::by_namespace.eq(done.context))? {
-            Some(row) => tx.update(row.id, |row| row.error = error).map(drop),
-            None => Ok(()),
-        }
+        let id = done.context;
+        let row = tx.first(MigrationRow::by_namespace.eq(id))?;
+        let Some(row) = row.filter(|row| row.job == Some(done.job)) else { return Ok(()) };
+        let has_succeeded = error.is_none();
+        tx.update(row.id, |row| (row.job, row.error) = (None, error))?;
+        // Something may have been published since it looked for the last time.
+        if has_succeeded && is_lacking(tx, id)? { keep_going(tx, id) } else { Ok(()) }
     })
 }
 
 /// Gives all entries of a namespace the vectors that they lack.
 async fn give_vectors(rags: &[Rag], job: &JobContext, id: NamespaceId) -> StoreResult<()> {
-    let rag = first(rags)?;
     let standing = job.store().query(move |tx| migration(tx, id)).await?;
     let (lacking, mut given) = (standing.map_or(0, |standing| standing.lacking), 0);
     let mut from: Option<(Space, EntryId, u32)> = None;
@@ -159,8 +170,11 @@ async fn give_vectors(rags: &[Rag], job: &JobContext, id: NamespaceId) -> StoreR
         let begun = from.clone();
         let read = job.store().query(move |tx| lacking_chunks(tx, id, begun.as_ref()));
         let Some((namespace, space, parts)) = read.await? else { return Ok(()) };
-        let all = rags.iter().flat_map(|rag| [Some(&rag.inner.own), rag.inner.former.as_ref()]);
-        let Some(embedder) = all.flatten().find(|embedder| embedder.space == space).cloned() else {
+        // Whose model it is hears of what it uses, and knows what it is asked for.
+        let own = rags.iter().map(|rag| (rag, Some(&rag.inner.own)));
+        let mut all = own.chain(rags.iter().map(|rag| (rag, rag.inner.former.as_ref())));
+        let of_space = all.find_map(|(rag, by)| Some((rag, by.filter(|by| by.space == space)?)));
+        let Some((rag, embedder)) = of_space else {
             let reason = format!("no knowledge base here has the model {}", space.model());
             return Err(Error::BadMigration { namespace: id.to_string(), reason }.into());
         };
@@ -168,7 +182,7 @@ async fn give_vectors(rags: &[Rag], job: &JobContext, id: NamespaceId) -> StoreR
         from = last.map(|last| (space.clone(), last.entry, last.next));
         given += parts.iter().filter(|part| part.is_end).count();
         tokio::select! {
-            done = rag.give(&namespace, &embedder, parts) => done?,
+            done = rag.give(&namespace, embedder, parts) => done?,
             () = job.cancelled() => {
                 return Err(StoreError::message(loomwork_core::Kind::Cancelled, "the migration was called off"));
             }
@@ -251,29 +265,33 @@ impl Rag {
     /// [named](crate::Builder::former). [`cut_over`](Self::cut_over) makes the present model the namespace's.
     ///
     /// # Errors
-    /// When there is no such namespace, it is of this model, or migrates to yet another one; when the store
-    /// cannot be read or written.
+    /// When there is no such namespace, it is of this model, migrates to yet another one, or has not finished its
+    /// last migration; when the store cannot be read or written.
     pub fn migrate(&self, tx: &mut Tx, id: NamespaceId) -> StoreResult<()> {
         let namespace = require(tx, id)?;
         let to = self.inner.own.space.clone();
         let wrong =
             |reason: &str| Error::BadMigration { namespace: id.to_string(), reason: reason.to_owned() };
+        let row = tx.first(MigrationRow::by_namespace.eq(id))?;
         match &namespace.also {
             Some(_) if namespace.space == to => {}
             Some(also) if *also == to => {}
             Some(_) => return Err(wrong("it migrates to another model; finish that first").into()),
+            None if row.is_some() => {
+                let reason =
+                    "its last migration is not finished; call `finish_migration` again, and wait for it";
+                return Err(wrong(reason).into());
+            }
             None if namespace.space == to => return Err(wrong("it is of this model already").into()),
-            None => drop(tx.update(id, |row| row.also = Some(to.clone()))?),
-        }
-        let job = start(tx, id)?;
-        match tx.first(MigrationRow::by_namespace.eq(id))? {
-            Some(row) => tx.update(row.id, |row| (row.job, row.error) = (Some(job), None)).map(drop),
             None => {
-                let (from, job) = (namespace.record.space, Some(job));
-                let row = MigrationRow { namespace: id, from, to, chunks: 0, tokens: 0, job, error: None };
-                tx.insert(row).map(drop)
+                tx.update(id, |row| row.also = Some(to.clone()))?;
+                let from = namespace.record.space;
+                let row =
+                    MigrationRow { namespace: id, from, to, chunks: 0, tokens: 0, job: None, error: None };
+                tx.insert(row)?;
             }
         }
+        keep_going(tx, id)
     }
 
     /// Makes the other space the namespace's, once no entry lacks vectors in it.
@@ -305,7 +323,7 @@ impl Rag {
     fn swap(&self, tx: &mut Tx, namespace: &Row<NamespaceRow>) -> StoreResult<Row<NamespaceRow>> {
         let wrong = |reason: String| Error::BadMigration { namespace: namespace.id.to_string(), reason };
         let also = namespace.also.clone().ok_or_else(|| wrong("it has no other space".to_owned()))?;
-        if let Some(entry) = one_that(tx, namespace.id, &also, false)? {
+        if let Some(entry) = one_without(tx, namespace.id, &also)? {
             let (entry, model) = (entry.id, also.model());
             let reason = format!(
                 "the entry {entry} and perhaps others lack vectors of {model}; call `migrate` again, and wait for it"
@@ -331,28 +349,26 @@ impl Rag {
             Ok(if namespace.space == row.to { row.record.from } else { row.record.to })
         });
         let other = began.await.map_err(unwrapped)?;
-        let mut from = 0;
-        loop {
+        let mut at = Some(Place::default());
+        while let Some(from) = at {
             let space = other.clone();
             let step = self.inner.store.mutate(move |tx| {
-                let Some(entry) = one_that(tx, id, &space, true)? else {
+                let next = drop_vectors(tx, id, from.clone(), &space)?;
+                if next.is_none() {
                     forget(tx, id)?;
-                    return Ok(None);
-                };
-                drop_vectors(tx, &entry, from, &space).map(Some)
+                }
+                Ok(next)
             });
-            match step.await.map_err(unwrapped)? {
-                Some(next) => from = next,
-                None => return Ok(()),
-            }
+            at = step.await.map_err(unwrapped)?;
         }
+        Ok(())
     }
 
     /// Gives chunks the vectors that they lack in the space of a model.
     async fn give(&self, namespace: &Row<NamespaceRow>, by: &Embedder, parts: Vec<Part>) -> Result<()> {
         let chunks = parts.iter().flat_map(|part| &part.chunks);
         let texts = texts_of(chunks.map(|(_, text)| text.as_str()));
-        let bill = Bill::new(Task::EmbedChunks, Some(&namespace.name), None);
+        let bill = Bill::new(Task::EmbedChunks, [&namespace.name], None);
         let (id, space) = (namespace.id, by.space.clone());
         let (vectors, taken) = self.complete(by, id, &texts, &bill).await?;
         let tokens = bill.spent().total();
@@ -405,21 +421,38 @@ fn store_given(
     Ok(count)
 }
 
-/// Deletes vectors of an entry in a space, from a place on, and returns where to go on.
-fn drop_vectors(tx: &mut Tx, entry: &Row<EntryRow>, from: u32, space: &Space) -> StoreResult<u32> {
-    let chunks = tx.scan(ChunkRow::by_entry.eq(entry.id).ge(from).take(SWEEP_STEP))?;
-    for chunk in &chunks {
-        if let Some(row) = vectors::of(tx, space, chunk.id)? {
-            vectors::delete(tx, row.id)?;
+/// How far the vectors of a space have been deleted: up to an entry, and of that up to a chunk.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    before: Option<Cursor>,
+    chunk: u32,
+}
+
+/// Deletes some vectors of the entries of a namespace in a space, whether these are kept or not, and returns where
+/// to go on.
+fn drop_vectors(tx: &mut Tx, id: NamespaceId, mut at: Place, space: &Space) -> StoreResult<Option<Place>> {
+    let mut left = SWEEP_STEP;
+    for _ in 0..SWEEP_STEP {
+        let page = Page { size: 1, after: at.before.clone() };
+        let Paged { rows, next } = tx.page(EntryRow::by_namespace.eq(id), page)?;
+        let Some(entry) = rows.into_iter().next() else { return Ok(None) };
+        let chunks = tx.scan(ChunkRow::by_entry.eq(entry.id).ge(at.chunk).take(left))?;
+        for chunk in &chunks {
+            if let Some(row) = vectors::of(tx, space, chunk.id)? {
+                vectors::delete(tx, row.id)?;
+            }
         }
-    }
-    match chunks.last() {
-        Some(last) if chunks.len() == SWEEP_STEP => Ok(last.order + 1),
-        _ => {
+        if let Some(last) = chunks.last().filter(|_| chunks.len() == left) {
+            return Ok(Some(Place { chunk: last.order + 1, ..at }));
+        }
+        left -= chunks.len();
+        if entry.spaces.contains(space) {
             tx.update(entry.id, |row| row.spaces.retain(|other| other != space))?;
-            Ok(0)
         }
+        let Some(next) = next else { return Ok(None) };
+        at = Place { before: Some(next), chunk: 0 };
     }
+    Ok(Some(at))
 }
 
 fn migrating(tx: &Tx, id: NamespaceId) -> StoreResult<(Row<MigrationRow>, Row<NamespaceRow>)> {

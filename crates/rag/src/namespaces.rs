@@ -26,19 +26,23 @@ impl Wanted {
         has.any(|space| *space == self.space || Some(space) == self.former.as_ref())
     }
 
-    /// Whether a namespace serves, where these filter names are needed.
+    /// Whether a namespace serves a search that needs these filter names.
     pub(crate) fn is_served_by<'a>(
         &self,
         namespace: &NamespaceRow,
-        mut names: impl Iterator<Item = &'a str>,
+        names: impl Iterator<Item = &'a str>,
     ) -> bool {
-        self.is_of_space(namespace) && names.all(|name| namespace.filter_names.iter().any(|has| has == name))
+        self.is_of_space(namespace) && knows(namespace, names)
     }
 
-    /// Returns the version of a name that answers and serves to add to.
+    /// Whether a namespace knows all names that entries of this knowledge base are filtered by.
+    pub(crate) fn is_known_to(&self, namespace: &NamespaceRow) -> bool {
+        knows(namespace, self.filter_names.iter().map(String::as_str))
+    }
+
+    /// Returns the version of a name that answers, and that this knowledge base adds to.
     pub(crate) fn answering(&self, tx: &Tx, name: &str) -> StoreResult<Option<Row<NamespaceRow>>> {
-        let names = self.filter_names.iter().map(String::as_str);
-        find(tx, name, NamespaceStatus::Ready, self, names)
+        find(tx, name, NamespaceStatus::Ready, self, std::iter::empty())
     }
 
     /// Checks that a namespace serves to add to.
@@ -46,23 +50,33 @@ impl Wanted {
         if namespace.status == NamespaceStatus::Deleting {
             return Err(Error::UnknownNamespace { id: namespace.id.to_string() });
         }
-        if self.is_served_by(namespace, self.filter_names.iter().map(String::as_str)) {
+        if self.is_of_space(namespace) {
             return Ok(());
         }
-        let shown = |space: &Space, names: &[String]| {
-            format!(
-                "{} with {} parts and the filters [{}]",
-                space.model(),
-                space.dimension(),
-                names.join(", ")
-            )
-        };
-        Err(Error::OtherSpace {
-            namespace: namespace.id.to_string(),
-            has: shown(&namespace.space, &namespace.filter_names),
-            wants: shown(&self.space, &self.filter_names),
+        let shown = |space: &Space| format!("{} with {} parts", space.model(), space.dimension());
+        let (has, wants) = (shown(&namespace.space), shown(&self.space));
+        Err(Error::OtherSpace { namespace: namespace.id.to_string(), has, wants })
+    }
+
+    /// Has a namespace know the filter names of this knowledge base, besides those that it knows. Entries without
+    /// values of them are met by no condition on them.
+    pub(crate) fn learn(&self, tx: &mut Tx, namespace: Row<NamespaceRow>) -> StoreResult<Row<NamespaceRow>> {
+        if self.is_known_to(&namespace) {
+            return Ok(namespace);
+        }
+        let names = self.filter_names.clone();
+        tx.update(namespace.id, |row| {
+            for name in names {
+                if !row.filter_names.contains(&name) {
+                    row.filter_names.push(name);
+                }
+            }
         })
     }
+}
+
+fn knows<'a>(namespace: &NamespaceRow, mut names: impl Iterator<Item = &'a str>) -> bool {
+    names.all(|name| namespace.filter_names.iter().any(|has| has == name))
 }
 
 /// Returns the versions of a name, the newest first.
@@ -110,7 +124,7 @@ pub(crate) fn no_longer_answers(
     Ok(Error::NamespaceChanged { namespace, change, entry: entry.to_string() })
 }
 
-/// Returns the newest version of a name that stands so and serves.
+/// Returns the newest version of a name that stands so and serves: one of the model itself, or of its former one.
 pub(crate) fn find<'a>(
     tx: &Tx,
     name: &str,
@@ -118,11 +132,16 @@ pub(crate) fn find<'a>(
     wanted: &Wanted,
     names: impl Iterator<Item = &'a str> + Clone,
 ) -> StoreResult<Option<Row<NamespaceRow>>> {
-    let mut versions = versions(tx, name)?.into_iter();
-    Ok(versions.find(|version| version.status == status && wanted.is_served_by(version, names.clone())))
+    let versions = versions(tx, name)?.into_iter();
+    let serving =
+        versions.filter(|version| version.status == status && wanted.is_served_by(version, names.clone()));
+    let serving: Vec<_> = serving.collect();
+    let own = serving.iter().position(|version| version.space == wanted.space);
+    Ok(serving.into_iter().nth(own.unwrap_or_default()))
 }
 
-/// Returns the newest version of a name that stands so and serves; a new one where there is none.
+/// Returns the newest version of a name that stands so and serves, and knows the filter names that are wanted
+/// from now on; a new one where there is none.
 pub(crate) fn get_or_create(
     tx: &mut Tx,
     settling: &Settling,
@@ -134,9 +153,8 @@ pub(crate) fn get_or_create(
         let right = format!("it has 1 to {MAX_NAMESPACE_BYTES} bytes");
         return Err(Error::bad("the name of a namespace has", format!("{} bytes", name.len()), right).into());
     }
-    let names = wanted.filter_names.iter().map(String::as_str);
-    if let Some(found) = find(tx, name, status, wanted, names)? {
-        return Ok(found);
+    if let Some(found) = find(tx, name, status, wanted, std::iter::empty())? {
+        return wanted.learn(tx, found);
     }
     let newest = tx.first(NamespaceRow::by_name.eq(name).desc())?;
     let namespace = tx.insert(NamespaceRow {
@@ -148,6 +166,7 @@ pub(crate) fn get_or_create(
         status: NamespaceStatus::Pending,
         created: tx.now(),
         replaced: None,
+        published: 0,
         shelved: 0,
     })?;
     if status == NamespaceStatus::Pending {
@@ -215,5 +234,6 @@ pub fn delete(tx: &mut Tx, id: NamespaceId) -> StoreResult<()> {
         return Err(Error::NotEmpty { namespace, entry }.into());
     }
     tx.delete(id)?;
+    crate::load::forget_readings(tx, id)?;
     crate::migrate::forget(tx, id)
 }

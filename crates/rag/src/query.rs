@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// The most hits of one search.
 pub const MAX_LIMIT: usize = 250;
 
+/// The most chunks that one search returns with what is around its hits.
+pub const MAX_CHUNKS: usize = 5_000;
+
 /// The most chunks around a hit, on each side.
 pub const MAX_CONTEXT: u32 = 1_000;
 
@@ -317,10 +320,12 @@ pub enum Note {
     NotReranked(String),
     /// What is searched is being made anew: some may be missing.
     Filling,
-    /// Entries were replaced so fast that some may be missing.
+    /// Entries were replaced or deleted so fast that some hits may be missing.
     Late,
     /// The text was cut to its beginning before words were looked for.
     TextCut,
+    /// What is around the hits came to more than [`MAX_CHUNKS`], so the last of them come alone.
+    ContextCut,
 }
 
 /// What a search found.

@@ -27,31 +27,31 @@ pub(crate) fn around(hits: &[u32], before: u32, after: u32) -> BTreeMap<u32, Spa
 }
 
 /// Returns the range of each of an entry's hits that stand under the same headings; `path` says which.
-pub(crate) fn sections<P: PartialEq>(
+pub(crate) fn sections<P: PartialEq, E>(
     hits: &[u32],
     most: u32,
-    path: impl Fn(u32) -> Option<P>,
-) -> BTreeMap<u32, Span> {
+    mut path: impl FnMut(u32) -> Result<Option<P>, E>,
+) -> Result<BTreeMap<u32, Span>, E> {
     let mut sorted = hits.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
     let mut spans: BTreeMap<u32, Span> = BTreeMap::new();
     let mut taken = 0;
     for (at, hit) in sorted.iter().enumerate() {
-        let own = path(*hit);
-        let is_inside = |order: u32| path(order).is_some_and(|path| Some(&path) == own.as_ref());
+        let own = path(*hit)?;
+        let mut is_inside = |order: u32| Ok(path(order)?.is_some_and(|path| Some(&path) == own.as_ref()));
         let (mut start, mut end) = (*hit, hit.saturating_add(1));
-        while start > taken && hit - start < most && is_inside(start - 1) {
+        while start > taken && hit - start < most && is_inside(start - 1)? {
             start -= 1;
         }
         let next = sorted.get(at + 1).copied().unwrap_or(u32::MAX);
-        while end < next && end - hit <= most && is_inside(end) {
+        while end < next && end - hit <= most && is_inside(end)? {
             end += 1;
         }
         taken = end;
         spans.insert(*hit, Span { start, end });
     }
-    spans
+    Ok(spans)
 }
 
 #[cfg(test)]
@@ -94,11 +94,12 @@ mod tests {
     #[test]
     fn a_section_ends_with_its_headings() {
         let paths = ["a", "a", "b", "b", "b", "c"];
-        let path = |order: u32| paths.get(order as usize).copied();
-        let spans = sections(&[3], 10, path);
+        let path = |order: u32| Ok::<_, ()>(paths.get(order as usize).copied());
+        let sections = |hits: &[u32], most| sections(hits, most, path).unwrap();
+        let spans = sections(&[3], 10);
         assert_eq!(spans[&3], Span { start: 2, end: 5 });
-        let spans = sections(&[2, 4], 10, path);
+        let spans = sections(&[2, 4], 10);
         assert_eq!((spans[&2], spans[&4]), (Span { start: 2, end: 4 }, Span { start: 4, end: 5 }));
-        assert_eq!(sections(&[4], 1, path)[&4], Span { start: 3, end: 5 });
+        assert_eq!(sections(&[4], 1)[&4], Span { start: 3, end: 5 });
     }
 }

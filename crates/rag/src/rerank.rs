@@ -19,6 +19,9 @@ pub const RERANK_CANDIDATES: usize = 50;
 #[async_trait]
 pub trait Reranker: Send + Sync + fmt::Debug {
     /// Returns a score for each text, in their order; the greater the better.
+    ///
+    /// # Errors
+    /// When it cannot say. The hits stay as they are then; [`Error::NoAnswer`] has what was used all the same.
     async fn rerank(&self, query: &str, texts: &[String]) -> Result<Reranked>;
 }
 
@@ -85,11 +88,12 @@ impl Reranker for ModelReranker {
                 left -= 1.0;
             }
         }
+        let (model, usage) = (self.model.name().clone(), reply.usage().clone());
         if left == texts.len() as f32 {
-            let right = "it has to name passages by their numbers";
-            return Err(Error::bad("the answer of a reranking model names", "no passage", right));
+            let reason = "names no passage; it has to name them by their numbers".to_owned();
+            return Err(Error::NoAnswer { model, reason, usage: Box::new(usage) });
         }
-        Ok(Reranked { scores, used: Some((self.model.name().clone(), reply.usage().clone())) })
+        Ok(Reranked { scores, used: Some((model, usage)) })
     }
 }
 

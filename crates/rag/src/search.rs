@@ -11,11 +11,11 @@ use loomwork_store::{Result as StoreResult, Row, Tx};
 use crate::embed::{Bill, Embedder, Task};
 use crate::error::unwrapped;
 use crate::filter::Filter;
+use crate::index::IMPORTANCE;
 use crate::namespaces::{self, Wanted, find};
 use crate::query::{Ask, Found, Mode, Note, Query, Scores};
 use crate::rag::Rag;
 use crate::rerank::{Reranked, diverse};
-use crate::settle::last_publication;
 use crate::tables::{
     ChunkId, ChunkRow, EntryId, EntryRow, EntryStatus, NamespaceId, NamespaceRow, NamespaceStatus,
 };
@@ -28,9 +28,6 @@ const DEPTH: usize = 4;
 
 /// How often a search looks again where what it began with is no longer what the index holds.
 const LOOKS: usize = 4;
-
-/// How often a search by words asks for what counts more than what it has, and so may come before it.
-const ROUNDS: usize = 12;
 
 /// A namespace as it stood when a search looked.
 #[derive(Clone, Debug)]
@@ -146,7 +143,7 @@ impl Rag {
         if way != Mode::Vector && query.text().len() > MAX_QUERY_BYTES {
             found.notes.push(Note::TextCut);
         }
-        let bill = Bill::new(Task::EmbedQuery, names.first().map(String::as_str), query.user.as_deref());
+        let bill = Bill::new(Task::EmbedQuery, names.clone(), query.user.as_deref());
         let vector = match way {
             Mode::Text => None,
             Mode::Vector | Mode::Hybrid => Some(self.vector_of(&query, &bill).await?),
@@ -164,7 +161,7 @@ impl Rag {
         let is_by_meaning = way == Mode::Vector && lists.len() == 1;
         let mut ranked = Ranked { candidates: merged(lists, query.rank_constant), entries, is_by_meaning };
         ranked.candidates.truncate(wanted);
-        ranked.is_by_meaning &= !self.rerank(&query, &mut ranked.candidates, &mut found).await?;
+        ranked.is_by_meaning &= !self.rerank(&query, names, &mut ranked.candidates, &mut found).await?;
         if query.diversity > 0.0 {
             ranked.candidates = self.diversified(&query, ranked.candidates).await?;
         }
@@ -216,7 +213,7 @@ impl Rag {
             let Some(namespace) = target.find(tx, &wanted, &filter)? else { return Ok(None) };
             let hidden = tx.ids(EntryRow::hidden.eq(namespace.id))?;
             let newest = tx.ids(EntryRow::by_namespace.eq(namespace.id).desc().take(1))?.pop();
-            let published = last_publication(tx, namespace.id)?;
+            let published = namespace.published;
             Ok(Some(View { namespace: namespace.id, hidden, newest, published }))
         });
         read.await.map_err(unwrapped)
@@ -258,7 +255,7 @@ impl Rag {
             if (is_late || is_short) && look < LOOKS {
                 continue;
             }
-            if is_late && !notes.contains(&Note::Late) {
+            if (is_late || is_short) && !notes.contains(&Note::Late) {
                 notes.push(Note::Late);
             }
             let candidates = ranking(query, by_vector, by_text);
@@ -295,13 +292,10 @@ impl Rag {
             }
             let text = query.text();
             let text = text[..text.floor_char_boundary(MAX_QUERY_BYTES)].to_owned();
-            let asked = Indexing {
-                filter: filter.clone(),
-                limit: depth,
-                recency: recency.clone(),
-                ..Indexing::text(text)
-            };
-            self.heaviest(asked).await
+            let (filter, recency, weigh_by) = (filter.clone(), recency.clone(), Some(IMPORTANCE.to_owned()));
+            let asked = Indexing { filter, recency, weigh_by, limit: depth, ..Indexing::text(text) };
+            let found = search.find::<ChunkRow>(index, asked).await?;
+            Ok((found.hits, found.filling.is_some()))
         };
         let ((by_vector, one), (by_text, two)) = tokio::try_join!(by_vector, by_text)?;
         if (one || two) && !notes.contains(&Note::Filling) {
@@ -310,58 +304,37 @@ impl Rag {
         Ok((by_vector, by_text))
     }
 
-    /// Finds by words what is best by words and importance: as many hits as are asked for, or more.
-    ///
-    /// The index ranks by words. What it leaves out is no better by words than the last hit, so it comes before
-    /// the worst that is kept only if it counts for more, by a factor that both tell: that is asked for next.
-    async fn heaviest(&self, asked: Indexing) -> Result<(Vec<Hit<ChunkRow>>, bool)> {
-        let (index, search) = (&self.inner.index, &self.inner.search);
-        let mut all: HashMap<ChunkId, Hit<ChunkRow>> = HashMap::new();
-        let (mut is_filling, mut least, mut filter) = (false, 0.0, asked.filter.clone());
-        let weighed = |hit: &Hit<ChunkRow>| hit.score * f64::from(hit.row.importance);
-        for _ in 0..ROUNDS {
-            let query = Indexing { filter, ..asked.clone() };
-            let found = search.find::<ChunkRow>(index, query).await?;
-            is_filling |= found.filling.is_some();
-            let last = (found.hits.len() == asked.limit).then(|| found.hits.last().map(|hit| hit.score));
-            all.extend(found.hits.into_iter().map(|hit| (hit.row.id, hit)));
-            let Some(last) = last.flatten() else { break };
-            let mut worth: Vec<f64> = all.values().map(weighed).collect();
-            worth.sort_by(|one, two| two.total_cmp(one));
-            let needed = worth.get(asked.limit - 1).map_or(0.0, |worst| worst / last);
-            // Nothing counts for more than 1, and what counts for less was asked for. With recency the last hit
-            // is no bound on the others.
-            if needed >= 1.0 || needed <= least || asked.recency.is_some() {
-                break;
-            }
-            least = needed;
-            filter = asked.filter.clone().and(index::counts_more(least));
-        }
-        let mut hits: Vec<Hit<ChunkRow>> = all.into_values().collect();
-        hits.sort_by(|one, two| {
-            weighed(two).total_cmp(&weighed(one)).then_with(|| one.row.id.cmp(&two.row.id))
-        });
-        hits.truncate(asked.limit);
-        Ok((hits, is_filling))
-    }
-
     /// Puts candidates in the order that a reranker says, and says whether there is one.
-    async fn rerank(&self, query: &Query, candidates: &mut [Candidate], found: &mut Found) -> Result<bool> {
+    async fn rerank(
+        &self,
+        query: &Query,
+        namespaces: Vec<String>,
+        candidates: &mut [Candidate],
+        found: &mut Found,
+    ) -> Result<bool> {
         let Some(reranking) = query.rerank.as_ref().filter(|_| !candidates.is_empty()) else {
             return Ok(false);
         };
+        if query.text().trim().is_empty() {
+            found.notes.push(Note::NotReranked("a query by a vector asks nothing in words".to_owned()));
+            return Ok(false);
+        }
         let texts: Vec<String> = candidates.iter().map(|candidate| candidate.chunk.text.clone()).collect();
         let said = tokio::select! {
-            said = reranking.by.rerank(query.text(), &texts) => said.map_err(|error| error.to_string()),
+            said = reranking.by.rerank(query.text(), &texts) => said,
             () = self.inner.store.clock().sleep(reranking.timeout) => {
-                Err(format!("it took longer than {:?}", reranking.timeout))
+                let (what, found) = ("a reranker took longer than", format!("{:?}", reranking.timeout));
+                Err(Error::bad(what, found, "give it more time, or fewer candidates"))
             }
         };
-        if let Ok(Reranked { used: Some((model, usage)), .. }) = &said {
-            found.usage += usage;
-            self.charge(&Bill::new(Task::Rerank, None, query.user.as_deref()), model, usage).await?;
+        let bill = Bill::new(Task::Rerank, namespaces, query.user.as_deref());
+        match &said {
+            Ok(Reranked { used: Some((model, usage)), .. }) => self.charge(&bill, model, usage).await?,
+            Ok(_) => {}
+            Err(error) => self.charge_failed(&bill, error).await?,
         }
-        let said = said.and_then(|said| match said.scores.len() {
+        found.usage += &bill.spent();
+        let said = said.map_err(|error| error.to_string()).and_then(|said| match said.scores.len() {
             count if count != texts.len() => Err(format!("it gave {count} scores for {} texts", texts.len())),
             _ if said.scores.iter().any(|score| score.is_nan()) => {
                 Err("it gave scores that are no numbers".to_owned())
@@ -374,13 +347,13 @@ impl Rag {
                     (candidate.scores.reranked, candidate.worth) = (Some(score), f64::from(score));
                 }
                 candidates.sort_by(|one, two| two.worth.total_cmp(&one.worth));
+                Ok(true)
             }
             Err(why) => {
                 found.notes.push(Note::NotReranked(why));
-                return Ok(false);
+                Ok(false)
             }
         }
-        Ok(true)
     }
 
     async fn diversified(&self, query: &Query, candidates: Vec<Candidate>) -> Result<Vec<Candidate>> {
@@ -438,7 +411,10 @@ fn read_entries(tx: &Tx, ids: &[EntryId]) -> StoreResult<BTreeMap<EntryId, Arc<R
 fn was_live(entry: &EntryRow, published: u64) -> bool {
     let is_whole = match entry.status {
         EntryStatus::Ready => true,
-        EntryStatus::Replaced => entry.hidden && entry.swept == 0,
+        // Not one that was replaced before that already, and was to be live again in the meantime.
+        EntryStatus::Replaced => {
+            entry.hidden && entry.swept == 0 && entry.over.is_some_and(|over| over > published)
+        }
         _ => false,
     };
     is_whole && entry.published.is_some_and(|number| number <= published)
@@ -446,7 +422,7 @@ fn was_live(entry: &EntryRow, published: u64) -> bool {
 
 /// Makes one ranking of the two.
 fn ranking(query: &Query, by_vector: Vec<Hit<ChunkRow>>, by_text: Vec<Hit<ChunkRow>>) -> Vec<Candidate> {
-    let mut words: Vec<(ChunkId, f64)> = Vec::new();
+    let mut words = Vec::new();
     let mut all: HashMap<ChunkId, Candidate> = HashMap::new();
     let candidate =
         |hit: Hit<ChunkRow>, worth| Candidate { chunk: hit.row, scores: Scores::default(), worth };
@@ -458,17 +434,14 @@ fn ranking(query: &Query, by_vector: Vec<Hit<ChunkRow>>, by_text: Vec<Hit<ChunkR
         meaning.push(id);
     }
     for hit in by_text {
-        let weight = hit.row.importance;
-        let (id, worth) = (hit.row.id, hit.score * f64::from(weight));
-        let score = hit.text.map(|standing| standing.score * weight);
+        let (id, worth) = (hit.row.id, hit.score);
+        let score = hit.text.map(|standing| standing.score);
         if query.text_threshold.is_some_and(|least| score.is_none_or(|score| score < least)) {
             continue;
         }
         all.entry(id).or_insert_with(|| candidate(hit, worth)).scores.text = score;
-        words.push((id, worth));
+        words.push(id);
     }
-    words.sort_by(|one, two| two.1.total_cmp(&one.1));
-    let words: Vec<ChunkId> = words.into_iter().map(|(id, _)| id).collect();
     let order: Vec<(ChunkId, Option<f64>)> = match query.way() {
         Mode::Vector => meaning.into_iter().map(|id| (id, None)).collect(),
         Mode::Text => words.into_iter().map(|id| (id, None)).collect(),
@@ -501,4 +474,41 @@ fn merged(mut lists: Vec<(Vec<Candidate>, f64)>, rank_constant: f64) -> Vec<Cand
         .into_iter()
         .filter_map(|(id, worth)| all.remove(&id).map(|candidate| Candidate { worth, ..candidate }));
     ranked.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn entry(changes: &Value) -> EntryRow {
+        let id = loomwork_store::Id::<NamespaceRow>::from_raw(loomwork_core::RawId::from_bytes([7; 16]));
+        let mut row = json!({
+            "namespace": id, "version": 0, "status": "replaced", "importance": 1.0, "chunks": 1, "tokens": 0,
+            "created": 0, "settled": 0, "spaces": [], "published": 3, "over": 6, "hidden": true,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            row[name] = value.clone();
+        }
+        serde_json::from_value(row).unwrap()
+    }
+
+    #[test]
+    fn an_entry_was_live_from_its_publication_to_the_one_that_took_its_place() {
+        let check = |changes: Value, published: u64, right: bool| {
+            assert_eq!(was_live(&entry(&changes), published), right, "{changes} at {published}");
+        };
+        check(json!({}), 2, false);
+        check(json!({}), 3, true);
+        check(json!({}), 5, true);
+        // Such as one that was to be live again later, and was called off.
+        check(json!({}), 6, false);
+        check(json!({ "status": "pending" }), 5, false);
+        check(json!({ "swept": 1 }), 5, false);
+        check(json!({ "hidden": false }), 5, false);
+        check(json!({ "status": "ready", "hidden": false }), 9, true);
+        check(json!({ "status": "ready", "published": null }), 9, false);
+        check(json!({ "published": null, "over": null }), 9, false);
+    }
 }

@@ -11,10 +11,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use loomwork_search::Space;
 use loomwork_store::{Result as StoreResult, Row, Tx};
 use loomwork_workpool as workpool;
 
-use crate::tables::{EntryId, EntryRow, EntryStatus, InputRow, NamespaceId, NamespaceRow, NamespaceStatus};
+use crate::tables::{EntryId, EntryRow, EntryStatus, InputRow, NamespaceRow, NamespaceStatus};
 use crate::{Error, migrate, namespaces};
 
 /// How long the chunks of an entry that is no longer live stay in the index, so that searches which began
@@ -24,6 +25,10 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// How long whoever adds an entry may be silent before it counts as dead. It is heard of several times within
 /// that, however long its content or its model take.
 pub const LEASE: Duration = Duration::from_secs(10 * 60);
+
+/// How long it can be seen of an entry that it was replaced before it was ever found: that it was the same as the
+/// live one, or that a newer one came first. It is no version that could be restored.
+pub const TOLD: Duration = Duration::from_secs(60 * 60);
 
 /// How many versions of a key, besides the live one, are kept, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +123,11 @@ impl Settling {
             EntryStatus::Pending => {}
             _ => return Err(wrong_status(&entry, "published").into()),
         }
-        check_namespace(tx, &entry)?;
+        let namespace = namespaces::require(tx, entry.namespace)?;
+        check_namespace(tx, &namespace, &entry)?;
+        if entry.chunks > 0 {
+            check_spaces(&namespace, &entry.spaces, id)?;
+        }
         let live = match &entry.key {
             Some(key) => tx.first(EntryRow::live.eq(entry.namespace).eq(key.as_str()))?,
             None => None,
@@ -127,13 +136,19 @@ impl Settling {
             let entry = self.settle(tx, id, EntryStatus::Replaced, None)?;
             return Ok(Published::of(entry, None));
         }
-        let number = last_publication(tx, entry.namespace)? + 1;
+        let number = namespace.published + 1;
+        tx.update(namespace.id, |row| row.published = number)?;
+        let inherited = live.as_ref().filter(|_| entry.inherits).map(|live| live.importance);
         let replaced = live.map(|live| self.retire(tx, live.id, EntryStatus::Replaced, Some(number)));
         let replaced = replaced.transpose()?;
         let now = tx.now();
         let entry = tx.update(id, |row| {
             row.status = EntryStatus::Ready;
             row.published = Some(number);
+            if let Some(importance) = inherited.filter(|importance| *importance != row.importance) {
+                // The version before was weighed while this one was made.
+                (row.importance, row.weighing) = (importance, Some(0));
+            }
             row.due = row.weighing.map(|_| now);
             (row.hidden, row.swept, row.over) = (false, 0, None);
             (row.settled, row.error) = (now, None);
@@ -173,8 +188,9 @@ impl Settling {
         status: EntryStatus,
         over: Option<u64>,
     ) -> StoreResult<Row<EntryRow>> {
-        leave(tx, id, status)?;
-        let expires = self.retention.age.map(|age| tx.now() + age);
+        let entry = leave(tx, id, status)?;
+        let age = if entry.is_of_no_use() { Some(TOLD) } else { self.retention.age };
+        let expires = age.map(|age| tx.now() + age);
         tx.update(id, |row| (row.expires, row.over) = (expires, over))
     }
 
@@ -193,8 +209,9 @@ impl Settling {
     /// Gives up the oldest versions beyond those that are kept.
     fn retain(&self, tx: &mut Tx, entry: &Row<EntryRow>, key: &str) -> StoreResult<()> {
         let versions = tx.scan(EntryRow::by_key.eq(entry.namespace).eq(key).desc())?;
-        let replaced = versions.into_iter().filter(|row| row.status == EntryStatus::Replaced);
-        for row in replaced.skip(self.retention.versions) {
+        let former =
+            versions.into_iter().filter(|row| row.status == EntryStatus::Replaced && !row.is_of_no_use());
+        for row in former.skip(self.retention.versions) {
             if row.hidden {
                 // Searches that began before may need it yet.
                 tx.update(row.id, |row| row.expires = Some(row.settled))?;
@@ -217,21 +234,34 @@ pub(crate) fn leave(tx: &mut Tx, id: EntryId, status: EntryStatus) -> StoreResul
     })
 }
 
-/// Returns the number of the last publication in a namespace, 0 if there was none.
-pub(crate) fn last_publication(tx: &Tx, namespace: NamespaceId) -> StoreResult<u64> {
-    let last = tx.first(EntryRow::publications.eq(namespace).desc())?;
-    Ok(last.and_then(|last| last.published).unwrap_or_default())
+/// Leaves a former version that was to be live again as the former version that it was.
+pub(crate) fn call_off(tx: &mut Tx, id: EntryId) -> StoreResult<()> {
+    leave(tx, id, EntryStatus::Replaced).map(drop)
 }
 
 /// Checks that an entry would be found where it is to be published.
-fn check_namespace(tx: &Tx, entry: &Row<EntryRow>) -> StoreResult<()> {
-    let namespace = namespaces::require(tx, entry.namespace)?;
+fn check_namespace(tx: &Tx, namespace: &Row<NamespaceRow>, entry: &Row<EntryRow>) -> StoreResult<()> {
     let is_wrong = match namespace.status {
         NamespaceStatus::Deleting => true,
         NamespaceStatus::Replaced => entry.by_name,
         NamespaceStatus::Pending | NamespaceStatus::Ready => false,
     };
-    if is_wrong { Err(namespaces::no_longer_answers(tx, &namespace, entry.id)?.into()) } else { Ok(()) }
+    if is_wrong { Err(namespaces::no_longer_answers(tx, namespace, entry.id)?.into()) } else { Ok(()) }
+}
+
+/// Checks that an entry's vectors are those that searches of its namespace need. What it is being given by a
+/// migration may come later; what is of a former model is of no use.
+pub(crate) fn check_spaces(
+    namespace: &Row<NamespaceRow>,
+    spaces: &[Space],
+    entry: EntryId,
+) -> Result<(), Error> {
+    let is_of_it = |space: &Space| *space == namespace.space || Some(space) == namespace.also.as_ref();
+    if spaces.contains(&namespace.space) && spaces.iter().all(is_of_it) {
+        return Ok(());
+    }
+    let change = format!("went over to the model {}", namespace.space.model());
+    Err(Error::NamespaceChanged { namespace: namespace.id.to_string(), change, entry: entry.to_string() })
 }
 
 pub(crate) fn drop_input(tx: &mut Tx, id: EntryId) -> StoreResult<()> {

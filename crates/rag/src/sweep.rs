@@ -7,11 +7,11 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use loomwork_search::vectors;
-use loomwork_store::{Id, Next, Result as StoreResult, Row, Tx, Upkeep};
+use loomwork_search::{VectorRow, vectors};
+use loomwork_store::{Id, Next, Result as StoreResult, Row, Table as _, Tx, Upkeep};
 
 use crate::namespaces::{self, Wanted};
-use crate::settle::{Settling, drop_input, leave};
+use crate::settle::{Settling, call_off, drop_input, leave};
 use crate::tables::{ChunkRow, EntryId, EntryRow, EntryStatus};
 use crate::weight::folded;
 
@@ -69,9 +69,10 @@ fn look_after(tx: &mut Tx, entry: Row<EntryRow>) -> StoreResult<()> {
     match entry.status {
         EntryStatus::Ready | EntryStatus::Replaced if entry.weighing.is_some() => weigh(tx, &entry),
         // It was to be live again.
-        EntryStatus::Pending => leave(tx, entry.id, EntryStatus::Replaced).map(drop),
+        EntryStatus::Pending => call_off(tx, entry.id),
         EntryStatus::Ready => tx.update(entry.id, |row| row.due = None).map(drop),
         EntryStatus::Deleting => {
+            note_shelved(tx, &entry)?;
             if !delete_chunks(tx, &entry)? {
                 return go_on(tx, &entry, 0);
             }
@@ -128,10 +129,9 @@ fn weigh(tx: &mut Tx, entry: &Row<EntryRow>) -> StoreResult<()> {
     let first = entry.weighing.unwrap_or_default();
     let chunks = tx.scan(ChunkRow::by_entry.eq(entry.id).ge(first).take(SWEEP_STEP))?;
     for chunk in &chunks {
-        for space in &entry.spaces {
-            if let Some(row) = vectors::of(tx, space, chunk.id)? {
-                vectors::update(tx, row.id, folded(row.vector(), entry.importance))?;
-            }
+        // In all spaces: a migration may have given some of its chunks a vector, and not yet all of them.
+        for row in tx.scan(VectorRow::by_owner.eq(ChunkRow::NAME).eq(chunk.id.raw()))? {
+            vectors::update(tx, row.id, folded(row.vector(), entry.importance))?;
         }
         tx.update(chunk.id, |row| row.importance = entry.importance)?;
     }

@@ -10,10 +10,11 @@ use loomwork_models::Usage;
 
 use crate::add::{Added, Target};
 use crate::content::{Content, NewEntry};
-use crate::entries::DELETE_STEP;
+use crate::entries::{self, DELETE_STEP};
 use crate::error::unwrapped;
+use crate::load::ReadingId;
+use crate::namespaces;
 use crate::rag::Rag;
-use crate::settle::last_publication;
 use crate::tables::{EntryId, EntryRow, EntryStatus, NamespaceId};
 use crate::{Error, Result};
 
@@ -40,8 +41,8 @@ impl SyncOptions {
 
 /// What is there of one thing.
 pub(crate) enum Made {
-    /// An entry, which may be as it was.
-    Entry(Box<NewEntry>, Content),
+    /// An entry, which may be as it was, and what is to be forgotten once it is there.
+    Entry(Box<NewEntry>, Content, Option<ReadingId>),
     /// An entry that is known to be as it was.
     Same(String, EntryId),
     /// Something that could not be made, by its key where that is known.
@@ -143,9 +144,23 @@ impl Present {
     }
 }
 
+/// Checks that a live entry may be replaced by one of an origin. Two that replaced each other's entries would do so
+/// for ever.
+pub(crate) fn check_origin(live: &EntryRow, origin: Option<&str>) -> Result<()> {
+    match &live.origin {
+        Some(other) if Some(other.as_str()) != origin => {
+            let key = live.key.as_deref().unwrap_or_default();
+            let found = format!("{key:?}, which is kept in step with {other:?}");
+            Err(Error::bad("the key", found, "name that origin, or let keys begin with something else"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Rag {
     /// Brings the entries of an origin in step with a stream of what is there now. What has not changed costs
-    /// no embedding, so doing it again is free, and one that was interrupted goes on. Each entry needs a key.
+    /// no embedding, so doing it again is free, and one that was interrupted goes on. Each entry needs a key, which
+    /// no live entry of another origin has.
     /// `progress` hears of each.
     ///
     /// # Errors
@@ -167,7 +182,7 @@ impl Rag {
     {
         let made = entries.map(|entry| {
             std::future::ready(match entry {
-                Ok((new, content)) => Made::Entry(Box::new(new), content),
+                Ok((new, content)) => Made::Entry(Box::new(new), content, None),
                 Err(error) => Made::Failed(None, error),
             })
         });
@@ -192,7 +207,8 @@ impl Rag {
         }
         let namespace = self.namespace_of(target.clone()).await?.id;
         // What is published from now on is another run's, or this one's.
-        let before = self.inner.store.query(move |tx| last_publication(tx, namespace)).await?;
+        let read = self.inner.store.query(move |tx| Ok(namespaces::require(tx, namespace)?.published));
+        let before = read.await.map_err(unwrapped)?;
         let steps = entries.map(|made| {
             let (sync, target) = (&sync, &target);
             async move { self.step(target, namespace, sync, made.await).await }
@@ -223,8 +239,8 @@ impl Rag {
         sync: &SyncOptions,
         made: Made,
     ) -> (There, Step) {
-        let (new, content) = match made {
-            Made::Entry(new, content) => (*new, content),
+        let (new, content, reading) = match made {
+            Made::Entry(new, content, reading) => (*new, content, reading),
             Made::Same(key, entry) => return (There::Key(key), Step::Same(entry)),
             Made::Failed(Some(key), why @ Error::NoReader { .. }) => {
                 return (There::Key(key.clone()), Step::Skipped { key, why });
@@ -241,7 +257,12 @@ impl Rag {
             let error = Error::bad("an entry of an origin has", "no key", "give it one");
             return (There::Unknown, Step::Failed { key: None, error });
         };
-        let step = match self.add_in_step(target, namespace, sync, new, content).await {
+        let made = async {
+            let step = self.add_in_step(target, namespace, sync, new, content).await?;
+            self.forget_reading(reading).await?;
+            Ok(step)
+        };
+        let step = match made.await {
             Ok(step) => step,
             Err(error) => Step::Failed { key: Some(key.clone()), error },
         };
@@ -256,12 +277,13 @@ impl Rag {
         new: NewEntry,
         content: Content,
     ) -> Result<Step> {
-        if sync.only_new {
-            let key = new.key.clone().unwrap_or_default();
-            let live = self.inner.store.query(move |tx| crate::entries::by_key(tx, namespace, &key)).await?;
-            if let Some(live) = live {
-                return Ok(Step::Same(live.id));
-            }
+        let key = new.key.clone().unwrap_or_default();
+        let live = self.inner.store.query(move |tx| entries::by_key(tx, namespace, &key)).await?;
+        if let Some(live) = &live {
+            check_origin(live, Some(&sync.origin))?;
+        }
+        if let Some(live) = live.filter(|_| sync.only_new) {
+            return Ok(Step::Same(live.id));
         }
         // Each key has an entry of its own, whatever another one's content is.
         let new = NewEntry { origin: Some(sync.origin.clone()), dedupe: false, ..new };

@@ -13,6 +13,8 @@ use loomwork_workpool::JobId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::weight::WHOLE;
+
 /// The id of a namespace.
 pub type NamespaceId = Id<NamespaceRow>;
 /// The id of an entry.
@@ -63,6 +65,9 @@ pub struct NamespaceRow {
     /// When another one took its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Time>,
+    /// How many publications there were in it: the number of the last one. It only ever rises.
+    #[serde(default)]
+    pub(crate) published: u64,
     /// The last of the publications whose predecessors have left the index: a search that began before it does
     /// not find what it should.
     #[serde(default)]
@@ -111,9 +116,8 @@ impl EntryStatus {
 #[index(unique by_key(namespace, key, version), when = EntryRow::has_key)]
 #[index(unique live(namespace, key), when = EntryRow::is_live_of_key)]
 #[index(by_hash(namespace, content_hash), when = EntryRow::is_live_of_hash)]
-#[index(publications(namespace, published), when = EntryRow::is_published)]
 #[index(of_origin(namespace, origin), when = EntryRow::is_live_of_origin)]
-#[index(embedded(namespace, spaces: String = EntryRow::spaces_key), when = EntryRow::is_embedded, version = 2)]
+#[index(embedded(namespace, spaces: String = EntryRow::spaces_key), when = EntryRow::is_embedded, version = 3)]
 #[index(hidden(namespace), when = EntryRow::is_hidden)]
 #[index(sweeps(due), when = EntryRow::is_swept, version = 2)]
 #[index(leases(due), when = EntryRow::is_leased)]
@@ -176,6 +180,9 @@ pub struct EntryRow {
     /// It was added by the name of its namespace, so it belongs to the version that answers by that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) by_name: bool,
+    /// Nobody said how much it counts, so it counts as much as the version before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) inherits: bool,
     /// The publication that took its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) over: Option<u64>,
@@ -218,13 +225,16 @@ impl EntryRow {
         self.is_live() && self.origin.is_some()
     }
 
-    fn is_published(&self) -> bool {
-        self.published.is_some()
+    /// Whether it is or can be live again, or is about to be.
+    pub(crate) fn is_kept(&self) -> bool {
+        let is_there =
+            matches!(self.status, EntryStatus::Ready | EntryStatus::Replaced | EntryStatus::Pending);
+        self.published.is_some() && is_there
     }
 
-    /// Whether it is or can be live again.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.published.is_some() && matches!(self.status, EntryStatus::Ready | EntryStatus::Replaced)
+    /// Whether it was replaced before it was ever found.
+    pub(crate) fn is_of_no_use(&self) -> bool {
+        self.status == EntryStatus::Replaced && self.published.is_none()
     }
 
     /// Whether it has vectors that searches need; what has no chunks needs none.
@@ -298,7 +308,7 @@ pub struct ChunkRow {
 }
 
 fn whole() -> f32 {
-    1.0
+    WHOLE
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -353,6 +363,9 @@ pub struct Place {
 #[table(name = "rag_inputs", id = "input")]
 pub(crate) struct InputRow {
     pub(crate) from: From,
+    /// The hash of its content was known when it was added. That of a source is what each attempt finds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_hashed: bool,
     /// Whom embedding it is attributed to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<String>,
@@ -365,6 +378,20 @@ pub(crate) enum From {
     Text(String),
     File(FileId),
     Source { name: String, args: Value },
+}
+
+/// What a model read of a document whose entry is not there yet, so that nobody pays for it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[serde(rename_all = "camelCase")]
+#[table(name = "rag_readings", id = "reading")]
+#[index(unique by_digest(namespace, digest))]
+#[index(by_time(namespace, read))]
+pub(crate) struct ReadingRow {
+    pub(crate) namespace: NamespaceId,
+    /// That of the document's bytes and of who read them.
+    pub(crate) digest: String,
+    pub(crate) text: String,
+    pub(crate) read: Time,
 }
 
 /// What a namespace's migration to another model has done.
@@ -386,6 +413,13 @@ pub(crate) struct MigrationRow {
 
 /// The crate's tables, for [`Store::builder`](loomwork_store::Store::builder). A store needs those of
 /// `loomwork-search` and `loomwork-workpool` too, and those of `loomwork-files` where files are read.
-pub fn tables() -> [TableDef; 5] {
-    [NamespaceRow::table(), EntryRow::table(), ChunkRow::table(), InputRow::table(), MigrationRow::table()]
+pub fn tables() -> [TableDef; 6] {
+    [
+        NamespaceRow::table(),
+        EntryRow::table(),
+        ChunkRow::table(),
+        InputRow::table(),
+        ReadingRow::table(),
+        MigrationRow::table(),
+    ]
 }

@@ -6,6 +6,9 @@
 
 use crate::{Error, Result};
 
+/// How much counts of which nobody says it.
+pub(crate) const WHOLE: f32 = 1.0;
+
 /// The length of vectors of no importance: not zero, so that they can be given another one.
 const LEAST: f64 = 1e-6;
 

@@ -8,15 +8,13 @@ use loomwork_workpool::JobId;
 
 use crate::Error;
 use crate::content::NewEntry;
-use crate::embed::Prepared;
+use crate::embed::Batch;
 use crate::filter::{Holder, marks_of};
 use crate::namespaces;
-use crate::settle::{LEASE, Settling, require};
+use crate::settle::{LEASE, Settling, check_spaces, require};
 use crate::sweep::delete_chunk;
-use crate::tables::{
-    ChunkId, ChunkRow, EntryId, EntryRow, EntryStatus, NamespaceId, NamespaceRow, NamespaceStatus,
-};
-use crate::weight::folded;
+use crate::tables::{ChunkId, ChunkRow, EntryId, EntryRow, EntryStatus, NamespaceId, NamespaceStatus};
+use crate::weight::{WHOLE, folded};
 
 /// Who makes an entry: whoever called, or an attempt of a job. Where another one has taken over, it writes no
 /// more.
@@ -37,7 +35,7 @@ pub(crate) enum Begun {
 /// Whether an entry is the one that is to be added, but for its title and metadata.
 pub(crate) fn is_same(entry: &EntryRow, new: &NewEntry, hash: &str) -> bool {
     entry.content_hash.as_deref() == Some(hash)
-        && entry.importance == new.importance
+        && new.importance.is_none_or(|importance| entry.importance == importance)
         && entry.filters.len() == new.filters.len()
         && new.filters.iter().all(|(name, value)| entry.filters.get(name) == Some(value))
 }
@@ -71,7 +69,7 @@ fn same_as(tx: &Tx, entry: &EntryRow, hash: &str) -> StoreResult<Option<Row<Entr
     let live = tx.first(EntryRow::live.eq(entry.namespace).eq(key.as_str()))?;
     Ok(live.filter(|live| {
         live.content_hash.as_deref() == Some(hash)
-            && live.importance == entry.importance
+            && (entry.inherits || live.importance == entry.importance)
             && live.filters == entry.filters
             && live.version < entry.version
     }))
@@ -132,6 +130,13 @@ pub(crate) fn begin(
         Some(key) => tx.first(EntryRow::by_key.eq(namespace).eq(key.as_str()).desc())?,
         None => None,
     };
+    let importance = match (new.importance, &new.key) {
+        (Some(importance), _) => importance,
+        (None, Some(key)) => {
+            tx.first(EntryRow::live.eq(namespace).eq(key.as_str()))?.map_or(WHOLE, |live| live.importance)
+        }
+        (None, None) => WHOLE,
+    };
     let now = tx.now();
     let entry = tx.insert(EntryRow {
         namespace,
@@ -141,7 +146,7 @@ pub(crate) fn begin(
         title: new.title.clone(),
         metadata: new.metadata.clone(),
         filters: new.filters.clone().into_iter().collect::<BTreeMap<_, _>>(),
-        importance: new.importance,
+        importance,
         content_hash: hash,
         origin: new.origin.clone(),
         file: None,
@@ -156,6 +161,7 @@ pub(crate) fn begin(
         context: new.context.clone(),
         spaces: Vec::new(),
         by_name,
+        inherits: new.importance.is_none(),
         over: None,
         expires: None,
         weighing: None,
@@ -192,10 +198,13 @@ pub(crate) fn write(
     id: EntryId,
     maker: Maker,
     first: u32,
-    chunks: &[Prepared],
+    chunks: &Batch,
     tokens: u64,
 ) -> StoreResult<()> {
+    let Batch { chunks, spaces } = chunks;
     let entry = pending(tx, id, maker)?;
+    // What would not be published any more is not even begun.
+    check_spaces(&namespaces::require(tx, entry.namespace)?, spaces, id)?;
     let of_entry = marks_of(Holder::Entry, &entry.filters);
     for (order, prepared) in (first..).zip(chunks) {
         let mut marks = of_entry.clone();
@@ -246,13 +255,7 @@ pub(crate) fn complete(
     spaces: &[Space],
     hash: Option<String>,
 ) -> StoreResult<()> {
-    let entry = pending(tx, id, maker)?;
-    let namespace = namespaces::require(tx, entry.namespace)?;
-    if chunks > 0 && !fit(spaces, &namespace) {
-        let change = format!("went over to the model {}", namespace.space.model());
-        let (namespace, entry) = (namespace.id.to_string(), id.to_string());
-        return Err(Error::NamespaceChanged { namespace, change, entry }.into());
-    }
+    pending(tx, id, maker)?;
     for surplus in tx.ids(ChunkRow::by_entry.eq(id).ge(chunks))? {
         delete_chunk(tx, surplus)?;
     }
@@ -262,11 +265,4 @@ pub(crate) fn complete(
         row.content_hash = row.content_hash.take().or(hash);
     })
     .map(drop)
-}
-
-/// Whether vectors in these spaces are those that searches of a namespace need. What it is being given by a
-/// migration may come later.
-fn fit(spaces: &[Space], namespace: &NamespaceRow) -> bool {
-    let is_of_it = |space: &Space| *space == namespace.space || Some(space) == namespace.also.as_ref();
-    spaces.contains(&namespace.space) && spaces.iter().all(is_of_it)
 }

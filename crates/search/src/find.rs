@@ -103,7 +103,11 @@ impl<T: Table> Search<'_, T> {
     fn rankings(&self, depth: usize) -> Result<Rankings> {
         let filter = &self.query.filter;
         let text = match self.text {
-            Some(text) => self.follower.text.find(text, filter, depth)?,
+            Some(text) => {
+                let weigh_by = self.query.weigh_by.as_deref();
+                let weigh_by = weigh_by.map(|field| self.index.schema().field(field)).transpose()?;
+                self.follower.text.find(text, filter, weigh_by, depth)?
+            }
             None => Vec::new(),
         };
         let vector = match &self.query.vector {

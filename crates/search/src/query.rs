@@ -39,6 +39,9 @@ pub struct Query {
     pub threshold: Option<f32>,
     /// Whether newer rows come first. Default: no.
     pub recency: Option<Recency>,
+    /// The filter field whose number, 0 or more, the scores of texts are multiplied by before they are ranked;
+    /// a row without one counts as it is. Default: none.
+    pub weigh_by: Option<String>,
     /// Whether hits come with the place of their texts that was found. Default: no.
     pub snippets: Option<SnippetOptions>,
 }
@@ -85,6 +88,7 @@ impl Default for Query {
             exact: false,
             threshold: None,
             recency: None,
+            weigh_by: None,
             snippets: None,
         }
     }
@@ -129,6 +133,7 @@ impl Query {
             check_number("half-life", format!("{half_life:?}"), !half_life.is_zero(), "above 0")?;
             recency.field.as_deref().map_or(Ok(0), |field| schema.field(field))?;
         }
+        self.weigh_by.as_deref().map_or(Ok(0), |field| schema.field(field))?;
         match self.fusion {
             Fusion::Ranks { k, text, vector } => {
                 check_number("constant of the ranks", k, k.is_finite() && k > 0.0, "above 0")?;
@@ -181,7 +186,7 @@ impl Recency {
 pub struct Standing {
     /// Its rank, from 0.
     pub rank: usize,
-    /// Its score there: BM25 of a text; of a vector its cosine, or what the index's [`Metric`](crate::Metric)
+    /// Its score there: BM25 of a text, times what [`Query::weigh_by`] says; of a vector its cosine, or what the index's [`Metric`](crate::Metric)
     /// says.
     pub score: f32,
 }

@@ -175,14 +175,14 @@ struct AboutEntry {
     metadata: Map<String, Value>,
     /// Values to filter by, of the names that the app declares.
     filters: Map<String, Value>,
-    /// How much it weighs, from 0 to 1; 1 by default.
+    /// How much it weighs, from 0 to 1; by default as much as the live version of its key, or 1.
     importance: Option<f32>,
 }
 
 impl From<AboutEntry> for NewEntry {
     fn from(about: AboutEntry) -> Self {
         let AboutEntry { key, title, metadata, filters, importance } = about;
-        Self { key, title, metadata, filters, importance: importance.unwrap_or(1.0), ..Self::default() }
+        Self { key, title, metadata, filters, importance, ..Self::default() }
     }
 }
 

@@ -83,15 +83,9 @@ pub(crate) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-<<<<<<< HEAD
     /// Reads for a caller, if that is still somebody and has the scope: a live query asks it each time.
     pub(crate) fn new(tx: &'a Tx, caller: &'a Caller, app: &'a App, scope: Scope) -> Result<Self> {
-        allow(tx, caller, Need::Scope(scope))?;
-        Ok(Self { tx, caller, app })
-=======
-    /// Reads for a caller, if that is still somebody: a live query asks it each time.
-    pub(crate) fn new(tx: &'a Tx, caller: &'a Caller, app: &'a App) -> Result<Self> {
-        Self::of(tx, caller, &app.inner().agents, &app.inner().limits)
+        Self::of(tx, caller, &app.inner().agents, &app.inner().limits, scope)
     }
 
     /// As [`new`](Self::new), of an app that does not run here.
@@ -100,10 +94,10 @@ impl<'a> Reading<'a> {
         caller: &'a Caller,
         agents: &'a Agents,
         limits: &'a BTreeMap<String, Limit<'static>>,
+        scope: Scope,
     ) -> Result<Self> {
-        require_present(tx, caller)?;
+        allow(tx, caller, Need::Scope(scope))?;
         Ok(Self { tx, caller, agents, limits })
->>>>>>> main
     }
 
     /// Says whether the caller may do something; see [`allow`].

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loomwork_agent::Runtime;
 use loomwork_agent::durable::{AGENT_POOL, AGENT_POOL_PARALLEL};
-use loomwork_core::Tasks;
+use loomwork_core::{Kind, Tasks};
 use loomwork_files::{Blobs, Files};
 use loomwork_messages::find;
 use loomwork_search::Search;
@@ -38,12 +38,14 @@ impl Builder {
     pub(crate) async fn start(mut self, work: Work) -> Result<App> {
         self.check()?;
         let is_at_work = work == Work::All;
+        #[cfg(feature = "http")]
+        let http = crate::http::Http::new(self.http, self.routes)?;
         let store = self.store.tables(tables()).tables(self.own_tables).open().await?;
         let tasks = Tasks::new();
         let gate = Gate::new(
             self.gate,
             #[cfg(feature = "http")]
-            &self.http,
+            &http.options,
             store.clock(),
             &tasks,
             &self.random,
@@ -52,6 +54,9 @@ impl Builder {
         store.mutate(move |tx| at_start.iter().try_for_each(|mutation| mutation(tx))).await?;
 
         let folder = |what: &str| self.path.as_ref().map(|path| folder_beside(path, what));
+        for folder in [folder("search"), folder("knowledge")].into_iter().flatten() {
+            make_private(&folder)?;
+        }
         let blobs = match (self.blobs, folder("files")) {
             (Some(blobs), _) => blobs,
             (None, Some(folder)) => Blobs::folder(folder)?,
@@ -143,7 +148,7 @@ impl Builder {
             gate,
             random: self.random,
             #[cfg(feature = "http")]
-            http: crate::http::Http::new(self.http, self.routes),
+            http,
             #[cfg(feature = "http")]
             hooks: self.hooks,
         });
@@ -177,6 +182,17 @@ pub(crate) fn folder_beside(database: &Path, what: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(format!("-{what}"));
     name.into()
+}
+
+/// Makes a folder that is its owner's alone; one that is there is left as it is.
+fn make_private(folder: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder).map_err(|error| {
+        let message = format!("the folder {} cannot be made: {error}", folder.display());
+        loomwork_store::Error::message(Kind::Unavailable, message)
+    })
 }
 
 /// Returns the tables of all components that this build has.

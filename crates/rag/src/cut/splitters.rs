@@ -1,17 +1,26 @@
 //! Chunkers that cut where a text itself has seams.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use loomwork_models::TokenCounter;
 use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
 
-use super::sections::Sections;
+use super::sections::Outline;
 use super::{Chunker, Piece};
 use crate::{Error, Result};
 
 /// The longest chunk that may be asked for, in what it is measured by.
 pub const MAX_CHUNK: usize = 100_000;
+
+/// How many chunks there are about in what a splitter is shown at once, and how many bytes it is shown at least. For
+/// each chunk it looks at all that is behind it, so the time that it takes grows with the square of what it is shown.
+const WINDOW_CHUNKS: usize = 32;
+const MIN_WINDOW: usize = 8 << 10;
+
+/// How many bytes a token has, about.
+const TOKEN_BYTES: usize = 4;
 
 /// What the length of a chunk is measured in.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +83,15 @@ impl Size {
         Self { overlap, ..self }
     }
 
+    /// How much of a text is shown to a splitter at once, in bytes.
+    fn window(&self) -> usize {
+        let each = match self.measure {
+            Measure::Letters => self.most,
+            Measure::Tokens(_) => self.most.saturating_mul(TOKEN_BYTES),
+        };
+        each.saturating_mul(WINDOW_CHUNKS).max(MIN_WINDOW)
+    }
+
     fn config(&self) -> Result<ChunkConfig<Measure>> {
         let Self { least, most, overlap, measure } = self;
         let wrong = |right: &str| Error::bad("a chunk size of", self, right);
@@ -104,7 +122,9 @@ impl Chunker for Paragraphs {
 
     fn cut(&self, text: &str) -> Result<Vec<Piece>> {
         let splitter = TextSplitter::new(self.size.config()?);
-        Ok(pieces(splitter.chunk_indices(text)).collect())
+        let ranges =
+            in_windows(text, self.size.window(), |window| ranges(splitter.chunk_indices(window)), |_| true);
+        Ok(pieces(text, ranges).collect())
     }
 }
 
@@ -123,9 +143,16 @@ impl Chunker for Markdown {
 
     fn cut(&self, text: &str) -> Result<Vec<Piece>> {
         let splitter = MarkdownSplitter::new(self.size.config()?);
-        let sections = Sections::of(text);
-        let cut = pieces(splitter.chunk_indices(text));
-        Ok(cut.map(|piece| Piece { section: sections.over(text, &piece.range), ..piece }).collect())
+        let mut blocks = Outline::of(text);
+        let is_block = |at: usize| begins_a_block(text, at) && !blocks.is_code(first_word(text, at));
+        let ranges =
+            in_windows(text, self.size.window(), |window| ranges(splitter.chunk_indices(window)), is_block);
+        let mut outline = Outline::of(text);
+        let with_section = |piece: Piece| {
+            let section = outline.over(first_word(text, piece.range.start));
+            Piece { section, ..piece }
+        };
+        Ok(pieces(text, ranges).map(with_section).collect())
     }
 }
 
@@ -144,6 +171,7 @@ impl Chunker for Markdown {
 pub struct Code {
     language: &'static str,
     splitter: text_splitter::CodeSplitter<Measure>,
+    window: usize,
     size: String,
 }
 
@@ -160,7 +188,7 @@ impl Code {
     ) -> Result<Self> {
         let splitter = text_splitter::CodeSplitter::new(grammar, size.config()?)
             .map_err(|error| Error::bad("the grammar of", language, error.to_string()))?;
-        Ok(Self { language, splitter, size: size.to_string() })
+        Ok(Self { language, splitter, window: size.window(), size: size.to_string() })
     }
 }
 
@@ -178,13 +206,65 @@ impl Chunker for Code {
     }
 
     fn cut(&self, text: &str) -> Result<Vec<Piece>> {
-        Ok(pieces(self.splitter.chunk_indices(text)).collect())
+        let is_item = |at: usize| begins_a_block(text, at);
+        let ranges =
+            in_windows(text, self.window, |window| ranges(self.splitter.chunk_indices(window)), is_item);
+        Ok(pieces(text, ranges).collect())
     }
 }
 
-/// The pieces that a splitter gives; those of nothing but space are left out.
-fn pieces<'a>(chunks: impl Iterator<Item = (usize, &'a str)>) -> impl Iterator<Item = Piece> {
-    chunks
-        .filter(|(_, chunk)| !chunk.trim().is_empty())
-        .map(|(start, chunk)| Piece { range: start..start + chunk.len(), ..Piece::default() })
+fn ranges<'a>(chunks: impl Iterator<Item = (usize, &'a str)>) -> Vec<Range<usize>> {
+    chunks.map(|(start, chunk)| start..start + chunk.len()).collect()
+}
+
+/// The pieces of a text; those of nothing but space are left out.
+fn pieces(text: &str, ranges: Vec<Range<usize>>) -> impl Iterator<Item = Piece> {
+    let texts = ranges.into_iter().filter(|range| is_text(text, range));
+    texts.map(|range| Piece { range, ..Piece::default() })
+}
+
+fn is_text(text: &str, range: &Range<usize>) -> bool {
+    !text[range.clone()].trim().is_empty()
+}
+
+/// Cuts a text as a splitter cuts what it is shown of it. What follows a window decides over its last chunk, so the
+/// next one begins with that, or where a block begins before it.
+fn in_windows(
+    text: &str,
+    window: usize,
+    cut: impl Fn(&str) -> Vec<Range<usize>>,
+    mut begins_well: impl FnMut(usize) -> bool,
+) -> Vec<Range<usize>> {
+    let (mut all, mut start, mut length) = (Vec::new(), 0_usize, window);
+    loop {
+        let end = text.floor_char_boundary(start.saturating_add(length));
+        let here: Vec<_> =
+            cut(&text[start..end]).into_iter().map(|it| it.start + start..it.end + start).collect();
+        if end == text.len() {
+            all.extend(here);
+            return all;
+        }
+        let behind_first = here.iter().enumerate().skip(1);
+        let late = behind_first.clone().filter(|(_, range)| range.start >= start + length / 2);
+        let well = late.filter(|(_, range)| is_text(text, range) && begins_well(range.start)).last();
+        let Some((at, next)) = well.or_else(|| behind_first.last()) else {
+            // All of it is one chunk, or none.
+            length *= 2;
+            continue;
+        };
+        (start, length) = (next.start, window);
+        all.extend_from_slice(&here[..at]);
+    }
+}
+
+/// Whether the first word behind a place begins a line behind an empty one.
+fn begins_a_block(text: &str, at: usize) -> bool {
+    let first = first_word(text, at);
+    let space = &text[text[..first].trim_end().len()..first];
+    space.ends_with('\n') && space.matches('\n').count() > 1
+}
+
+/// The first place behind this one, or itself, that is no space.
+fn first_word(text: &str, at: usize) -> usize {
+    text.len() - text[at..].trim_start().len()
 }

@@ -3,6 +3,8 @@
 //! A mark is a name, what it says of the name, and a value whose text sorts as the value does. So there may
 //! be any number of names, and a comparison is a range of marks.
 
+use std::borrow::Cow;
+
 use loomwork_search::Filter as Indexed;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -51,6 +53,7 @@ pub(crate) fn marks_of<'a>(
             Holder::Entry => name.clone(),
             Holder::Chunk => format!("{CHUNK_FIELD}{name}"),
         };
+        let name = marked(&name);
         marks.push(exists(&name));
         marks.push(equal(&name, value));
         if let Some(place) = ordered(value) {
@@ -63,6 +66,15 @@ pub(crate) fn marks_of<'a>(
     marks.sort_unstable();
     marks.dedup();
     marks
+}
+
+/// Returns what stands for a name in its marks. Metadata may have any names: one that could be taken for a mark
+/// of another, or is too long for the index, is known by its digest.
+fn marked(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control) {
+        return name.into();
+    }
+    format!("\u{1}{}", data_encoding::HEXLOWER.encode(&Sha256::digest(name))).into()
 }
 
 fn exists(name: &str) -> String {
@@ -167,19 +179,21 @@ impl Filter {
             filters.iter().map(|filter| filter.indexed_at(depth + 1)).collect::<Result<Vec<_>>>()
         };
         let eq = |mark: String| Indexed::eq(MARKS, mark);
+        let name = self.name().map(marked).unwrap_or_default();
+        let name = &*name;
         Ok(match self {
             Self::Everything => Indexed::Everything,
             Self::All(filters) => Indexed::All(all(filters)?),
             Self::Any(filters) => Indexed::Any(all(filters)?),
             Self::Not(filter) => !filter.indexed_at(depth + 1)?,
-            Self::Eq(name, value) => eq(equal(name, value)),
-            Self::In(name, values) => Indexed::one_of(MARKS, values.iter().map(|value| equal(name, value))),
-            Self::Contains(name, item) => eq(has_item(name, item)),
-            Self::Exists(name) => eq(exists(name)),
-            Self::Lt(name, value) => up_to(name, value)?.and(!is_at(name, value)?),
-            Self::Le(name, value) => up_to(name, value)?,
-            Self::Gt(name, value) => from_on(name, value)?.and(!is_at(name, value)?),
-            Self::Ge(name, value) => from_on(name, value)?,
+            Self::Eq(_, value) => eq(equal(name, value)),
+            Self::In(_, values) => Indexed::one_of(MARKS, values.iter().map(|value| equal(name, value))),
+            Self::Contains(_, item) => eq(has_item(name, item)),
+            Self::Exists(_) => eq(exists(name)),
+            Self::Lt(_, value) => up_to(name, value)?.and(!is_at(name, value)?),
+            Self::Le(_, value) => up_to(name, value)?,
+            Self::Gt(_, value) => from_on(name, value)?.and(!is_at(name, value)?),
+            Self::Ge(_, value) => from_on(name, value)?,
         })
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::add::Target;
 use crate::content::{NewEntry, content_hash};
 use crate::rag::Rag;
-use crate::sync::{Made, Step, SyncOptions, Synced};
+use crate::sync::{Made, Step, SyncOptions, Synced, check_origin};
 use crate::tables::NamespaceRow;
 use crate::write::is_same;
 use crate::{Error, Result, entries};
@@ -28,13 +28,26 @@ pub struct FolderOptions {
     /// Deletes entries of this folder whose files are gone; those below a folder that cannot be read stay.
     /// Default: no.
     pub delete_missing: bool,
+    /// What the entries are from, by a name that is its own in the namespace: those of another one are not touched.
+    /// Default: `folder` with the folder's whole path, so that a folder that has moved needs its former name here.
+    pub origin: Option<String>,
+    /// What keys begin with, before the path from the folder: of two folders in one namespace, one needs some.
+    /// Default: nothing.
+    pub prefix: String,
     /// What the entries have in common: filter values, importance, user.
     pub entry: NewEntry,
 }
 
 impl Default for FolderOptions {
     fn default() -> Self {
-        Self { endings: Vec::new(), at_once: 4, delete_missing: false, entry: NewEntry::default() }
+        Self {
+            endings: Vec::new(),
+            at_once: 4,
+            delete_missing: false,
+            origin: None,
+            prefix: String::new(),
+            entry: NewEntry::default(),
+        }
     }
 }
 
@@ -43,7 +56,7 @@ pub type Ingested = Synced;
 
 impl Rag {
     /// Takes in the files of a folder and of those below it, each as an entry whose key is its path from
-    /// there. Files that were read before and have not changed cost no embedding, so that it goes on where
+    /// there, behind [`FolderOptions::prefix`]. A key that another origin has is left to that. Files that were read before and have not changed cost no embedding, so that it goes on where
     /// it was interrupted. A file that cannot be read is told of at the end, and stops no other; one of a kind that
     /// is not read here is skipped. Hidden files and links are left out. `progress` hears of each file.
     ///
@@ -59,11 +72,13 @@ impl Rag {
         options: FolderOptions,
         progress: impl FnMut(&Step),
     ) -> Result<Ingested> {
-        let folder = folder.as_ref().to_path_buf();
-        let (root, endings) = (folder.clone(), options.endings.clone());
-        let listed = tokio::task::spawn_blocking(move || list(&root, &endings));
-        let things = listed.await.unwrap_or(Err(Error::Panicked("listed a folder")))?;
-        let origin = format!("folder {}", folder.display());
+        let (folder, endings) = (folder.as_ref().to_path_buf(), options.endings);
+        let listed = tokio::task::spawn_blocking(move || {
+            let root = folder.canonicalize().map_err(|error| unreadable(&folder, error))?;
+            Ok((list(&root, &endings)?, root))
+        });
+        let (things, root) = listed.await.unwrap_or(Err(Error::Panicked("listed a folder")))?;
+        let origin = options.origin.unwrap_or_else(|| format!("folder {}", root.display()));
         let target = target.into();
         let namespace = self.namespace_of(target.clone()).await?;
         let sync = SyncOptions {
@@ -71,17 +86,18 @@ impl Rag {
             delete_missing: options.delete_missing,
             ..SyncOptions::of(origin.clone())
         };
-        let common = options.entry;
+        let (common, prefix) = (options.entry, options.prefix);
         let made = futures_util::stream::iter(things).map(move |thing| {
-            let (rag, origin, common, namespace) =
-                (self.clone(), origin.clone(), common.clone(), namespace.clone());
+            let (rag, origin, common, namespace, prefix) =
+                (self.clone(), origin.clone(), common.clone(), namespace.clone(), prefix.clone());
             async move {
-                let (key, path) = match thing {
-                    Thing::File(key, path) => (key, path),
-                    Thing::Closed(key, error) => return Made::Closed(key, error),
+                let (below, path) = match thing {
+                    Thing::File(below, path) => (below, path),
+                    Thing::Closed(below, error) => return Made::Closed(format!("{prefix}{below}"), error),
                 };
+                let key = format!("{prefix}{below}");
                 let mut new = NewEntry { key: Some(key.clone()), origin: Some(origin), ..common };
-                new.metadata.insert("path".to_owned(), Value::String(key.clone()));
+                new.metadata.insert("path".to_owned(), Value::String(below));
                 let read = rag.read_file(&namespace, new, &key, &path).await;
                 read.unwrap_or_else(|error| Made::Failed(Some(key), error))
             }
@@ -115,6 +131,9 @@ impl Rag {
         let new = new.hashed(content_hash(format!("{way}\0{}", Hash::of(&bytes))));
         let (asked, id) = (key.to_owned(), namespace.id);
         let live = inner.store.query(move |tx| entries::by_key(tx, id, &asked)).await?;
+        if let Some(live) = &live {
+            check_origin(live, new.origin.as_deref())?;
+        }
         if let (Some(live), Some(hash)) = (live, &new.content_hash) {
             let is_described = live.metadata == new.metadata && live.origin == new.origin;
             let is_titled = new.title.is_none() || new.title == live.title;
@@ -122,10 +141,11 @@ impl Rag {
                 return Ok(Made::Same(key.to_owned(), live.id));
             }
         }
-        let document = inner.reader.read(key, None, bytes).await?;
-        self.charge_reading(&document, &namespace.name, new.user.as_deref()).await?;
+        let user = new.user.as_deref();
+        let (document, reading) = self.read_document(namespace, user, key, None, bytes).await?;
         let title = new.title.clone().or_else(|| document.title.clone());
-        Ok(Made::Entry(Box::new(NewEntry { title, ..new }), inner.reader.content(document, &inner.chunker)))
+        let content = inner.reader.content(document, &inner.chunker);
+        Ok(Made::Entry(Box::new(NewEntry { title, ..new }), content, reading))
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Transcript {
 /// Has a model say what an image shows and which text is in it.
 ///
 /// # Errors
-/// When the model fails, or has nothing to say.
+/// When the model fails; [`Error::NoAnswer`], with what that used, when it has nothing to say.
 pub async fn describe_image(
     model: &dyn LanguageModel,
     image: impl Into<Bytes>,
@@ -41,7 +41,8 @@ pub async fn describe_image(
 /// Has a model write down a PDF file: for scans, and where no text can be taken out.
 ///
 /// # Errors
-/// For bytes that are no PDF file; when the model fails, or has nothing to say.
+/// For bytes that are no PDF file; when the model fails; [`Error::NoAnswer`], with what that used, when it has
+/// nothing to say.
 pub async fn transcribe_pdf(model: &dyn LanguageModel, pdf: impl Into<Bytes>) -> Result<Transcript> {
     let pdf = pdf.into();
     if !pdf.starts_with(b"%PDF-") {
@@ -55,18 +56,22 @@ pub async fn transcribe_pdf(model: &dyn LanguageModel, pdf: impl Into<Bytes>) ->
 /// Has a model write any text as Markdown: pages of the web, mails, what a machine has read.
 ///
 /// # Errors
-/// When the model fails, or has nothing to say.
+/// When the model fails; [`Error::NoAnswer`], with what that used, when it has nothing to say.
 pub async fn to_markdown(model: &dyn LanguageModel, text: impl Into<String>) -> Result<Transcript> {
     read(model, CONVERT, Part::text(text.into()), "a text").await
 }
 
-async fn read(model: &dyn LanguageModel, ask: &str, part: Part, format: &'static str) -> Result<Transcript> {
+async fn read(model: &dyn LanguageModel, ask: &str, part: Part, format: &str) -> Result<Transcript> {
     let request = Request::new([Message::system(ask), Message::new(Role::User, [part])]);
     let reply = model.generate(request).await?;
     let text = reply.text().trim().to_owned();
     if text.is_empty() {
-        let reason = format!("{} says nothing of it", model.name());
-        return Err(Error::Unreadable { name: "what was given".to_owned(), format, reason });
+        let reason = format!("says nothing of {format}; ask another one");
+        return Err(Error::NoAnswer {
+            model: model.name().clone(),
+            reason,
+            usage: Box::new(reply.usage().clone()),
+        });
     }
     Ok(Transcript { text, usage: reply.usage().clone() })
 }

@@ -408,3 +408,52 @@ async fn it_can_be_seen_what_differs_between_two_versions() {
     let itself = yard.store.query(move |tx| entries::difference(tx, second, second)).await.unwrap();
     assert_eq!((itself.kept, itself.removed.len(), itself.added.len()), (4, 0, 0));
 }
+
+#[tokio::test]
+async fn runs_that_bring_nothing_new_push_no_version_out() {
+    let yard = Yard::open().await;
+    let stream = |of: &str| Content::Stream(Box::pin(futures_util::stream::iter(many(150, of).into_iter().map(Ok))));
+    let first = yard.key("a", stream("first")).await;
+    let second = yard.key("a", stream("second")).await;
+    let mut same = Vec::new();
+    for _ in 0..11 {
+        assert!(!yard.key("a", stream("second")).await.created);
+        let hall = yard.hall().await.id;
+        same.push(yard.store.query(move |tx| entries::versions(tx, hall, "a")).await.unwrap()[0].id);
+    }
+    let asked = yard.asked();
+    yard.key("a", stream("third")).await;
+    yard.clock.advance(loomwork_rag::GRACE);
+    yard.swept(second.entry.id, |row, _| !is_in_index(row)).await;
+    for former in [first.entry.id, second.entry.id] {
+        assert_eq!(yard.rag.restore(former).await.unwrap().status, EntryStatus::Ready);
+    }
+    assert_eq!(yard.asked() - asked, 150);
+    // It can be seen for a while what came of them.
+    assert_eq!(yard.status(same[0]).await, EntryStatus::Replaced);
+    yard.clock.advance(loomwork_rag::TOLD);
+    for same in same {
+        yard.swept(same, |_, _| false).await;
+    }
+}
+
+#[tokio::test]
+async fn a_text_is_asked_for_once_more_where_who_asked_for_it_has_failed() {
+    let gate = loomwork_models::Gate::new();
+    let yard = Yard::open_with(model().with_gate(&gate), |builder| builder).await;
+    yard.rag.namespace(HALL, loomwork_rag::NamespaceStatus::Ready).await.unwrap();
+    yard.model.fail_next(ModelError::new(ErrorKind::BadRequest, "mock", "mock", "too hot"));
+    let adding = (0..4).map(|at| yard.rag.add(HALL, NewEntry::key(format!("{at}")), "the same footer"));
+    let opening = async {
+        gate.reached().await;
+        // The others come to wait for it.
+        for _ in 0..2_000 {
+            tokio::task::yield_now().await;
+        }
+        gate.open();
+    };
+    let adding = futures_util::future::join_all(adding);
+    let (added, ()) = loomwork_testkit::soon(futures_util::future::join(adding, opening)).await;
+    assert_eq!(added.iter().filter(|added| added.is_ok()).count(), 3);
+    assert_eq!(yard.model.requests().len(), 2);
+}

@@ -146,3 +146,61 @@ proptest! {
         check(&LinePacker { soft: least, hard: least + more }, &text, None);
     }
 }
+
+/// Cuts a text on a thread of its own.
+async fn cut_there(chunker: impl Chunker + 'static, text: String) -> Vec<loomwork_rag::Piece> {
+    let cut = tokio::task::spawn_blocking(move || chunker.cut(&text).expect("it is cut"));
+    loomwork_testkit::soon(cut).await.expect("it ends")
+}
+
+#[tokio::test]
+async fn cutting_takes_time_that_grows_with_the_text_alone() {
+    // Each of these would take minutes if a part of it counted for each other part.
+    let headings = cut_there(Markdown::default(), "# a\n".repeat(100_000)).await;
+    assert!(headings.len() > 1_000 && headings.iter().all(|piece| piece.section == ["a"]));
+    let lines = cut_there(Paragraphs::default(), "a line\n\n".repeat(20_000)).await;
+    assert!(lines.len() > 100);
+    assert!(cut_there(Paragraphs::default(), " \n".repeat(100_000)).await.is_empty());
+}
+
+#[test]
+fn a_heading_is_kept_short_with_the_chunks_under_it() {
+    let text =
+        format!("# {}\n\n## {}\n\n{}", "a".repeat(1 << 14), "ä".repeat(1 << 10), "text. ".repeat(2_000));
+    let pieces = Markdown::default().cut(&text).unwrap();
+    let headings: usize = pieces.iter().flat_map(|piece| &piece.section).map(String::len).sum();
+    assert!(headings <= 2 * 200 * pieces.len(), "{headings} bytes for {} pieces", pieces.len());
+    assert!(pieces.last().unwrap().section.iter().all(|title| !title.is_empty()));
+}
+
+#[test]
+fn a_long_text_is_cut_as_its_parts_are() {
+    let paragraph = |at: usize| format!("Paragraph {at} {}", "word ".repeat(100 + at % 7));
+    let text: Vec<String> = (0..1_200).map(paragraph).collect();
+    let text = text.join("\n\n");
+    let size = Size { least: 100, most: 1_000, overlap: 0, ..Size::default() };
+    let pieces = cut(&Paragraphs { size: size.clone() }, &text);
+    assert_eq!(pieces.concat(), text);
+    // Each is a paragraph, wherever in the text it stands.
+    assert!(pieces.iter().all(|piece| piece.trim().starts_with("Paragraph")), "{pieces:?}");
+    let code = "```\n# no heading\n\nno block\n```\n\n".repeat(20);
+    let markdown: String =
+        (0..400).map(|at| format!("# Section {at}\n\n{code}{}\n\n", paragraph(at))).collect();
+    let pieces = Markdown { size }.cut(&markdown).unwrap();
+    for piece in &pieces {
+        let slice = &markdown[piece.range.clone()];
+        let first = piece.range.end - slice.trim_start().len();
+        let last = markdown[..(first + "# Section ".len()).min(markdown.len())].rfind("# Section ");
+        let title = markdown[last.expect("each is under one") + 2..].lines().next().unwrap();
+        assert_eq!(piece.section, [title], "{slice}");
+    }
+    assert!(pieces.len() > 400);
+}
+
+#[test]
+fn chunks_overlap_wherever_in_a_long_text_they_are() {
+    let text = "one two three four five six seven eight nine ten ".repeat(1_000);
+    let size = Size { least: 100, most: 100, overlap: 30, ..Size::default() };
+    let pieces = Paragraphs { size }.cut(&text).unwrap();
+    assert!(text.len() > 40_000 && pieces.windows(2).all(|pair| pair[1].range.start < pair[0].range.end));
+}

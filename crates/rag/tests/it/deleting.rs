@@ -1,11 +1,11 @@
 //! What is deleted is not found, and leaves nothing.
 
 use loomwork_core::Kind;
-use loomwork_rag::{EntryStatus, NewEntry, Query, entries};
-use loomwork_store::Page;
-use loomwork_testkit::soon;
+use loomwork_rag::{EntryRow, EntryStatus, NewEntry, Query, Rag, entries, namespaces};
+use loomwork_store::{Memory, Page, Store};
+use loomwork_testkit::{Tallied, soon};
 
-use super::yard::{Door, HALL, Yard, fault, many};
+use super::yard::{DEADLINE, Door, HALL, Yard, fault, many};
 
 #[tokio::test]
 async fn a_deleted_entry_is_not_found_and_leaves_no_rows() {
@@ -49,7 +49,7 @@ async fn all_versions_of_a_key_go_however_many_there_are() {
     assert_eq!(yard.texts(Query::words("version")).await, ["version 119"]);
     assert_eq!(yard.rag.delete_by_key(hall, "a", None).await.unwrap(), 20);
     assert!(yard.texts(Query::words("version")).await.is_empty());
-    let mut left = yard.store.watch(move |tx| tx.count(loomwork_rag::EntryRow::by_namespace.eq(hall)));
+    let mut left = yard.store.watch(move |tx| tx.count(EntryRow::by_namespace.eq(hall)));
     while soon(left.next()).await.unwrap().unwrap() > 2 {}
     assert_eq!(yard.counts().await, (2, 2, 2));
     assert_eq!(yard.status(other.entry.id).await, EntryStatus::Ready);
@@ -63,7 +63,7 @@ async fn a_namespace_is_deleted_empty_or_with_all_that_is_in_it() {
         yard.key(key, "north").await;
     }
     let hall = yard.hall().await.id;
-    let refused = yard.store.mutate(move |tx| loomwork_rag::namespaces::delete(tx, hall)).await.unwrap_err();
+    let refused = yard.store.mutate(move |tx| namespaces::delete(tx, hall)).await.unwrap_err();
     assert!(refused.to_string().contains("still has the entry entry_"), "{refused}");
     soon(yard.rag.delete_namespace(hall)).await.unwrap();
     assert_eq!(yard.counts().await, (0, 0, 0));
@@ -136,4 +136,32 @@ async fn nothing_is_added_to_a_namespace_that_is_being_deleted() {
     assert_ne!(yard.hall().await.id, hall);
     assert_eq!(yard.texts("north").await, ["north"]);
     yard.rag.add(HALL, NewEntry::key("d"), "east").await.unwrap();
+}
+
+#[tokio::test]
+async fn deleting_a_namespace_reads_each_of_its_entries_a_few_times() {
+    const NOTES: usize = 1_500;
+    let (engine, begun) = Tallied::over(Memory::new());
+    let tables = loomwork_rag::tables().into_iter().chain(loomwork_search::tables());
+    let store = Store::builder(engine).tables(tables).tables(loomwork_workpool::tables()).open().await.unwrap();
+    let rag = Rag::builder(&store, super::yard::model()).start().await.unwrap();
+    for _ in 0..NOTES {
+        rag.add(HALL, NewEntry::default(), "").await.unwrap();
+    }
+    // Without upkeep, what is being deleted stays where it is.
+    rag.shutdown(DEADLINE).await.unwrap();
+    let hall = store.query(|tx| namespaces::versions(tx, HALL)).await.unwrap()[0].id;
+    let before = begun.rows();
+    let deleting = rag.delete_namespace(hall);
+    let all = async {
+        let left = EntryRow::by_status.eq(hall).eq(EntryStatus::Ready).take(1);
+        let mut left = store.watch(move |tx| tx.count(left.clone()));
+        while soon(left.next()).await.unwrap().unwrap() > 0 {}
+    };
+    tokio::select! {
+        done = deleting => panic!("nothing takes them away: {done:?}"),
+        () = all => {}
+    }
+    let rows = begun.rows() - before;
+    assert!(rows < 8 * NOTES as u64, "{rows} rows for {NOTES} entries");
 }

@@ -144,3 +144,25 @@ async fn filters_that_make_no_sense_say_what_would() {
     let (_, why) = fault(yard.rag.search("hall", Query { filter: unordered, ..Query::from("x") }).await);
     assert!(why.contains("number or a text"), "{why}");
 }
+
+#[tokio::test]
+async fn names_in_metadata_are_never_taken_for_marks_of_others() {
+    let yard = Yard::open().await;
+    let long = "n".repeat(70_000);
+    let with = |name: &str| {
+        let mut chunk = NewChunk::from(format!("word of {}", &name[..name.len().min(9)].replace('\0', "-")));
+        chunk.metadata.insert(name.to_owned(), json!("x"));
+        vec![chunk]
+    };
+    yard.add(NewEntry::key("forged"), with("a\0<sfoo")).await;
+    yard.add(NewEntry::key("long"), with(&long)).await;
+    let keys = async |filter: Filter| {
+        let found = yard.find(Query { filter, ..Query::words("word") }).await;
+        found.entries.iter().filter_map(|found| found.entry.key.clone()).collect::<Vec<_>>()
+    };
+    assert!(keys(Filter::ge("chunk.a", "f")).await.is_empty());
+    assert!(keys(Filter::exists("chunk.a")).await.is_empty());
+    assert_eq!(keys(Filter::eq("chunk.a\0<sfoo", "x")).await, ["forged"]);
+    assert_eq!(keys(Filter::exists(format!("chunk.{long}"))).await, ["long"]);
+    assert_eq!(keys(!Filter::exists(format!("chunk.{long}"))).await, ["forged"]);
+}

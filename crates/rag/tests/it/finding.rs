@@ -251,6 +251,11 @@ async fn a_reranker_orders_hits_and_its_failure_keeps_them() {
     assert_eq!(yard.texts(by(asked)).await, ["east", "north"]);
     let silent = Reranking::by(ModelReranker::new(MockModel::new(["I cannot say."])));
     assert_eq!(yard.texts(by(silent)).await, ["north", "northeast"]);
+    // A vector asks nothing that a reranker could answer.
+    let query = Query { ask: vec![0.0, 1.0, 0.0, 0.0].into(), ..by(Reranking::by(Backwards)) };
+    let found = yard.find(query).await;
+    assert_eq!(texts(&found), ["north", "northeast"]);
+    assert!(matches!(&found.notes[..], [Note::NotReranked(why)] if why.contains("vector")), "{:?}", found.notes);
 }
 
 #[tokio::test]
@@ -287,8 +292,8 @@ async fn several_namespaces_are_searched_at_once_by_their_weights() {
     assert_eq!(yard.rag.search("secret", ada).await.unwrap().results.len(), 1);
 }
 
-/// What a model did, how many tokens that took, and for whom.
-type Call = (Task, u64, Option<String>);
+/// What a model did, how many tokens that took, for whom, and in which namespaces.
+type Call = (Task, u64, Option<String>, Vec<String>);
 
 #[tokio::test]
 async fn each_call_of_a_model_is_told_with_whom_it_is_for() {
@@ -296,7 +301,8 @@ async fn each_call_of_a_model_is_told_with_whom_it_is_for() {
     let heard = told.clone();
     let yard = Yard::open_with(model(), |builder| {
         builder.on_used(move |_, used| {
-            heard.lock().unwrap().push((used.task, used.usage.total(), used.user.clone()));
+            let call = (used.task, used.usage.total(), used.user.clone(), used.namespaces.clone());
+            heard.lock().unwrap().push(call);
             Ok(())
         })
     })
@@ -306,11 +312,24 @@ async fn each_call_of_a_model_is_told_with_whom_it_is_for() {
     yard.find(Query::words("north")).await;
     let answerer = MockModel::new(["Yes."]);
     yard.rag.generate_text(HALL, &answerer, "where is north?").await.unwrap();
-    let told = told.lock().unwrap().clone();
-    assert_eq!(told[0], (Task::EmbedChunks, 2, Some("ada".into())));
-    assert_eq!(told[1], (Task::EmbedQuery, 1, Some("bob".into())));
-    assert_eq!(told[2], (Task::EmbedQuery, 3, None));
-    assert_eq!((told[3].0, told[3].1 > 0, told.len()), (Task::Answer, true, 4), "{told:?}");
+    let calls = told.lock().unwrap().drain(..).collect::<Vec<Call>>();
+    let hall = || vec![HALL.to_owned()];
+    assert_eq!(calls[0], (Task::EmbedChunks, 2, Some("ada".into()), hall()));
+    assert_eq!(calls[1], (Task::EmbedQuery, 1, Some("bob".into()), hall()));
+    assert_eq!(calls[2], (Task::EmbedQuery, 3, None, hall()));
+    assert_eq!((calls[3].0, calls[3].1 > 0, &calls[3].3, calls.len()), (Task::Answer, true, &hall(), 4), "{calls:?}");
+    // A query over several namespaces is for each of them, and a reranker that names nothing is paid too.
+    yard.rag.add("other", NewEntry::key("a"), "north").await.unwrap();
+    told.lock().unwrap().clear();
+    let silent = Reranking::by(ModelReranker::new(MockModel::new(["I cannot say."])));
+    let query = Query { rerank: Some(silent), ..Query::from("north") };
+    let found = yard.rag.search_all([(HALL, 1.0), ("other", 1.0)], query).await.unwrap();
+    assert!(matches!(&found.notes[..], [Note::NotReranked(why)] if why.contains("names no passage")), "{:?}", found.notes);
+    let calls = told.lock().unwrap().clone();
+    let both = || vec![HALL.to_owned(), "other".to_owned()];
+    assert_eq!(calls[0], (Task::EmbedQuery, 1, None, both()));
+    assert_eq!((calls[1].0, calls[1].1 > 0, &calls[1].3, calls.len()), (Task::Rerank, true, &both(), 2), "{calls:?}");
+    assert_eq!(found.usage.total(), calls[0].1 + calls[1].1);
 }
 
 #[test]
@@ -393,4 +412,105 @@ async fn no_context_is_longer_than_it_may_be() {
     assert_eq!(yard.texts(query()).await.len(), count);
     yard.key("a", given(count + 1)).await;
     assert_eq!(yard.texts(query()).await, ["chunk 7"]);
+}
+
+#[tokio::test]
+async fn importance_decides_by_words_though_each_entry_has_its_own() {
+    const COUNT: usize = 700;
+    let yard = Yard::open().await;
+    // The more words an entry has the less it counts by words, and the more by importance: a little more than that.
+    let mean = (COUNT + 1) as f64 / 2.0;
+    for at in 0..COUNT {
+        let by_words = 1.0 / (1.0 + 1.2 * (0.25 + 0.75 * (at + 1) as f64 / mean));
+        let importance = (0.23 * (1.0 + 0.000_5 * at as f64) / by_words) as f32;
+        yard.add(NewEntry::key(format!("{at}")).weighing(importance), format!("loom{}", " w".repeat(at))).await;
+    }
+    let keys = async |query: Query| {
+        let found = yard.find(query).await;
+        found.entries.iter().filter_map(|found| found.entry.key.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(Query { limit: 3, ..Query::words("loom") }).await, ["699", "698", "697"]);
+    let hybrid = Query { limit: 3, vector_weight: 0.0, ..Query::hybrid("loom") };
+    assert_eq!(keys(hybrid).await, ["699", "698", "697"]);
+}
+
+#[tokio::test]
+async fn what_is_new_and_counts_for_little_hides_nothing_either() {
+    let yard = Yard::open().await;
+    yard.add(NewEntry::key("heavy"), "a loom stands among many other words in a large and quiet hall").await;
+    yard.clock.advance(Duration::from_secs(3_600));
+    let light: Vec<_> = (0..60).map(|at| NewChunk::from(format!("loom loom loom {at}"))).collect();
+    yard.add(NewEntry::key("light").weighing(0.01), light).await;
+    let recency = Some(loomwork_rag::Recency::new(Duration::from_secs(3_600)));
+    let query = Query { limit: 3, recency, ..Query::words("loom") };
+    assert!(yard.texts(query).await[0].starts_with("a loom stands"));
+}
+
+#[tokio::test]
+async fn what_is_around_all_hits_has_a_bound() {
+    let yard = Yard::open().await;
+    let each = loomwork_rag::MAX_CONTEXT as usize;
+    let entries = loomwork_rag::MAX_CHUNKS / each + 1;
+    for entry in 0..entries {
+        let vector = |at: usize| vec![0.0, if at == 7 { 1.0 } else { 0.0 }, 1.0 + entry as f32 / 100.0, 0.0];
+        let given = (0..each).map(|at| NewChunk { embedding: Some(vector(at)), ..NewChunk::from(format!("chunk {at}")) });
+        yard.key(&format!("{entry}"), given.collect::<Vec<_>>()).await;
+    }
+    let most = loomwork_rag::MAX_CONTEXT;
+    let contexts = [
+        Context::Chunks { before: most, after: most },
+        Context::Section { most },
+        Context::Whole { from: 0.0 },
+    ];
+    for context in contexts {
+        let query = Query { context, threshold: Some(0.5), limit: entries, ..Query::from(vec![0.0, 1.0, 0.0, 0.0]) };
+        let found = yard.find(query).await;
+        let lengths: Vec<_> = found.results.iter().map(|range| range.content.len()).collect();
+        assert_eq!((lengths.len(), lengths.iter().sum::<usize>()), (entries, each * (entries - 1) + 1), "{context:?}");
+        // The best ones come with what is around them.
+        assert_eq!((lengths.last(), &found.notes[..]), (Some(&1), &[Note::ContextCut][..]));
+    }
+}
+
+/// Counts words, and the bytes that it was shown.
+#[derive(Debug, Default)]
+struct Watched(std::sync::atomic::AtomicUsize);
+
+impl loomwork_models::TokenCounter for Watched {
+    fn count(&self, text: &str) -> u64 {
+        self.0.fetch_add(text.len(), std::sync::atomic::Ordering::Relaxed);
+        text.split_whitespace().count() as u64
+    }
+}
+
+#[tokio::test]
+async fn a_budget_counts_a_text_a_few_times_and_not_once_for_each_result() {
+    let yard = Yard::open().await;
+    let texts: Vec<_> = (0..200).map(|at| format!("north {at} {}", "word ".repeat(100))).collect();
+    yard.key("a", chunks(texts)).await;
+    let found = yard.find(Query { limit: 200, ..Query::words("north") }).await;
+    let all = 200 * 102;
+    for (tokens, fit) in [(2 * all, 200), (all, 200), (all - 1, 199), (all / 2, 100)] {
+        let counter = Watched::default();
+        let within = found.within(tokens, &counter);
+        assert_eq!((within.found.results.len(), within.cut.len()), (fit, 200 - fit), "{tokens}");
+        assert!(within.tokens <= tokens);
+        let shown = counter.0.into_inner();
+        assert!(shown < 40 * found.text.len(), "{shown} bytes of {} for {tokens} tokens", found.text.len());
+    }
+}
+
+#[tokio::test]
+async fn an_evaluation_looks_at_as_many_entries_as_it_says() {
+    let yard = Yard::open().await;
+    for key in ["one", "two", "three"] {
+        yard.key(key, chunks((0..12).map(|at| format!("loom loom {at}")))).await;
+    }
+    yard.key("wanted", "a loom that stands behind many other words").await;
+    let case = loomwork_rag::eval::Case::new("loom", ["wanted"]);
+    let edges = Query { order: Order::Edges, ..Query::words("") };
+    for query in [Query::words(""), edges] {
+        let report = yard.rag.evaluate(HALL, std::slice::from_ref(&case), &query, 4).await.unwrap();
+        assert_eq!((report.cases[0].found.len(), report.mean.recall, report.mean.mrr), (4, 1.0, 0.25), "{report:?}");
+    }
 }

@@ -363,3 +363,69 @@ async fn a_file_that_is_too_large_is_not_even_read() {
     yard.becomes(entry.id, EntryStatus::Failed).await;
     assert!(yard.entry(entry.id).await.record.error.unwrap().contains("long.txt has 19 bytes; the most is 10"));
 }
+
+#[tokio::test]
+async fn what_a_later_attempt_found_is_what_the_entry_is() {
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = attempts.clone();
+    let yard = Yard::open_with(model(), move |builder| {
+        builder.source(NUMBERS, move |_, _: usize| {
+            let attempt = counted.fetch_add(1, Ordering::SeqCst);
+            async move { Ok(Content::from(if attempt == 1 { "the second text" } else { "the first text" })) }
+        })
+    })
+    .await;
+    let _pool = yard.pool().await;
+    yard.model.fail_next(ModelError::new(ErrorKind::BadRequest, "mock", "mock", "too hot"));
+    let entry = later(&yard, NewEntry::key("a"), Input::source(NUMBERS, 1)).await;
+    yard.becomes(entry.id, EntryStatus::Failed).await;
+    let (rag, id) = (yard.rag.clone(), entry.id);
+    yard.store.mutate(move |tx| rag.retry(tx, id).map(drop)).await.unwrap();
+    yard.becomes(id, EntryStatus::Ready).await;
+    assert_eq!(yard.texts(Query::words("text")).await, ["the second text"]);
+    let again = later(&yard, NewEntry::key("a"), Input::source(NUMBERS, 1)).await;
+    yard.becomes(again.id, EntryStatus::Ready).await;
+    assert_eq!(yard.texts(Query::words("text")).await, ["the first text"]);
+}
+
+#[tokio::test]
+async fn what_a_newer_version_came_before_is_not_tried_again() {
+    let yard = Yard::open().await;
+    let _pool = yard.pool().await;
+    yard.model.fail_next(ModelError::new(ErrorKind::BadRequest, "mock", "mock", "too hot"));
+    let entry = later(&yard, NewEntry::key("a"), Input::text("old")).await;
+    yard.becomes(entry.id, EntryStatus::Failed).await;
+    yard.key("a", "new").await;
+    let (rag, id, asked) = (yard.rag.clone(), entry.id, yard.asked());
+    let refused = yard.store.mutate(move |tx| rag.retry(tx, id).map(drop)).await.unwrap_err();
+    assert!(refused.to_string().contains("a newer version is live"), "{refused}");
+    assert_eq!((yard.asked(), yard.status(id).await), (asked, EntryStatus::Failed));
+}
+
+#[tokio::test]
+async fn an_image_is_read_once_for_all_attempts() {
+    let told: Arc<AtomicUsize> = Arc::default();
+    let heard = told.clone();
+    let yard = Yard::open().await;
+    let files = Files::new(&yard.store, Blobs::memory(), Options::default());
+    let reader = loomwork_rag::Reader::default().images(loomwork_models::MockModel::always("A moth."));
+    let builder = Rag::builder_with(&yard.store, yard.model.clone()).files(files.clone()).reader(reader);
+    let rag = builder.on_used(move |_, used| {
+        heard.fetch_add(usize::from(used.task == loomwork_rag::Task::Read), Ordering::SeqCst);
+        Ok(())
+    });
+    let rag = rag.start().await.unwrap();
+    let _pool = rag.bind(Workpool::builder(&yard.store)).start().await.unwrap();
+    let file = files.put(&b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..], "moth.png").await.unwrap();
+    for kind in [ErrorKind::Network, ErrorKind::BadRequest] {
+        yard.model.fail_next(ModelError::new(kind, "mock", "mock", "too hot"));
+    }
+    let (adding, id) = (rag.clone(), file.id);
+    let add = yard.store.mutate(move |tx| adding.add_later(tx, HALL, &NewEntry::key("moth"), Input::file(id)));
+    let entry = add.await.unwrap();
+    yard.meanwhile(yard.becomes(entry.id, EntryStatus::Failed)).await;
+    let (retrying, id) = (rag.clone(), entry.id);
+    yard.store.mutate(move |tx| retrying.retry(tx, id).map(drop)).await.unwrap();
+    yard.becomes(entry.id, EntryStatus::Ready).await;
+    assert_eq!((yard.asked(), told.load(Ordering::SeqCst)), (3, 1));
+}

@@ -41,6 +41,25 @@ async fn records_become_paragraphs_with_a_line_for_each_field() {
 }
 
 #[tokio::test]
+async fn records_take_space_that_grows_with_them_alone() {
+    let read = async |name: &str, text: String| Reader::default().read(name, None, text.into()).await;
+    // The name of a column or a field is written for each record, but not all of a name that has no end.
+    let name = "n".repeat(1 << 20);
+    let table = read("t.csv", format!("{name}\n{}", "1\n".repeat(20_000))).await.unwrap();
+    assert!(table.text.len() < 6 << 20 && table.text.ends_with("n: 1"), "{}", table.text.len());
+    let fields: Vec<_> = (0..20_000).map(|at| format!("\"f{at}\":1")).collect();
+    let json = format!("{{\"{name}\":{{{}}}}}", fields.join(","));
+    let json = read("t.json", json).await.unwrap();
+    assert!(json.text.len() < 6 << 20 && json.text.ends_with("n.f19999: 1"), "{}", json.text.len());
+    let nested = format!("{}1{}", format!("{{\"{}\":", "m".repeat(900)).repeat(100), "}".repeat(100));
+    assert!(read("t.json", nested).await.unwrap().text.len() < 1 << 12);
+    // What comes to more than a document may have is refused.
+    let wide = read("t.csv", format!("{}\n{}", "n".repeat(200), "1\n".repeat(400_000))).await;
+    let why = why(wide);
+    assert!(why.contains("the text of t.csv has") && why.contains("67108864"), "{why}");
+}
+
+#[tokio::test]
 async fn what_is_no_text_is_an_error_that_names_it() {
     assert!(why(read("a.txt", b"ab\xff").await).contains("byte 2 is no UTF-8"));
     assert!(why(read("a.bin", b"a\0b").await).contains("a.bin"));

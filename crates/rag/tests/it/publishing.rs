@@ -52,13 +52,14 @@ async fn searches_beside_replacing_see_one_whole_version_each() {
         }
     };
     let searching = async {
-        let mut seen = BTreeSet::new();
+        let (mut seen, mut late) = (BTreeSet::new(), 0);
         for round in 0..40 {
             let words = Query { limit: 250, ..Query::words("number") };
             let query = if round % 2 == 0 { words } else { Query { limit: 250, ..Query::from("anything") } };
             let found = yard.find(query).await;
             let met = versions(&found);
             if found.notes.contains(&Note::Late) {
+                late += 1;
                 continue;
             }
             assert_eq!(met.len(), 1, "a mix of {met:?}");
@@ -66,10 +67,10 @@ async fn searches_beside_replacing_see_one_whole_version_each() {
             seen.extend(met);
             tokio::task::yield_now().await;
         }
-        seen
+        (seen, late)
     };
-    let ((), seen) = tokio::join!(writing, searching);
-    assert!(!seen.is_empty());
+    let ((), (seen, late)) = tokio::join!(writing, searching);
+    assert!(!seen.is_empty() && late <= 8, "{late} searches were late");
 }
 
 #[tokio::test]
@@ -296,4 +297,40 @@ async fn one_whose_hook_fails_keeps_no_other_from_its_end() {
     yard.swept(first.entry.id, |row, _| !is_in_index(row)).await;
     let cursed = yard.store.query(move |tx| entries::versions(tx, hall, "cursed")).await.unwrap()[0].id;
     assert_eq!(yard.status(cursed).await, EntryStatus::Pending);
+}
+
+#[tokio::test]
+async fn nothing_is_late_where_the_last_publication_was_deleted() {
+    let yard = Yard::open().await;
+    yard.key("other", "east").await;
+    let first = yard.key("k", "north").await;
+    let second = yard.key("k", "south").await;
+    yard.clock.advance(GRACE);
+    yard.swept(first.entry.id, |row, _| !is_in_index(row)).await;
+    yard.rag.delete_by_key(yard.hall().await.id, "k", None).await.unwrap();
+    for gone in [first, second] {
+        soon(yard.rag.gone(gone.entry.id)).await.unwrap();
+    }
+    let found = yard.find("east").await;
+    assert_eq!((super::yard::texts(&found), found.notes), (vec!["east".to_owned()], vec![]));
+}
+
+#[tokio::test]
+async fn what_the_live_version_is_weighed_to_counts_for_one_that_is_on_its_way() {
+    let yard = Yard::open().await;
+    let first = yard.key("a", "north").await;
+    let door = Door::default();
+    let making = yard.rag.add(HALL, NewEntry::key("a"), door.stream(300, "next", 250));
+    let weighing = async {
+        door.reached().await;
+        yard.rag.weigh(first.entry.id, 0.25).await.unwrap();
+        door.open();
+    };
+    let (made, ()) = tokio::join!(soon(making), soon(weighing));
+    let id = made.unwrap().entry.id;
+    yard.swept(id, |row, _| serde_json::to_value(row).expect("it is JSON").get("weighing").is_none()).await;
+    let score = |found: &Found| found.results[0].scores.vector.unwrap();
+    let found = yard.find(Query { limit: 1, ..Query::from("next number 7") }).await;
+    assert!((score(&found) - 0.25).abs() < 1e-4, "{found:?}");
+    assert_eq!(yard.entry(id).await.importance, 0.25);
 }

@@ -228,3 +228,151 @@ async fn places_in_a_file_count_the_mark_before_its_text() {
     let range = citation.place.start.unwrap() as usize..citation.place.end.unwrap() as usize;
     assert_eq!((range.start, &text[range], citation.text.as_str()), (3, "The loom weaves.", "The loom weaves."));
 }
+
+#[tokio::test]
+async fn what_another_run_adds_stays_though_the_last_publication_is_gone() {
+    let yard = Yard::open().await;
+    let mirror = || SyncOptions { delete_missing: true, ..SyncOptions::of("wiki") };
+    yard.rag.sync(HALL, mirror(), stream::iter(there(&[("a", "one")])), |_: &Step| {}).await.unwrap();
+    let last = yard.key("last", "two").await.entry.id;
+    let door = Door::default();
+    let listed = vec![Ok((NewEntry::key("b"), door.stream(200, "listed", 150)))];
+    let slow = yard.rag.sync(HALL, mirror(), stream::iter(listed), |_: &Step| {});
+    let beside = async {
+        door.reached().await;
+        let rag = yard.rag.clone();
+        yard.store.mutate(move |tx| rag.delete(tx, last)).await.unwrap();
+        yard.rag.gone(last).await.unwrap();
+        let others = there(&[("c", "three")]);
+        yard.rag.sync(HALL, SyncOptions::of("wiki"), stream::iter(others), |_: &Step| {}).await.unwrap();
+        door.open();
+    };
+    let (synced, ()) = tokio::join!(soon(slow), soon(beside));
+    assert_eq!(synced.unwrap().deleted, 1);
+    assert_eq!(yard.texts(Query::words("three")).await, ["three"]);
+}
+
+#[tokio::test]
+async fn a_folder_is_the_same_however_its_path_is_written() {
+    let yard = Yard::open().await;
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("docs");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("a.txt"), "the first").unwrap();
+    fs::write(folder.join("b.txt"), "the second").unwrap();
+    let run = async |path: std::path::PathBuf| {
+        let options = FolderOptions { delete_missing: true, ..FolderOptions::default() };
+        yard.rag.add_folder(HALL, path, options, |_: &Step| {}).await.unwrap()
+    };
+    assert_eq!(run(folder.clone()).await.added, 2);
+    fs::remove_file(folder.join("a.txt")).unwrap();
+    let again = run(folder.join("..").join("docs").join(".")).await;
+    assert_eq!((again.same, again.deleted, again.failed.len()), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn two_folders_in_one_namespace_do_not_touch_what_is_of_the_other() {
+    let yard = Yard::open().await;
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (folder, text) in [(&one, "the first readme"), (&two, "the second readme")] {
+        fs::write(folder.path().join("README.md"), text).unwrap();
+    }
+    let run = async |folder: &tempfile::TempDir, prefix: &str, origin: Option<&str>| {
+        let options = FolderOptions {
+            delete_missing: true,
+            prefix: prefix.to_owned(),
+            origin: origin.map(str::to_owned),
+            ..FolderOptions::default()
+        };
+        yard.rag.add_folder(HALL, folder.path(), options, |_: &Step| {}).await.unwrap()
+    };
+    assert_eq!(run(&one, "", None).await.added, 1);
+    // A key that is of the other one is left to it, and the run says so.
+    let refused = run(&two, "", None).await;
+    let why = refused.failed[0].1.to_string();
+    assert!(why.contains("README.md") && why.contains(&*one.path().to_string_lossy()), "{why}");
+    assert_eq!(run(&two, "two/", None).await.added, 1);
+    assert_eq!((run(&one, "", None).await.same, run(&two, "two/", None).await.same), (1, 1));
+    assert_eq!(yard.texts(Query::words("readme")).await.len(), 2);
+    let entry = yard.find(Query::words("second")).await.entries[0].entry.clone();
+    assert_eq!((entry.key.as_deref(), entry.metadata["path"].as_str()), (Some("two/README.md"), Some("README.md")));
+    // One that has moved goes on under its former name.
+    let moved = tempfile::tempdir().unwrap();
+    fs::rename(one.path().join("README.md"), moved.path().join("README.md")).unwrap();
+    let origin = format!("folder {}", one.path().canonicalize().unwrap().display());
+    assert_eq!(run(&moved, "", Some(&origin)).await.same, 1);
+}
+
+#[tokio::test]
+async fn what_was_weighed_by_hand_stays_so_unless_somebody_says_otherwise() {
+    let yard = Yard::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.txt");
+    fs::write(&path, "north").unwrap();
+    let run = async |importance: Option<f32>| {
+        let entry = NewEntry { importance, ..NewEntry::default() };
+        let options = FolderOptions { entry, ..FolderOptions::default() };
+        yard.rag.add_folder(HALL, folder.path(), options, |_: &Step| {}).await.unwrap()
+    };
+    run(None).await;
+    let id = yard.find(Query::words("north")).await.entries[0].entry.id;
+    yard.rag.weigh(id, 0.25).await.unwrap();
+    assert_eq!(run(None).await.same, 1);
+    fs::write(&path, "northeast").unwrap();
+    assert_eq!(run(None).await.replaced, 1);
+    let found = yard.find("northeast").await;
+    assert_eq!(found.entries[0].entry.importance, 0.25);
+    assert!((found.results[0].score - 0.25).abs() < 1e-5);
+    assert_eq!(run(Some(1.0)).await.replaced, 1);
+    assert_eq!(yard.find("northeast").await.entries[0].entry.importance, 1.0);
+}
+
+/// A knowledge base whose images are read by a model, and what it is told of reading them.
+async fn reading(says: &'static str) -> (Yard, std::sync::Arc<std::sync::Mutex<Vec<u64>>>) {
+    let told: std::sync::Arc<std::sync::Mutex<Vec<u64>>> = std::sync::Arc::default();
+    let heard = told.clone();
+    let yard = Yard::open_with(model(), |builder| {
+        builder.reader(Reader::default().images(MockModel::always(says))).on_used(move |_, used| {
+            if used.task == Task::Read {
+                assert_eq!(used.namespaces, [HALL]);
+                heard.lock().expect("nobody panics").push(used.usage.total());
+            }
+            Ok(())
+        })
+    })
+    .await;
+    (yard, told)
+}
+
+#[tokio::test]
+async fn what_a_model_read_is_kept_until_it_is_an_entry() {
+    let (yard, told) = reading("A moth.").await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("moth.png"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").unwrap();
+    let run = async || yard.rag.add_folder(HALL, folder.path(), FolderOptions::default(), |_: &Step| {}).await.unwrap();
+    let hot = || loomwork_models::Error::new(loomwork_models::ErrorKind::BadRequest, "mock", "mock", "too hot");
+    for _ in 0..2 {
+        yard.model.fail_next(hot());
+        assert_eq!(run().await.failed.len(), 1);
+    }
+    assert_eq!((run().await.added, told.lock().unwrap().len()), (1, 1));
+    assert_eq!(yard.texts(Query::words("moth")).await, ["A moth."]);
+    // Then it is forgotten: whoever wants it read anew gets that.
+    let hall = yard.hall().await.id;
+    yard.rag.delete_by_key(hall, "moth.png", None).await.unwrap();
+    assert_eq!((run().await.added, told.lock().unwrap().len()), (1, 2));
+    yard.rag.delete_namespace(hall).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_model_that_says_nothing_of_an_image_is_paid() {
+    let (yard, told) = reading(" ").await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("moth.png"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").unwrap();
+    let done = yard.rag.add_folder(HALL, folder.path(), FolderOptions::default(), |_: &Step| {}).await.unwrap();
+    assert_eq!(done.failed[0].0.as_deref(), Some("moth.png"));
+    let why = done.failed[0].1.to_string();
+    assert!(why.contains("says nothing of an image"), "{why}");
+    let told = told.lock().unwrap().clone();
+    assert!(told.len() == 1 && told[0] > 0, "{told:?}");
+}

@@ -106,16 +106,24 @@ impl TextIndex {
     }
 
     /// Returns the best rows that meet query and filter, best first; among equals the newest.
-    pub(crate) fn find(&self, query: &TextQuery, filter: &Filter, limit: usize) -> Result<Vec<Scored>> {
+    /// Scores are multiplied by the number of a filter field, if one is named.
+    pub(crate) fn find(
+        &self,
+        query: &TextQuery,
+        filter: &Filter,
+        weigh_by: Option<usize>,
+        limit: usize,
+    ) -> Result<Vec<Scored>> {
         let state = self.state();
         let committed = Committed { searcher: &state.searcher, reader: &self.reader };
         let statistics = Everywhere { state: &state, committed };
+        let (schema, tokenizers) = (&self.schema, &self.tokenizers[..]);
+        let scope = Scope { schema, tokenizers, statistics: &statistics, weigh_by };
         let mut best = Vec::new();
         for tail in state.tails() {
-            let found = tail.find(query, filter, &self.schema, &self.tokenizers, &statistics);
+            let found = tail.find(query, filter, &scope);
             best.extend(found.into_iter().filter(|hit| !state.is_stale(hit.id, tail)));
         }
-        let scope = Scope { schema: &self.schema, tokenizers: &self.tokenizers, statistics: &statistics };
         best.extend(self.find_committed(&state, query, filter, limit, &scope)?);
         best.sort_by(|one: &Scored, two| two.score.total_cmp(&one.score).then(two.id.cmp(&one.id)));
         best.truncate(limit);

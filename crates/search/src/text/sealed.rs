@@ -14,7 +14,10 @@ use tantivy::schema::{
     BytesOptions, Field, IndexRecordOption, NumericOptions, TextFieldIndexing, TextOptions,
 };
 use tantivy::tokenizer::{PreTokenizedString, Token};
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, TantivyError, Term};
+use tantivy::{
+    DocId, Index, IndexReader, IndexWriter, ReloadPolicy, Score, Searcher, SegmentReader, TantivyDocument,
+    TantivyError, Term,
+};
 
 use super::excluded::Excluded;
 use super::query::TextQuery;
@@ -244,8 +247,24 @@ impl SealedReader {
             }
         };
         let statistics = Both { searcher, fields: &self.fields, statistics: scope.statistics };
-        let collector = TopDocs::with_limit(limit.max(1)).order_by_score();
-        let found = searcher.search_with_statistics_provider(&*query, &collector, &statistics)?;
+        let best = TopDocs::with_limit(limit.max(1));
+        let found = match scope.weigh_by.and_then(|field| self.fields.filters.get(field)) {
+            None => searcher.search_with_statistics_provider(&*query, &best.order_by_score(), &statistics)?,
+            Some(fields) => {
+                let names = [fields.floats, fields.ints]
+                    .map(|field| searcher.schema().get_field_name(field).to_owned());
+                let weighed = best.tweak_score(move |segment: &SegmentReader| {
+                    let fast = segment.fast_fields();
+                    let (floats, ints) = (fast.f64(&names[0]).ok(), fast.i64(&names[1]).ok());
+                    move |doc: DocId, score: Score| {
+                        let float = || floats.as_ref()?.first(doc).map(|float| float as f32);
+                        let int = || ints.as_ref()?.first(doc).map(|int| int as f32);
+                        score * float().or_else(int).unwrap_or(1.0)
+                    }
+                });
+                searcher.search_with_statistics_provider(&*query, &weighed, &statistics)?
+            }
+        };
         let mut rows = Vec::with_capacity(found.len());
         for (score, address) in found {
             let fast = searcher.segment_reader(address.segment_ord).fast_fields();
@@ -336,6 +355,8 @@ pub(super) struct Scope<'a> {
     pub(super) schema: &'a Schema,
     pub(super) tokenizers: &'a [Tokenizer],
     pub(super) statistics: &'a dyn Statistics,
+    /// The filter field whose number scores are multiplied by.
+    pub(super) weigh_by: Option<usize>,
 }
 
 impl Scope<'_> {

@@ -7,11 +7,12 @@ use loomwork_store::engine::Seq;
 use roaring::RoaringBitmap;
 
 use super::query::TextQuery;
+use super::sealed::Scope;
 use super::tokenizer::Tokenizer;
-use crate::Filter;
 use crate::columns::Columns;
 use crate::doc::{Doc, Scored};
 use crate::index::Schema;
+use crate::{Filter, Value};
 
 /// How much more often a word counts the more often it is in a text; tantivy's constant.
 const K1: f32 = 1.2;
@@ -109,20 +110,16 @@ impl Tail {
         (0..).zip(&self.docs).filter(|(row, _)| !self.dead.contains(*row)).map(|(_, doc)| doc)
     }
 
-    pub(super) fn find(
-        &self,
-        query: &TextQuery,
-        filter: &Filter,
-        schema: &Schema,
-        tokenizers: &[Tokenizer],
-        statistics: &dyn Statistics,
-    ) -> Vec<Scored> {
+    pub(super) fn find(&self, query: &TextQuery, filter: &Filter, scope: &Scope<'_>) -> Vec<Scored> {
+        let Scope { schema, tokenizers, statistics, weigh_by } = *scope;
         let met = self.columns.matching(filter, schema);
         let search = Search { tail: self, schema, tokenizers, statistics };
+        let weight = |doc: &Doc| weigh_by.map_or(1.0, |field| weight(&doc.values[field]));
         let scores = search.scores(query).into_iter();
         let allowed = |row: u32| !self.dead.contains(row) && met.as_ref().is_none_or(|met| met.contains(row));
         let found = scores.filter(|(row, _)| allowed(*row));
-        found.map(|(row, score)| Scored { id: self.docs[row as usize].id, score }).collect()
+        let docs = found.map(|(row, score)| (&self.docs[row as usize], score));
+        docs.map(|(doc, score)| Scored { id: doc.id, score: score * weight(doc) }).collect()
     }
 
     pub(super) fn rows(&self) -> u64 {
@@ -145,6 +142,13 @@ impl Tail {
         // Positions take about as much as the texts themselves.
         2 * texts + postings + self.columns.bytes()
     }
+}
+
+/// What a score is multiplied by.
+fn weight(values: &[Value]) -> f32 {
+    let float = |value: &Value| if let Value::Float(float) = value { Some(*float as f32) } else { None };
+    let int = |value: &Value| if let Value::Int(int) = value { Some(*int as f32) } else { None };
+    values.iter().find_map(float).or_else(|| values.iter().find_map(int)).unwrap_or(1.0)
 }
 
 /// One search of a tail.

@@ -155,7 +155,7 @@ fn whatever_happened_the_rows_are_those_that_a_plain_search_finds() {
             if step % 10 == 0 {
                 for _ in 0..8 {
                     let (query, filter) = (query(&random, 2), filter(&random));
-                    let found = index.find(&query, &filter, 1_000).expect("it is found");
+                    let found = index.find(&query, &filter, None, 1_000).expect("it is found");
                     let found: BTreeSet<_> = found.into_iter().map(|hit| hit.id).collect();
                     let met = rows
                         .values()
@@ -173,9 +173,9 @@ fn a_text_counts_the_same_before_and_after_its_commit() {
     let (index, _) = TextIndex::open(&Place::Memory, &schema(), id(9)).expect("it opens");
     index.put(Seq(1), (0..80).map(|number| doc(number, &random)).collect(), &[]);
     let query = TextQuery::parse("loom weave threads", Syntax::Words, &schema()).expect("it is read");
-    let before = index.find(&query, &none, 10).expect("it is found");
+    let before = index.find(&query, &none, None, 10).expect("it is found");
     index.commit().expect("it is committed");
-    let after = index.find(&query, &none, 10).expect("it is found");
+    let after = index.find(&query, &none, None, 10).expect("it is found");
     assert_eq!(before.len(), 10);
     for (before, after) in before.iter().zip(&after) {
         // Lengths are rounded where they are committed.

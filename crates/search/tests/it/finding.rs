@@ -147,6 +147,30 @@ async fn recency_brings_the_newer_row_to_the_front() {
 }
 
 #[tokio::test]
+async fn scores_of_texts_are_multiplied_by_a_field_before_they_are_cut() {
+    let store = open(&Bed::new()).await;
+    let search = start(&store, None).await;
+    let mut heavy = Vec::new();
+    for number in 0..90 {
+        let (stars, body) = if number % 30 == 0 { (100, "wool among many other words") } else { (1, "wool wool") };
+        let id = add(&store, by("ada", stars, body)).await;
+        heavy.extend((stars > 1).then_some(id));
+        // Some are committed, and some are not.
+        if number == 45 {
+            search.commit().await.unwrap();
+        }
+    }
+    let plain = hits(&search, Query { limit: 90, ..Query::text("wool") }).await;
+    let weighed = Query { weigh_by: Some("stars".into()), limit: 3, ..Query::text("wool") };
+    let mut first = ids(&search, weighed.clone()).await;
+    first.sort_unstable();
+    assert_eq!(first, heavy);
+    let score = hits(&search, weighed).await[0].text.unwrap().score;
+    let bare = plain.iter().find(|hit| hit.row.stars == 100).unwrap().text.unwrap().score;
+    assert!((score / bare - 100.0).abs() < 1e-3, "{score} {bare}");
+}
+
+#[tokio::test]
 async fn snippets_show_where_the_words_are() {
     let store = open(&Bed::new()).await;
     let search = start(&store, None).await;

@@ -37,6 +37,7 @@ async fn a_query_that_makes_no_sense_says_what_would() {
         (Query::vector([f32::NAN, 0.0, 0.0]), "part 0 of a vector of the model `by hand`"),
         (Query { filter: Filter::eq("colour", "red"), ..wool() }, "has no filter field `colour`; it has: author, stars"),
         (Query { threshold: Some(2.0), ..wool() }, "the threshold of a query is 2"),
+        (Query { weigh_by: Some("colour".into()), ..wool() }, "has no filter field `colour`"),
         (Query { recency: recency(2.0, hour), ..wool() }, "the weight of recency of a query is 2"),
         (Query { recency: recency(0.5, Duration::ZERO), ..wool() }, "the half-life of a query is 0ns"),
         (Query { fusion: Fusion::Scores { vector: 7.0 }, ..wool() }, "the weight of the vector of a query is 7"),

@@ -25,7 +25,7 @@ use crate::api::messages::{ListMessages, MessagePage};
 use crate::api::operation::{Call, Prepared, Reading, json_of};
 use crate::api::{Args as Given, Operation, Run};
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::{Caller, Scope};
 use crate::builder::{Builder, Work};
 use crate::cli::of_io;
 use crate::error::{Error, Result};
@@ -232,13 +232,15 @@ impl FileDoor {
     }
 
     async fn read(&self, prepared: Prepared) -> Result<Read> {
+        // The operator may do everything, so every operation's scope is there.
+        let scope = Scope::Manage;
         let state = self.state.lock().await;
         let (agents, limits) = match (&state.app, &state.builder) {
             (Some(app), _) => (app.inner().agents.clone(), app.inner().limits.clone()),
             (None, Some(builder)) => (builder.agents().clone(), builder.limits().clone()),
             (None, None) => return Err(given_up(&self.path)),
         };
-        Ok(Arc::new(move |tx| prepared(&Reading::of(tx, &Caller::operator(), &agents, &limits)?)))
+        Ok(Arc::new(move |tx| prepared(&Reading::of(tx, &Caller::operator(), &agents, &limits, scope)?)))
     }
 }
 
