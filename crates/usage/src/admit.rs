@@ -124,6 +124,7 @@ impl Priced {
             reverses: None,
             reversed: false,
             replaced_by: None,
+            replaces: None,
             budgets: Vec::new(),
             cost,
             charge,

@@ -235,8 +235,11 @@ pub(crate) struct SpentRow {
     budget: Id<Budget>,
     start: Time,
     spent: Amount,
-    /// The highest threshold that was told of.
+    /// The highest threshold that was told of, or had been reached when the limit became what it is.
     told: u32,
+    /// The limit that this is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limit: Option<Amount>,
 }
 
 /// A threshold that was reached.
@@ -280,8 +283,9 @@ pub struct Standing {
     pub resets: Option<Time>,
 }
 
-/// Sets a budget, or changes the one of this name, which keeps what was used of it. It counts what is
-/// recorded from when it is set.
+/// Sets a budget, or changes the one of this name, which keeps what was used of it, and its raise unless another one is
+/// given. It counts what is recorded from when it is set. Of another limit, the thresholds are told of anew that were
+/// not reached yet.
 ///
 /// # Errors
 /// [`UsageError::BadBudget`] and [`UsageError::BadText`]; a change of what it counts, or of its periods, is one.
@@ -302,6 +306,9 @@ pub fn set_budget(tx: &mut Tx, budget: Budget) -> Result<Id<Budget>> {
             .to_owned();
         return Err(UsageError::BadBudget { name: budget.name, why }.into());
     }
+    let raised = budget.raised.or(found.raised);
+    let budget = Budget { raised, ..budget };
+    budget.check()?;
     tx.replace(found.id, budget)?;
     Ok(found.id)
 }
@@ -393,10 +400,11 @@ pub(crate) fn spend(tx: &mut Tx, row: &EventRow, sign: i64) -> Result<()> {
         };
         let start = budget.period_at(row.event.at)?.map_or(Time::EPOCH, |period| period.start);
         let found = tx.first(SpentRow::by_period.eq(budget.id).eq(start))?;
-        let fresh = SpentRow { budget: budget.id, start, spent: budget.nothing(), told: 0 };
+        let fresh = SpentRow { budget: budget.id, start, spent: budget.nothing(), told: 0, limit: None };
         let (id, mut spent) = found.map_or((None, fresh), |row| (Some(row.id), row.record));
-        spent.spent = spent.spent.plus(used)?;
-        tell(tx, &budget, &mut spent)?;
+        let before = spent.spent;
+        spent.spent = before.plus(used)?;
+        tell(tx, &budget, before, &mut spent)?;
         match id {
             Some(id) => tx.replace(id, spent)?,
             None => tx.insert(spent)?,
@@ -406,8 +414,14 @@ pub(crate) fn spend(tx: &mut Tx, row: &EventRow, sign: i64) -> Result<()> {
 }
 
 /// Tells of the thresholds that were reached now, and were not in this period before.
-fn tell(tx: &mut Tx, budget: &Row<Budget>, spent: &mut SpentRow) -> Result<()> {
+fn tell(tx: &mut Tx, budget: &Row<Budget>, before: Amount, spent: &mut SpentRow) -> Result<()> {
     let limit = budget.limit_at(tx.now())?;
+    if spent.limit.is_some_and(|told_of| told_of != limit) {
+        let reached =
+            budget.thresholds.iter().copied().filter(|percent| has_reached(before, limit, *percent));
+        spent.told = reached.max().unwrap_or_default();
+    }
+    spent.limit = Some(limit);
     let mut reached: Vec<u32> = budget.thresholds.clone();
     reached.retain(|percent| *percent > spent.told && has_reached(spent.spent, limit, *percent));
     reached.sort_unstable();

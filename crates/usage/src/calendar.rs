@@ -43,6 +43,12 @@ pub enum CalendarError {
     },
 }
 
+/// Calendars have a period for each moment from here on.
+pub(crate) const FIRST: Time = Time::from_millis(-62_000_000_000_000);
+
+/// Calendars have a period for each moment up to here.
+pub(crate) const LAST: Time = Time::from_millis(253_000_000_000_000);
+
 impl Fault for CalendarError {
     fn kind(&self) -> Kind {
         Kind::Invalid

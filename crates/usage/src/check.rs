@@ -1,10 +1,8 @@
 //! Whether the lines of a period say what its events say, to the last digit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 
-use loomwork_core::Time;
-use loomwork_store::{Id, Result, Row, Tx};
+use loomwork_store::{Cursor, Id, Page, Result, Row, Tx};
 
 use crate::error::UsageError;
 use crate::line::{add_up, lines_of};
@@ -13,7 +11,7 @@ use crate::tables::{EventRow, PeriodRow};
 use crate::unit::Unit;
 
 /// How many events one step of a check reads, unless somebody says otherwise.
-pub const CHECK_STEP: usize = 2_000;
+pub const CHECK_STEP: usize = 500;
 
 /// The events of a period, added up one by one, as far as a check has come. It takes the same memory for ten
 /// events as for ten million, and goes on where it stopped.
@@ -21,9 +19,10 @@ pub const CHECK_STEP: usize = 2_000;
 pub struct Checked {
     period: Id<PeriodRow>,
     revision: u64,
-    /// When the last event that was read was recorded, and all that were recorded then.
-    through: Time,
-    at_through: BTreeSet<Id<EventRow>>,
+    /// The end of the last full page.
+    after: Option<Cursor>,
+    /// How many were read of the page behind it.
+    read_behind: usize,
     events: u64,
     sums: Sides,
 }
@@ -71,8 +70,7 @@ impl Checked {
     /// [`Problem::NotFound`](loomwork_store::Problem::NotFound).
     pub fn begin(tx: &Tx, period: Id<PeriodRow>) -> Result<Self> {
         let revision = tx.require(period)?.revision;
-        let (through, at_through) = (Time::MIN, BTreeSet::new());
-        Ok(Self { period, revision, through, at_through, events: 0, sums: Sides::default() })
+        Ok(Self { period, revision, after: None, read_behind: 0, events: 0, sums: Sides::default() })
     }
 
     /// Returns how many events were read.
@@ -85,23 +83,16 @@ impl Checked {
     /// # Errors
     /// [`UsageError::Overflow`] at the end of what can be counted; when the store cannot be read.
     pub fn step(mut self, tx: &Tx, events: usize) -> Result<(Self, bool)> {
-        let again = self.at_through.len();
-        let rows = EventRow::by_period.eq(Some(self.period)).ge(self.through);
-        let mut read = 0;
-        tx.each(rows.take(events.saturating_add(again)), |row| {
-            if row.recorded == self.through && self.at_through.contains(&row.id) {
-                return Ok(ControlFlow::Continue(()));
-            }
-            read += 1;
-            self.count(&row)?;
-            if row.recorded > self.through {
-                self.through = row.recorded;
-                self.at_through.clear();
-            }
-            self.at_through.insert(row.id);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok((self, read < events))
+        let size = events.max(1).saturating_add(self.read_behind);
+        let of_period = EventRow::by_period.eq(Some(self.period));
+        let found = tx.page(of_period, Page { size, after: self.after.clone() })?;
+        for row in found.rows.iter().skip(self.read_behind) {
+            self.count(row)?;
+        }
+        let is_all = found.next.is_none();
+        self.read_behind = if is_all { found.rows.len() } else { 0 };
+        self.after = found.next.or(self.after);
+        Ok((self, is_all))
     }
 
     fn count(&mut self, row: &EventRow) -> Result<(), UsageError> {

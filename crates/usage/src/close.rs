@@ -6,7 +6,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::account::{Account, Tax, Unpriced, ZeroTotal, account};
+use crate::balance::{Adjustment, adjustments_for, adjustments_on, sum_of, take};
 use crate::check::Checked;
+use crate::currency::Currency;
 use crate::error::UsageError;
 use crate::fold::fold_all;
 use crate::invoice::InvoiceState;
@@ -20,10 +22,8 @@ use crate::tables::{InvoiceRow, PeriodRow, SeriesRow};
 pub enum Closed {
     /// It has an invoice.
     Invoiced(Id<InvoiceRow>),
-    /// Its lines are those of a later period too: it was below the account's minimum, or less than nothing.
+    /// Its lines are those of a later period too: it was below the account's minimum.
     Carried(Id<PeriodRow>),
-    /// It was less than nothing, and the payer has used nothing since: its lines wait for the next period.
-    Waits,
     /// There was nothing to pay.
     Skipped,
 }
@@ -76,25 +76,25 @@ pub fn finalise(tx: &mut Tx, period: Id<PeriodRow>, checked: Option<Checked>) ->
         fold_all(tx)?;
         let checked = checked.map_or_else(|| Checked::begin(tx, period), Ok)?;
         checked.agrees(tx, &of)?;
-        let own = lines_of(tx, &of)?;
-        // Those of a period that is carried were left out when that was closed, and are billed when they have one.
-        if account.unpriced == Unpriced::Block
-            && let Some(line) = own.iter().find(|line| line.version.is_none())
-        {
-            let (book, provider, model) = (account.book.clone(), line.provider.clone(), line.model.clone());
-            return Err(UsageError::Unpriced { book, provider, model }.into());
-        }
-        let row = compose(tx, &of, &account)?;
-        shut(tx, &of, &account, row, !own.is_empty())
+        ensure_priced(tx, &of, &account)?;
+        shut(tx, &of, &account)
     })
+}
+
+/// Refuses a period that has to wait for prices. Usage of one that is carried was left out when that was closed, and
+/// is billed when it has a price.
+pub(crate) fn ensure_priced(tx: &Tx, of: &Row<PeriodRow>, account: &Account) -> Result<()> {
+    if account.unpriced != Unpriced::Block {
+        return Ok(());
+    }
+    let Some(line) = lines_of(tx, of)?.into_iter().find(|line| line.version.is_none()) else { return Ok(()) };
+    let (book, provider, model) = (account.book.clone(), line.provider, line.model);
+    Err(UsageError::Unpriced { book, provider, model }.into())
 }
 
 fn closed(tx: &Tx, of: &Row<PeriodRow>) -> Result<Closed> {
     if let Some(into) = of.carried_into {
         return Ok(Closed::Carried(into));
-    }
-    if of.waits {
-        return Ok(Closed::Waits);
     }
     let invoice = tx.first(InvoiceRow::by_period.eq(of.id))?;
     // A draft that was voided has no number.
@@ -102,40 +102,38 @@ fn closed(tx: &Tx, of: &Row<PeriodRow>) -> Result<Closed> {
     Ok(invoice.map_or(Closed::Skipped, |invoice| Closed::Invoiced(invoice.id)))
 }
 
-fn shut(
-    tx: &mut Tx,
-    of: &Row<PeriodRow>,
-    account: &Account,
-    row: InvoiceRow,
-    has_lines: bool,
-) -> Result<Closed> {
+fn shut(tx: &mut Tx, of: &Row<PeriodRow>, account: &Account) -> Result<Closed> {
+    let has_lines = !lines_of(tx, of)?.is_empty();
+    let row = compose(tx, of, account)?;
     let before = tx.first(InvoiceRow::by_period.eq(of.id))?;
     tx.update(of.id, |of| of.closed = true)?;
     let carried = tx.scan(PeriodRow::carried.eq(Some(of.id)))?;
     let carries = carried.iter().map(|row| row.carries).max().unwrap_or_default();
-    let is_negative = row.subtotal.is_negative();
-    let is_small = is_negative || (row.subtotal < account.minimum && carries < account.carry);
-    let is_nothing = row.subtotal.is_zero() && account.zero == ZeroTotal::Skip;
+    let asked = row.subtotal.plus(row.adjustments).map_err(UsageError::from)?;
+    // What is covered by the balance is settled with it, however small it is.
+    let is_covered = row.total.is_zero() && !row.subtotal.is_zero();
+    let is_small = !is_covered && asked < account.minimum && carries < account.carry;
+    let is_nothing = row.subtotal.is_zero() && row.total.is_zero() && account.zero == ZeroTotal::Skip;
     if is_small || is_nothing {
         if let Some(before) = before {
             tx.delete(before.id)?;
         }
         let mut rows: Vec<_> = carried.iter().map(|row| row.id).collect();
-        rows.extend(has_lines.then_some(of.id));
+        // A period without usage is carried too while the balance charges something, so that this is billed in the end.
+        rows.extend((has_lines || !row.total.is_zero()).then_some(of.id));
         if rows.is_empty() || !is_small {
             return Ok(Closed::Skipped);
         }
-        // Nobody owes less than nothing at a time: without usage, there need not be a period for it.
         let into = match next_open(tx, of)? {
-            None if is_negative => None,
-            None => Some(open_from(tx, account, of.currency, of.end.max(tx.now()))?.id),
-            next => next,
+            None => open_from(tx, account, of.currency, of.end.max(tx.now()))?.id,
+            Some(next) => next,
         };
         hand_on(tx, &rows, into)?;
-        return Ok(into.map_or(Closed::Waits, Closed::Carried));
+        return Ok(Closed::Carried(into));
     }
     let number = number(tx, &account.series)?;
     let is_paid = row.total.is_zero();
+    let usage = row.subtotal.plus(row.tax_amount).map_err(UsageError::from)?;
     let row = InvoiceRow {
         number: Some(number),
         state: if is_paid { InvoiceState::Paid } else { InvoiceState::Open },
@@ -147,32 +145,35 @@ fn shut(
         Some(before) => tx.replace(before.id, row)?,
         None => tx.insert(row)?,
     };
+    take(tx, &row, usage)?;
     Ok(Closed::Invoiced(row.id))
 }
 
-/// Lets a later period have the lines of closed ones, or lets them wait for one.
-fn hand_on(tx: &mut Tx, rows: &[Id<PeriodRow>], into: Option<Id<PeriodRow>>) -> Result<()> {
+/// Lets a later period have the lines of closed ones.
+fn hand_on(tx: &mut Tx, rows: &[Id<PeriodRow>], into: Id<PeriodRow>) -> Result<()> {
     for id in rows {
         tx.update(*id, |row| {
-            (row.carried_into, row.waits) = (into, into.is_none());
+            row.carried_into = Some(into);
             row.carries += 1;
         })?;
     }
     Ok(())
 }
 
-/// Closes a period whose draft is voided: it is not billed, and what was carried into it goes on.
+/// Closes a period whose draft is voided: its own usage is not billed, and what it has of earlier periods goes on.
 pub(crate) fn abandon(tx: &mut Tx, period: Id<PeriodRow>) -> Result<()> {
+    fold_all(tx)?;
     let of = tx.require(period)?;
-    let carried: Vec<_> = tx.ids(PeriodRow::carried.eq(Some(period)))?;
-    if !carried.is_empty() {
+    let mut rows = tx.ids(PeriodRow::carried.eq(Some(period)))?;
+    rows.extend(lines_of(tx, &of)?.iter().any(|line| line.adjusts.is_some()).then_some(period));
+    if !rows.is_empty() {
         let account = account(tx, &of.payer)?;
         let into = open_from(tx, &account, of.currency, of.end.max(tx.now()))?.id;
-        hand_on(tx, &carried, Some(into))?;
+        hand_on(tx, &rows, into)?;
     }
+    tx.update(period, |period| period.abandoned = true)?;
     // What is voided is what the period has now.
     draft(tx, period)?;
-    fold_all(tx)?;
     tx.update(period, |period| period.closed = true).map(drop)
 }
 
@@ -192,33 +193,70 @@ struct Content<'a> {
     label: &'a str,
     start: Time,
     end: Time,
-    currency: crate::Currency,
+    currency: Currency,
     rounding: Rounding,
     lines: &'a [Line],
     tax: &'a Option<Tax>,
+    adjustments: &'a [Adjustment],
     subtotal: Money,
     total: Money,
 }
 
-/// An invoice as it would be now, as a draft.
-fn compose(tx: &Tx, of: &Row<PeriodRow>, account: &Account) -> Result<InvoiceRow> {
-    compose_with(tx, of, account.rounding, account.tax.clone())
+/// What usage comes to on a bill.
+pub(crate) struct Worth {
+    pub(crate) subtotal: Money,
+    pub(crate) tax: Money,
+    pub(crate) total: Money,
 }
 
-fn compose_with(tx: &Tx, of: &Row<PeriodRow>, rounding: Rounding, tax: Option<Tax>) -> Result<InvoiceRow> {
+/// What lines come to: rounded each, taxed together.
+pub(crate) fn worth(
+    lines: &[Line],
+    currency: Currency,
+    rounding: Rounding,
+    tax: Option<&Tax>,
+) -> Result<Worth> {
+    let subtotal = sum_of(lines.iter().map(|line| line.amount))?;
+    let tax_of = |tax: &Tax| subtotal.share(tax.share)?.rounded(currency.decimals(), rounding);
+    let tax = tax.map_or(Ok(Money::ZERO), tax_of).map_err(UsageError::from)?;
+    Ok(Worth { subtotal, tax, total: sum_of([subtotal, tax])? })
+}
+
+/// An invoice as it would be now, as a draft.
+fn compose(tx: &Tx, of: &Row<PeriodRow>, account: &Account) -> Result<InvoiceRow> {
+    compose_with(tx, of, account.rounding, account.tax.clone(), |usage| match of.abandoned {
+        true => Ok(Vec::new()),
+        false => adjustments_for(tx, &of.payer, of.currency, usage),
+    })
+}
+
+fn compose_with(
+    tx: &Tx,
+    of: &Row<PeriodRow>,
+    rounding: Rounding,
+    tax: Option<Tax>,
+    adjustments: impl FnOnce(Money) -> Result<Vec<Adjustment>>,
+) -> Result<InvoiceRow> {
     let lines = lines(tx, of.id, rounding)?;
-    let mut subtotal = Money::ZERO;
-    for line in &lines {
-        subtotal = subtotal.plus(line.amount).map_err(UsageError::from)?;
-    }
-    let decimals = of.currency.decimals();
-    let tax_of = |tax: &Tax| subtotal.share(tax.share)?.rounded(decimals, rounding);
-    let tax_amount = tax.as_ref().map_or(Ok(Money::ZERO), tax_of).map_err(UsageError::from)?;
-    let total = subtotal.plus(tax_amount).map_err(UsageError::from)?;
+    let worth = worth(&lines, of.currency, rounding, tax.as_ref())?;
+    let listed = adjustments(worth.total)?;
+    let adjustments = sum_of(listed.iter().map(|adjustment| adjustment.amount))?;
+    let (subtotal, total) = (worth.subtotal, sum_of([worth.total, adjustments])?);
     let PeriodRow { payer, currency, start, end, label, .. } = &of.record;
     let (currency, start, end) = (*currency, *start, *end);
-    let content =
-        Content { payer, label, start, end, currency, rounding, lines: &lines, tax: &tax, subtotal, total };
+    let content = Content {
+        payer,
+        label,
+        start,
+        end,
+        currency,
+        rounding,
+        lines: &lines,
+        tax: &tax,
+        adjustments: &listed,
+        subtotal,
+        total,
+    };
     let hash = hash(&content)?;
     Ok(InvoiceRow {
         number: None,
@@ -232,7 +270,8 @@ fn compose_with(tx: &Tx, of: &Row<PeriodRow>, rounding: Rounding, tax: Option<Ta
         state: InvoiceState::Draft,
         subtotal,
         tax,
-        tax_amount,
+        tax_amount: worth.tax,
+        adjustments,
         total,
         credited: Money::ZERO,
         adjusted: Money::ZERO,
@@ -257,7 +296,9 @@ fn hash(content: &Content<'_>) -> Result<String> {
 pub fn is_intact(tx: &Tx, invoice: Id<InvoiceRow>) -> Result<bool> {
     let invoice = tx.require(invoice)?;
     let of = tx.require(invoice.period)?;
-    let now = compose_with(tx, &of, invoice.rounding, invoice.tax.clone())?;
-    let sums = |row: &InvoiceRow| (row.subtotal, row.tax_amount, row.total, row.payer.clone());
+    let taken = |_| adjustments_on(tx, invoice.id);
+    let now = compose_with(tx, &of, invoice.rounding, invoice.tax.clone(), taken)?;
+    let sums =
+        |row: &InvoiceRow| (row.subtotal, row.tax_amount, row.adjustments, row.total, row.payer.clone());
     Ok(now.hash == invoice.hash && sums(&now) == sums(&invoice))
 }

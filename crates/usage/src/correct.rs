@@ -4,7 +4,7 @@ use loomwork_store::{Result, Row, Tx};
 
 use crate::error::UsageError;
 use crate::event::{Event, Window};
-use crate::record::{Recorded, check, enter, event_by_key, repeated};
+use crate::record::{Origin, Recorded, check, enter, event_by_key, repeated};
 use crate::tables::EventRow;
 
 /// How the key of an event begins that takes another one back.
@@ -13,8 +13,9 @@ pub(crate) const REVERSAL: &str = "reversal:";
 /// Takes an event back: another one is recorded that counts the same, negative, by the prices of the first.
 /// An event is taken back once; repeating it changes nothing.
 ///
-/// It is an adjustment of a bill only as far as the payer still owes for the event, or has paid for it: what was
-/// voided, given up or credited before is not taken off once more.
+/// Where its bill is final, the payer's next one makes up for what that is worth less: rounded and taxed as it was, and
+/// only as far as the payer still owes for the event, or has paid for it. What was voided, given up or credited before
+/// is not given back once more.
 ///
 /// # Errors
 /// [`UsageError::UnknownEvent`]; [`UsageError::NotReversible`] for one that takes another back itself.
@@ -31,6 +32,9 @@ pub fn reverse(tx: &mut Tx, source: &str, key: &str) -> Result<Recorded> {
 /// Puts another event in the place of one: takes that one back and records the other, which has a key of its
 /// own. It serves for estimates, once the provider's numbers are known, and may be repeated. To correct a
 /// correction, name the event that was recorded last.
+///
+/// Where the bill of the first is final, the right event has its place with it, and the payer's next bill makes up for
+/// the difference.
 ///
 /// # Errors
 /// As [`reverse`] and [`record`](crate::record()), but the other event may be as old as the first;
@@ -55,6 +59,8 @@ pub fn correct(tx: &mut Tx, source: &str, key: &str, right: Event) -> Result<Rec
         return refuse("cannot be replaced by what was taken back; give the right event another key");
     }
     tx.nested(|tx| {
+        // In this order no budget counts both.
+        take_back(tx, &original)?;
         let (right, recorded) = match found {
             Some(found) => (found.id, repeated(&found, &right)?),
             None => {
@@ -62,11 +68,10 @@ pub fn correct(tx: &mut Tx, source: &str, key: &str, right: Event) -> Result<Rec
                 let usual = Window::default();
                 let back = usual.back.max(tx.now().since(original.event.at));
                 right.check_time(tx.now(), &Window { back, ..usual })?;
-                let id = enter(tx, right, None)?.id;
+                let id = enter(tx, right, Origin::Replaces(&original))?.id;
                 (id, Recorded::New(id))
             }
         };
-        take_back(tx, &original)?;
         tx.update(original.id, |row| row.replaced_by = Some(right))?;
         Ok(recorded)
     })
@@ -87,7 +92,7 @@ fn find(tx: &Tx, source: &str, key: &str) -> Result<Row<EventRow>> {
 
 fn take_back(tx: &mut Tx, original: &Row<EventRow>) -> Result<Row<EventRow>> {
     let event = Event { key: reversal_key(&original.event.key), ..original.event.clone() };
-    let reversal = enter(tx, event, Some(original))?;
+    let reversal = enter(tx, event, Origin::Reverses(original))?;
     tx.update(original.id, |row| row.reversed = true)?;
     Ok(reversal)
 }

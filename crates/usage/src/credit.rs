@@ -5,13 +5,13 @@ use loomwork_store::{Id, Result, Row, Table, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::account::account;
+use crate::balance::sum_of;
 use crate::close::number;
 use crate::error::UsageError;
 use crate::event::{MAX_NAME_BYTES, fits};
 use crate::invoice::InvoiceState;
-use crate::line::lines;
-use crate::money::{Money, Rounding};
-use crate::tables::{EventRow, InvoiceRow};
+use crate::money::Money;
+use crate::tables::InvoiceRow;
 
 /// What is put behind an invoice's series to name that of its credit notes.
 pub(crate) const SERIES_OF_NOTES: &str = "-CN";
@@ -40,7 +40,7 @@ pub struct CreditNoteRow {
 }
 
 /// Takes back a part of an open, failed or paid invoice, under a key that makes it safe to repeat. One that waits
-/// for its payment and is credited in full is void.
+/// for its payment and is credited in full is void; where the balance has paid for a part of it, it is paid.
 ///
 /// # Errors
 /// [`UsageError::TooMuchCredit`] beyond what is left, and for nothing or less; [`UsageError::KeyReused`] for a
@@ -74,7 +74,19 @@ pub fn credit_note(
         let what = format!("{amount} {}", row.currency);
         return Err(UsageError::FinerThanCoin { what, decimals: row.currency.decimals() }.into());
     }
-    enter(tx, &row, key, amount, reason)
+    let left = row.left()?;
+    if amount > left || amount <= Money::ZERO {
+        return Err(UsageError::TooMuchCredit { invoice, left, wanted: amount }.into());
+    }
+    tx.nested(|tx| {
+        let note = enter(tx, &row, key, amount, reason)?;
+        let is_awaited = matches!(row.state, InvoiceState::Open | InvoiceState::Failed);
+        if is_awaited && tx.require(invoice)?.to_be_paid().is_zero() {
+            let reason = Some(reason.to_owned());
+            tx.update(invoice, |row| (row.state, row.reason) = (settled(row), reason))?;
+        }
+        Ok(note)
+    })
 }
 
 /// Returns the credit notes of an invoice.
@@ -85,13 +97,13 @@ pub fn credit_notes(tx: &Tx, invoice: Id<InvoiceRow>) -> Result<Vec<Row<CreditNo
     tx.scan(CreditNoteRow::by_key.eq(invoice))
 }
 
-/// Takes back all that is left of an invoice.
+/// Takes back all that is still to be paid on an invoice.
 pub(crate) fn credit_rest(tx: &mut Tx, row: &Row<InvoiceRow>, key: &str, reason: &str) -> Result<()> {
-    let left = row.left()?;
-    if left.is_zero() {
+    let rest = sum_of([row.total, row.credited.negated()])?;
+    if rest.is_zero() {
         return Ok(());
     }
-    enter(tx, row, &format!("{OWN_KEYS}{key}"), left, reason).map(drop)
+    enter(tx, row, &format!("{OWN_KEYS}{key}"), rest, reason).map(drop)
 }
 
 fn enter(
@@ -101,73 +113,19 @@ fn enter(
     amount: Money,
     reason: &str,
 ) -> Result<Row<CreditNoteRow>> {
-    let left = row.left()?;
-    if amount > left || amount <= Money::ZERO {
-        return Err(UsageError::TooMuchCredit { invoice: row.id, left, wanted: amount }.into());
-    }
-    let credited = row.credited.plus(amount).map_err(UsageError::from)?;
+    let credited = sum_of([row.credited, amount])?;
     let series = account(tx, &row.payer)?.series;
     tx.nested(|tx| {
-        tx.update(row.id, |row| {
-            row.credited = credited;
-            if credited == row.total && matches!(row.state, InvoiceState::Open | InvoiceState::Failed) {
-                (row.state, row.reason) = (InvoiceState::Void, Some(reason.to_owned()));
-            }
-        })?;
+        tx.update(row.id, |row| row.credited = credited)?;
         let number = number(tx, &format!("{series}{SERIES_OF_NOTES}"))?;
         let (key, reason) = (key.to_owned(), reason.to_owned());
         tx.insert(CreditNoteRow { number, invoice: row.id, key, amount, reason, at: tx.now() })
     })
 }
 
-impl InvoiceRow {
-    /// What may still be credited, in coins: what neither credit notes nor adjustments have taken back.
-    pub(crate) fn left(&self) -> Result<Money, UsageError> {
-        let left = self.total.minus(self.credited)?.minus(self.adjusted)?;
-        let left = left.rounded(self.currency.decimals(), Rounding::Down)?;
-        Ok(left.max(Money::ZERO))
-    }
-
-    fn taxed(&self, amount: Money) -> Result<Money, UsageError> {
-        let tax = self.tax.as_ref().map_or(Ok(Money::ZERO), |tax| amount.share(tax.share))?;
-        Ok(amount.plus(tax)?)
-    }
-}
-
-/// Books on the invoice of an event that the event is taken back, and says whether that is an adjustment of a
-/// later invoice. It is none where that was voided or given up, draft or not, and where it was credited so far
-/// that the event would be given back twice.
-pub(crate) fn take_off(tx: &mut Tx, event: Id<EventRow>) -> Result<bool> {
-    let event = tx.require(event)?;
-    let (Some(period), Some(charge)) = (event.period, &event.charge) else { return Ok(true) };
-    let own = tx.require(period)?;
-    let billed = own.carried_into.map_or(Ok(own), |into| tx.require(into))?;
-    if !billed.closed || charge.amount.is_zero() {
-        return Ok(true);
-    }
-    let Some(invoice) = tx.first(InvoiceRow::by_period.eq(billed.id))? else { return Ok(true) };
-    let is_taken_back = matches!(invoice.state, InvoiceState::Void | InvoiceState::Uncollectible);
-    if is_taken_back || invoice.number.is_none() {
-        return Ok(false);
-    }
-    let adjusted = invoice.adjusted.plus(invoice.taxed(charge.amount)?).map_err(UsageError::from)?;
-    let taken = adjusted.plus(invoice.credited).map_err(UsageError::from)?;
-    if invoice.credited.is_zero() || taken <= charged(tx, &invoice)? {
-        tx.update(invoice.id, |row| row.adjusted = adjusted)?;
-        return Ok(true);
-    }
-    if matches!(invoice.state, InvoiceState::Open | InvoiceState::Failed | InvoiceState::Paid) {
-        credit_rest(tx, &invoice, &format!("event {}", event.id), "usage was taken back")?;
-    }
-    Ok(false)
-}
-
-/// What an invoice charges, without what it gives back itself.
-fn charged(tx: &Tx, invoice: &InvoiceRow) -> Result<Money> {
-    let mut sum = Money::ZERO;
-    for line in lines(tx, invoice.period, invoice.rounding)?.iter().filter(|line| !line.amount.is_negative())
-    {
-        sum = sum.plus(line.amount).map_err(UsageError::from)?;
-    }
-    Ok(invoice.taxed(sum)?)
+/// Where an invoice goes that nothing is to be paid on any more: to be void, unless a part of its usage was paid by the
+/// balance, or was taken back before.
+fn settled(row: &InvoiceRow) -> InvoiceState {
+    let is_all = row.adjustments.is_zero() && row.adjusted.is_zero();
+    if is_all { InvoiceState::Void } else { InvoiceState::Paid }
 }

@@ -3,8 +3,11 @@
 use loomwork_store::{Error, Id, Result, Row, Tx};
 use serde::Serialize;
 
+use crate::balance::{Adjustment, adjustments_for, adjustments_on};
 use crate::credit::{CreditNoteRow, credit_notes};
 use crate::csv;
+use crate::error::UsageError;
+use crate::invoice::InvoiceState;
 use crate::line::{Line, lines};
 use crate::tables::InvoiceRow;
 
@@ -16,6 +19,8 @@ pub struct Document {
     pub invoice: Row<InvoiceRow>,
     /// Its lines.
     pub lines: Vec<Line>,
+    /// What it makes up for of earlier invoices, tax included.
+    pub adjustments: Vec<Adjustment>,
     /// What was taken back of it.
     pub credit_notes: Vec<Row<CreditNoteRow>>,
 }
@@ -38,8 +43,14 @@ pub struct Letterhead {
 pub fn document(tx: &Tx, invoice: Id<InvoiceRow>) -> Result<Document> {
     let invoice = tx.require(invoice)?;
     let lines = lines(tx, invoice.period, invoice.rounding)?;
+    let adjustments = if invoice.state == InvoiceState::Draft {
+        let usage = invoice.subtotal.plus(invoice.tax_amount).map_err(UsageError::from)?;
+        adjustments_for(tx, &invoice.payer, invoice.currency, usage)?
+    } else {
+        adjustments_on(tx, invoice.id)?
+    };
     let credit_notes = credit_notes(tx, invoice.id)?;
-    Ok(Document { invoice, lines, credit_notes })
+    Ok(Document { invoice, lines, adjustments, credit_notes })
 }
 
 impl Document {
@@ -52,7 +63,8 @@ impl Document {
             .map_err(|error| Error::message(loomwork_core::Kind::Internal, error.to_string()))
     }
 
-    /// Writes its lines as CSV, safe to open in a spreadsheet.
+    /// Writes its lines as CSV, safe to open in a spreadsheet; an adjustment of an earlier invoice is a line that names
+    /// that one as its unit.
     pub fn to_csv(&self) -> String {
         let mut text = String::new();
         csv::head(
@@ -86,6 +98,15 @@ impl Document {
             };
             row.number(line.unrounded).number(line.amount.with_decimals(self.invoice.currency.decimals()));
             row.text(self.invoice.currency.code()).text(line.version.as_deref().unwrap_or_default());
+            row.end();
+        }
+        for adjustment in &self.adjustments {
+            let mut row = csv::Line::new(&mut text);
+            row.text(number).text(&self.invoice.payer).text(&self.invoice.label).text(&adjustment.label);
+            row.text("").text("").text("").text(&adjustment.number).number("").number("");
+            row.number(adjustment.amount);
+            row.number(adjustment.amount.with_decimals(self.invoice.currency.decimals()));
+            row.text(self.invoice.currency.code()).text("");
             row.end();
         }
         text

@@ -219,6 +219,12 @@ pub enum UsageError {
         /// What the store says.
         why: String,
     },
+    /// An event that was set aside with a name that was cut, and is to be recorded under what is left of it.
+    #[error("the {what} of this event was too long and is cut; record it with one of its own that is right")]
+    CutName {
+        /// Its source, its key or its payer.
+        what: String,
+    },
     /// Lines and events that do not agree.
     #[error(
         "{label} of {payer:?} is not billed: its events and its lines differ in {what}; look into the store before billing it"

@@ -7,6 +7,7 @@ use loomwork_core::Time;
 use loomwork_store::Key;
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::{CalendarError, FIRST, LAST};
 use crate::error::UsageError;
 use crate::unit::{MAX_QUANTITY, Quantities};
 
@@ -300,6 +301,9 @@ impl Event {
         for (name, value) in &self.tags {
             fits("tag name", name, 1, MAX_NAME_BYTES)?;
             fits("tag", value, 0, MAX_NAME_BYTES)?;
+        }
+        if !(FIRST..=LAST).contains(&self.at) {
+            return Err(CalendarError::Beyond { at: self.at }.into());
         }
         let units = self.quantities.iter().count();
         if units > MAX_UNITS {

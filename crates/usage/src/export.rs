@@ -1,5 +1,7 @@
 //! Events for other programs: as CSV, as JSON lines, as CloudEvents.
 
+use std::time::Duration;
+
 use loomwork_core::Time;
 use loomwork_store::{Error, Id, Result, Row, Store, Table, Tx};
 use serde::{Deserialize, Serialize};
@@ -46,7 +48,7 @@ pub struct Exported {
 
 /// Returns the events behind one, in the order in which they were recorded. Keep the id of the last: behind it is
 /// what comes later. Where one process writes, that is all; of several, one may write an event with a smaller id
-/// some moments later, so let them export what is a minute old.
+/// some moments later, so let them take what is a minute old.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -72,21 +74,29 @@ pub fn changes(tx: &Tx, after: Option<Id<ChangeRow>>, count: usize) -> Result<Ve
 /// now, those that were changed since: they take the place of what was written of them. Returns how far it has
 /// come; the next export goes on there.
 ///
+/// What is younger than `age` is left for the next one: nothing need be where one process writes, a minute where several
+/// do, whose events may come with a smaller id some moments later.
+///
 /// # Errors
 /// When the store cannot be read, and what `write` returns.
 pub async fn export(
     store: &Store,
     format: Format,
     after: Exported,
+    age: Duration,
     mut write: impl FnMut(&str) -> Result<()>,
 ) -> Result<Exported> {
     let mut so_far = after;
+    let until = store.clock().now() - age;
     if format == Format::Csv && after == Exported::default() {
         write(&csv_head())?;
     }
     loop {
         let last = so_far.event;
-        let found = store.query(move |tx| events(tx, last, EXPORT_PAGE)).await?;
+        let mut found = store.query(move |tx| events(tx, last, EXPORT_PAGE)).await?;
+        if let Some(young) = found.iter().position(|row| !age.is_zero() && row.recorded > until) {
+            found.truncate(young);
+        }
         let Some(row) = found.last() else { break };
         so_far.event = Some(row.id);
         write(&written(format, &found)?)?;
@@ -100,6 +110,8 @@ pub async fn export(
                 rows.collect::<Result<Vec<_>>>()
             })
             .await?;
+        let is_old = |change: &Row<ChangeRow>| age.is_zero() || change.at <= until;
+        let found: Vec<_> = found.into_iter().take_while(|(change, _)| is_old(change)).collect();
         let Some((change, _)) = found.last() else { return Ok(so_far) };
         so_far.change = Some(change.id);
         let mut text = String::new();

@@ -14,6 +14,7 @@ use loomwork_core::{Kind, Time};
 use loomwork_store::{Error, Id, Next, Old, Result, Table, Tx, Upkeep};
 use serde::{Deserialize, Serialize};
 
+use crate::amend;
 use crate::error::UsageError;
 use crate::event::{Billing, Event, Tier};
 use crate::line::add_parts;
@@ -67,10 +68,14 @@ fn upgrade(_: u32, old: Old<'_>) -> Result<DeltaRow> {
     Ok(DeltaRow { at, names, sums, line: None })
 }
 
-/// Leaves what an event adds, or takes away with a `sign` of −1.
-pub(crate) fn leave(tx: &mut Tx, row: &EventRow, sign: i64) -> Result<()> {
+/// Leaves what an event adds, or takes away with a `sign` of −1. What is in a closed period is entered at once, since
+/// nothing is folded into that any more.
+pub(crate) fn leave(tx: &mut Tx, row: &EventRow, sign: i64, is_open: bool) -> Result<()> {
     let names = names_of(&row.event);
-    let line = line_of(row, sign)?;
+    let line = match line_of(row, sign)? {
+        Some(line) if !is_open => amend::enter(tx, line)?,
+        line => line,
+    };
     if names.is_empty() && line.is_none() {
         return Ok(());
     }
@@ -166,7 +171,10 @@ pub(crate) fn fold(tx: &mut Tx) -> Result<usize> {
     for row in &left {
         for (dimension, name) in &row.names {
             for grain in dimension.grains() {
-                let start = start_of(*grain, row.at)?;
+                let Ok(start) = start_of(*grain, row.at) else {
+                    tracing::error!(at = %row.at, ?dimension, name, "no span of totals can be found, and one is left out");
+                    continue;
+                };
                 let sums =
                     totals.entry((*dimension, name, *grain, start)).or_insert_with(|| Ok(Sums::default()));
                 merge(sums, |sums| sums.add(&row.sums));
@@ -183,7 +191,7 @@ pub(crate) fn fold(tx: &mut Tx) -> Result<usize> {
     }
     for (group, parts) in lines {
         let what = || format!("a line of {} for {:?}", group.period, group.model);
-        set_aside(tx, what, |tx| add_parts(tx, group, parts?))?;
+        set_aside(tx, what, |tx| add_parts(tx, group, false, parts?))?;
     }
     for row in &left {
         tx.delete(row.id)?;

@@ -1,16 +1,19 @@
 //! Billing all periods that are due: in parallel, resumable, in bounded memory; and the monthly job.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use loomwork_core::{Kind, Time, crash_point};
-use loomwork_store::{Error, Id, Page, Result, Store, Tx};
+use loomwork_store::{Error, Id, Page, Result, Row, Store, Tx};
 use loomwork_workpool::cron::{self, Tick};
-use loomwork_workpool::{Due, Job, JobContext, Options, Schedule, enqueue};
+use loomwork_workpool::{Due, Job, JobContext, Options, Repeat, Schedule, enqueue};
 use serde::{Deserialize, Serialize};
 
+use crate::account::account;
 use crate::check::{CHECK_STEP, Checked};
-use crate::close::{Closed, finalise};
+use crate::close::{Closed, ensure_priced, finalise};
+use crate::currency::Currency;
 use crate::error::UsageError;
 use crate::fold::{FOLD_STEP, fold};
 use crate::tables::PeriodRow;
@@ -20,6 +23,10 @@ pub const GENERATE_PAGE: usize = 100;
 
 /// How often the check of one period begins anew because its events were changed meanwhile.
 pub const CHECK_ATTEMPTS: u32 = 10;
+
+/// How often a check begins anew because it does not agree with the lines, before all events are read in the transaction
+/// that closes the period.
+pub const MISSED_CHECKS: u32 = 3;
 
 /// How long after a run in which periods could not be billed the next one follows.
 pub const RETRY: Duration = Duration::from_secs(60 * 60);
@@ -38,7 +45,7 @@ pub const MONTHLY: &str = "usage-invoices";
 pub struct Report {
     /// How many have an invoice now.
     pub invoiced: u64,
-    /// How many were carried into a later one, or wait for it.
+    /// How many were carried into a later one.
     pub carried: u64,
     /// How many had nothing to pay.
     pub skipped: u64,
@@ -62,7 +69,7 @@ pub struct Failure {
 /// Options of [`generate`]. New fields may come, so end a literal with `..GenerateOptions::default()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GenerateOptions {
-    /// How many periods are closed at once. Each reads its events with a connection and a cache of its own.
+    /// How many periods are closed at once, each of another payer. Each reads its events with a connection and a cache of its own.
     pub workers: usize,
     /// How many events one step of a check reads.
     pub check_step: usize,
@@ -111,11 +118,19 @@ pub async fn run_invoices(job: JobContext, tick: Tick) -> Result<Report> {
 
 fn follow_up(tx: &mut Tx, billed: Time, has_failed: bool) -> Result<()> {
     let next = tx.first(PeriodRow::due.gt(billed))?.map(|row| row.due);
-    let again = has_failed.then(|| tx.now() + RETRY);
-    let Some(scheduled) = next.into_iter().chain(again).min() else { return Ok(()) };
-    let unique = Some(format!("due at {}", scheduled.millis()));
-    let options = Options { due: Due::At(scheduled), unique, ..Options::default() };
-    enqueue(tx, &INVOICES, Tick { scheduled, args: () }, options).map(drop)
+    if let Some(scheduled) = next {
+        let unique = Some(format!("due at {}", scheduled.millis()));
+        let options = Options { due: Due::At(scheduled), unique, ..Options::default() };
+        enqueue(tx, &INVOICES, Tick { scheduled, args: () }, options)?;
+    }
+    if has_failed {
+        // However many runs meet a period that cannot be billed, one waits to try it again.
+        let scheduled = tx.now() + RETRY;
+        let (unique, repeat) = (Some("retry".to_owned()), Repeat::Replace { within: None });
+        let options = Options { due: Due::At(scheduled), unique, repeat, ..Options::default() };
+        enqueue(tx, &INVOICES, Tick { scheduled, args: () }, options)?;
+    }
+    Ok(())
 }
 
 /// Bills all periods whose grace was over at a time. Each is closed in a transaction of its own, so a crash
@@ -131,19 +146,30 @@ pub async fn generate(store: &Store, due: Time, options: GenerateOptions) -> Res
     while let Some(this) = page {
         // Periods that are closed leave the index, behind the cursor.
         let found = store.query(move |tx| tx.page(PeriodRow::due.le(due), this.clone())).await?;
-        let mut closing = stream::iter(found.rows)
-            .map(|row| async move {
-                let ended = close_one(store, row.id, options).await;
-                (row, ended)
+        // What one period carries is in the next one of its payer, so these are closed in their order.
+        let mut of_payers: BTreeMap<(String, Currency), Vec<Row<PeriodRow>>> = BTreeMap::new();
+        for row in found.rows {
+            of_payers.entry((row.payer.clone(), row.currency)).or_default().push(row);
+        }
+        let mut closing = stream::iter(of_payers.into_values())
+            .map(|rows| async move {
+                let mut closed = Vec::with_capacity(rows.len());
+                for row in rows {
+                    let ended = close_one(store, row.id, options).await;
+                    closed.push((row, ended));
+                }
+                closed
             })
             .buffer_unordered(options.workers.max(1));
-        while let Some((row, ended)) = closing.next().await {
-            match ended {
-                Ok(Closed::Invoiced(_)) => report.invoiced += 1,
-                Ok(Closed::Carried(_) | Closed::Waits) => report.carried += 1,
-                Ok(Closed::Skipped) => report.skipped += 1,
-                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
-                Err(error) => report.fail(&row, &error),
+        while let Some(closed) = closing.next().await {
+            for (row, ended) in closed {
+                match ended {
+                    Ok(Closed::Invoiced(_)) => report.invoiced += 1,
+                    Ok(Closed::Carried(_)) => report.carried += 1,
+                    Ok(Closed::Skipped) => report.skipped += 1,
+                    Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+                    Err(error) => report.fail(&row, &error),
+                }
             }
         }
         page = found.next.map(|next| Page::after(next, GENERATE_PAGE));
@@ -165,22 +191,34 @@ impl Report {
 
 /// Checks a period in steps, outside of any long transaction, and closes it in a short one.
 async fn close_one(store: &Store, period: Id<PeriodRow>, options: GenerateOptions) -> Result<Closed> {
-    let mut attempt = 1;
+    // Whoever waits for a price has no use for a check.
+    store.query(move |tx| wait_for_prices(tx, period)).await?;
+    let mut checks = 0;
     loop {
         let checked = check(store, period, options).await?;
+        checks += 1;
         crash_point("usage.checked");
         let mut closed = store.mutate(move |tx| finalise(tx, period, Some(checked))).await;
-        if is(&closed, |error| matches!(error, UsageError::Stale)) && attempt < CHECK_ATTEMPTS {
-            attempt += 1;
+        // Where clocks differ, events may have come behind the point that the check had reached: a new one reads them.
+        let has_missed = is(&closed, |error| matches!(error, UsageError::Mismatch { .. }));
+        let is_stale = is(&closed, |error| matches!(error, UsageError::Stale));
+        if is_stale && checks < CHECK_ATTEMPTS || has_missed && checks < MISSED_CHECKS {
             continue;
         }
-        if is(&closed, |error| matches!(error, UsageError::Mismatch { .. })) {
-            // Where clocks differ, an event may have come behind the point that the check had reached.
+        if has_missed {
             closed = store.mutate(move |tx| finalise(tx, period, None)).await;
         }
         crash_point("usage.closed");
         return closed;
     }
+}
+
+fn wait_for_prices(tx: &Tx, period: Id<PeriodRow>) -> Result<()> {
+    let of = tx.require(period)?;
+    if of.closed {
+        return Ok(());
+    }
+    ensure_priced(tx, &of, &account(tx, &of.payer)?)
 }
 
 async fn check(store: &Store, period: Id<PeriodRow>, options: GenerateOptions) -> Result<Checked> {

@@ -124,10 +124,22 @@ impl PriceList {
             if rates.is_empty() {
                 continue;
             }
-            // What a tier does not name costs there what it usually costs.
+            // What a tier does not name costs there what it usually costs, with long inputs too.
             if let Some(standard) = listed.first() {
                 for (unit, price) in &standard.rates {
-                    rates.entry(unit.clone()).or_insert(*price);
+                    if rates.contains_key(unit) {
+                        continue;
+                    }
+                    rates.insert(unit.clone(), *price);
+                    let Some((above, price)) =
+                        standard.long.as_ref().and_then(|long| Some((long.above, long.rates.get(unit)?)))
+                    else {
+                        continue;
+                    };
+                    let long = long.get_or_insert(LongContext { above, rates: BTreeMap::new() });
+                    if long.above == above {
+                        long.rates.insert(unit.clone(), *price);
+                    }
                 }
             }
             let (provider, model) = (provider.clone(), model.to_owned());
@@ -232,7 +244,11 @@ pub fn import_prices(tx: &mut Tx, prices: Vec<Price>) -> Result<Imported> {
                     done.kept += 1;
                     continue;
                 }
-                Some(last) if (&last.rates, &last.long) == (&price.rates, &price.long) => {
+                // One that has ended by then is entered anew.
+                Some(last)
+                    if (&last.rates, &last.long) == (&price.rates, &price.long)
+                        && last.until.is_none_or(|until| price.from < until) =>
+                {
                     done.unchanged += 1;
                     continue;
                 }

@@ -4,6 +4,7 @@ use loomwork_core::Time;
 use loomwork_store::{Error, Id, Key, Page, Paged, Result, Row, Tx};
 use serde::{Deserialize, Serialize};
 
+use crate::amend::make_up;
 use crate::close::abandon;
 use crate::credit::credit_rest;
 use crate::error::UsageError;
@@ -82,11 +83,11 @@ pub enum Payment {
 }
 
 /// Notes how a payment of an open or failed invoice went, under the payment's id. Repeating it changes
-/// nothing. Money that comes for one that is paid already, void or given up is noted as
-/// [surplus](Attempt::surplus), and changes no state.
+/// nothing; a payment that has failed may succeed later, or fail for another reason. Money that comes for one that is
+/// paid already, void or given up is noted as [surplus](Attempt::surplus), and changes no state.
 ///
 /// # Errors
-/// [`UsageError::IllegalMove`]; [`UsageError::KeyReused`] for a payment that went another way before;
+/// [`UsageError::IllegalMove`]; [`UsageError::KeyReused`] for a payment that succeeded before and is to have failed;
 /// [`UsageError::BadText`].
 pub fn record_payment(
     tx: &mut Tx,
@@ -103,12 +104,13 @@ pub fn record_payment(
             Some(why)
         }
     };
-    if let Some(before) = row.attempts.iter().find(|attempt| attempt.payment == payment) {
-        return if before.failure == failure {
-            Ok(row)
-        } else {
-            Err(UsageError::KeyReused { invoice, key: payment.to_owned() }.into())
-        };
+    // A collector keeps one id over several tries: one that has failed may fail again, or succeed.
+    let mut before = row.attempts.iter().filter(|attempt| attempt.payment == payment);
+    if before.clone().any(|attempt| attempt.failure == failure) {
+        return Ok(row);
+    }
+    if before.any(|attempt| attempt.failure.is_none()) {
+        return Err(UsageError::KeyReused { invoice, key: payment.to_owned() }.into());
     }
     let to = if failure.is_none() { InvoiceState::Paid } else { InvoiceState::Failed };
     let is_awaited = matches!(row.state, InvoiceState::Open | InvoiceState::Failed);
@@ -140,8 +142,10 @@ pub fn reopen(tx: &mut Tx, invoice: Id<InvoiceRow>) -> Result<Row<InvoiceRow>> {
     tx.update(invoice, |row| row.state = InvoiceState::Open)
 }
 
-/// Takes back an invoice that was a mistake. A draft is gone with its period, which is not billed; what was carried
-/// into it goes on to the next one. An open or failed one gets a credit note for all that is left of it.
+/// Takes back an invoice that was a mistake. A draft is gone with its period, which is not billed; what it has of earlier
+/// ones goes on to the next one. An open or failed one gets a credit note for all that is to be paid on it; what it has
+/// taken of the payer's balance goes back there, and so does what was made up for since. Its usage is not billed then,
+/// corrections of it neither.
 ///
 /// # Errors
 /// [`UsageError::IllegalMove`] for one that is paid, void or given up.
@@ -149,7 +153,8 @@ pub fn void(tx: &mut Tx, invoice: Id<InvoiceRow>, reason: &str) -> Result<Row<In
     end(tx, invoice, InvoiceState::Void, reason)
 }
 
-/// Gives up an invoice that nobody will pay: it gets a credit note for all that is left of it.
+/// Gives up an invoice that nobody will pay: it gets a credit note for all that is to be paid on it. What the balance
+/// has paid of it stays paid.
 ///
 /// # Errors
 /// [`UsageError::IllegalMove`] unless it is open or failed.
@@ -161,13 +166,19 @@ fn end(tx: &mut Tx, invoice: Id<InvoiceRow>, to: InvoiceState, reason: &str) -> 
     fits("reason", reason, 1, MAX_NAME_BYTES)?;
     let row = tx.require(invoice)?;
     tx.nested(|tx| {
-        match row.state {
-            InvoiceState::Draft if to == InvoiceState::Void => abandon(tx, row.period)?,
-            InvoiceState::Open | InvoiceState::Failed => credit_rest(tx, &row, to.as_str(), reason)?,
+        let is_draft = row.state == InvoiceState::Draft;
+        match (row.state, to) {
+            (InvoiceState::Draft, InvoiceState::Void) => abandon(tx, row.period)?,
+            (InvoiceState::Open | InvoiceState::Failed, _) => credit_rest(tx, &row, to.as_str(), reason)?,
             _ => return Err(InvoiceState::refuse(&row, to)),
         }
         let reason = Some(reason.to_owned());
-        tx.update(invoice, |row| (row.state, row.reason) = (to, reason))
+        tx.update(invoice, |row| (row.state, row.reason) = (to, reason))?;
+        if !is_draft {
+            // What it took of the balance, and what that makes up for of it, was for usage that is not billed now.
+            make_up(tx, invoice)?;
+        }
+        tx.require(invoice)
     })
 }
 

@@ -58,7 +58,8 @@
 //! - A [`Budget`] limits money or units on any [`Level`]. [`admit`] holds what a call may use, [`settle_with`]
 //!   records what it used, and [`notices`] tell of thresholds. [`BudgetExceeded`] is a refusal.
 //! - [`generate()`] bills the periods that are due; [`plan`] sets the monthly cron. [`draft`] and [`finalise`]
-//!   do it for one. [`record_payment`], [`void`], [`give_up`] and [`credit_note()`] follow.
+//!   do it for one. [`record_payment`], [`void`], [`give_up`] and [`credit_note()`] follow; what is taken back of a bill
+//!   goes to the payer's [`balance`].
 //! - [`document()`] is an invoice as JSON, CSV or HTML; [`export()`] writes events; [`assign`] finds a payer for
 //!   what had none.
 //!
@@ -70,9 +71,9 @@
 //!   original, and gives back nothing that was credited before.
 //! - **Atomic.** An event, its price, its line, its budgets and its totals are one transaction, with whatever
 //!   else that does.
-//! - **Agreeing.** The lines of all periods are the sum of all events, at every moment, but for reversals of what was
-//!   written off with its invoice. A period is closed only if
-//!   both were compared, and never changes again; what comes later is an adjustment of the next one.
+//! - **Agreeing.** The [lines](amended_lines) of all periods are the sum of all events, at every moment. A period is
+//!   closed only if both were compared, and what its invoice says never changes again; what comes later is an adjustment
+//!   of the next one. Invoices less credit notes, with the balance, are what the usage is worth, to the last digit.
 //! - **Gapless.** An invoice's number is taken in the transaction that finalises it.
 //!
 //! # Limits
@@ -83,7 +84,9 @@
 
 mod account;
 mod admit;
+mod amend;
 mod attribute;
+mod balance;
 mod book;
 mod budget;
 mod calendar;
@@ -120,6 +123,7 @@ pub use account::{
 };
 pub use admit::{Admitted, admit, release, settle_with};
 pub use attribute::{ASSIGN_STEP, AssignmentRow, assign, unattributed};
+pub use balance::{Adjustment, AdjustmentRow, balance};
 pub use book::{
     Book, COST_BOOK, LongContext, MAX_PRICE, MAX_SHARE, Markup, Price, change_price, end_price, find_book,
     price_at, price_history, set_alias, set_book, set_price,
@@ -142,15 +146,15 @@ pub use event::{
 pub use export::{ChangeRow, EXPORT_PAGE, Exported, Format, changes, csv_head, events, export, written};
 pub use fold::{FOLD_PAUSE, FOLD_STEP, MAX_WAITING, waiting_for_totals};
 pub use generate::{
-    CHECK_ATTEMPTS, Failure, GENERATE_PAGE, GenerateOptions, INVOICES, MAX_FAILURES, MONTHLY, RETRY, Report,
-    generate, plan, plan_at, run_invoices,
+    CHECK_ATTEMPTS, Failure, GENERATE_PAGE, GenerateOptions, INVOICES, MAX_FAILURES, MISSED_CHECKS, MONTHLY,
+    RETRY, Report, generate, plan, plan_at, run_invoices,
 };
 pub use import::{IMPORTED, Imported, PriceList, PriceListError, import_prices};
 pub use invoice::{
     Attempt, InvoiceState, MAX_ATTEMPTS, Payment, give_up, invoice_by_number, invoices, invoices_in,
     record_payment, reopen, void,
 };
-pub use line::{Line, lines};
+pub use line::{Line, amended_lines, lines};
 pub use money::{DECIMALS, Millionths, Money, MoneyError, ONE, Rounding};
 pub use period::{period_of, periods};
 pub use rate::Rated;

@@ -49,18 +49,20 @@ impl Part {
     }
 }
 
-/// Adds sums to a line.
-pub(crate) fn add_parts(tx: &mut Tx, group: &Group, parts: BTreeMap<Unit, Part>) -> Result<()> {
+/// Adds sums to a line, or to what amends it.
+pub(crate) fn add_parts(tx: &mut Tx, group: &Group, amends: bool, parts: BTreeMap<Unit, Part>) -> Result<()> {
     let found = tx.first(
         LineRow::by_group
             .eq(group.period)
+            .eq(amends)
             .eq(group.adjusts.clone())
             .eq(&group.provider)
             .eq(&group.model)
             .eq(group.tier)
             .eq(group.version.clone()),
     )?;
-    let (id, mut line) = found.map_or_else(|| (None, LineRow::of(group)), |row| (Some(row.id), row.record));
+    let fresh = || LineRow { amends, ..LineRow::of(group) };
+    let (id, mut line) = found.map_or_else(|| (None, fresh()), |row| (Some(row.id), row.record));
     line.add(&parts)?;
     match id {
         Some(id) if line.parts.is_empty() => tx.delete(id).map(drop),
@@ -73,7 +75,7 @@ pub(crate) fn add_parts(tx: &mut Tx, group: &Group, parts: BTreeMap<Unit, Part>)
 impl LineRow {
     fn of(group: &Group) -> Self {
         let Group { period, adjusts, provider, model, tier, version } = group.clone();
-        Self { period, adjusts, provider, model, tier, version, parts: BTreeMap::new() }
+        Self { period, amends: false, adjusts, provider, model, tier, version, parts: BTreeMap::new() }
     }
 
     /// The order of the lines of a period, which is that of their index.
@@ -102,12 +104,26 @@ pub(crate) fn add_up(sum: i64, more: i64, of: &Unit) -> Result<i64, UsageError> 
 
 /// The sums of a period alone; of an open one with what is not folded in yet.
 pub(crate) fn lines_of(tx: &Tx, period: &Row<PeriodRow>) -> Result<Vec<LineRow>> {
-    let rows = tx.scan(LineRow::by_group.eq(period.id))?;
+    let rows = tx.scan(LineRow::by_group.eq(period.id).eq(false))?;
     let mut lines: Vec<_> = rows.into_iter().map(|row| row.record).collect();
     // All was folded into what is closed.
     if !period.closed {
         add_left(tx, period.id, &mut lines)?;
     }
+    lines.sort_by(|one, other| one.order().cmp(&other.order()));
+    Ok(lines)
+}
+
+/// The sums of a period as its usage is now.
+fn amended_lines_of(tx: &Tx, period: &Row<PeriodRow>) -> Result<Vec<LineRow>> {
+    let mut lines = lines_of(tx, period)?;
+    for amendment in tx.scan(LineRow::by_group.eq(period.id).eq(true))? {
+        match lines.iter_mut().find(|line| line.order() == amendment.order()) {
+            Some(line) => line.add(&amendment.parts)?,
+            None => lines.push(amendment.record),
+        }
+    }
+    lines.retain(|line| !line.parts.is_empty());
     lines.sort_by(|one, other| one.order().cmp(&other.order()));
     Ok(lines)
 }
@@ -133,17 +149,41 @@ fn add_left(tx: &Tx, period: Id<PeriodRow>, lines: &mut Vec<LineRow>) -> Result<
 }
 
 /// Returns the lines of a period, and of those that are carried into it, as an invoice shows them. Those of
-/// an open period change with each event.
+/// an open period change with each event, those of a billed one never.
 ///
 /// # Errors
 /// [`Problem::NotFound`](loomwork_store::Problem::NotFound); [`UsageError::Money`] at the end of what can be
 /// counted.
 pub fn lines(tx: &Tx, period: Id<PeriodRow>, rounding: Rounding) -> Result<Vec<Line>> {
+    shown(tx, period, rounding, lines_of)
+}
+
+/// As [`lines`], but as the usage is now: with what was taken back or corrected since it was billed. Over all periods
+/// of a payer but those that are [carried](PeriodRow::carried_into) whole into another one, they are the sum of its
+/// events.
+///
+/// # Errors
+/// As [`lines`].
+pub fn amended_lines(tx: &Tx, period: Id<PeriodRow>, rounding: Rounding) -> Result<Vec<Line>> {
+    shown(tx, period, rounding, amended_lines_of)
+}
+
+fn shown(
+    tx: &Tx,
+    period: Id<PeriodRow>,
+    rounding: Rounding,
+    rows_of: fn(&Tx, &Row<PeriodRow>) -> Result<Vec<LineRow>>,
+) -> Result<Vec<Line>> {
     let own = tx.require(period)?;
     let decimals = own.currency.decimals();
-    let mut lines = of_rows(&lines_of(tx, &own)?, None, decimals, rounding)?;
+    let mut rows = rows_of(tx, &own)?;
+    // What an abandoned period has of earlier ones is shown where it is carried to, and nothing else of it is.
+    rows.retain(|row| !own.abandoned || row.adjusts.is_none());
+    let mut lines = of_rows(&rows, None, decimals, rounding)?;
     for carried in tx.scan(PeriodRow::carried.eq(Some(period)))? {
-        lines.extend(of_rows(&lines_of(tx, &carried)?, Some(&carried.label), decimals, rounding)?);
+        let mut rows = rows_of(tx, &carried)?;
+        rows.retain(|row| !carried.abandoned || row.adjusts.is_some());
+        lines.extend(of_rows(&rows, Some(&carried.label), decimals, rounding)?);
     }
     Ok(lines)
 }

@@ -50,6 +50,10 @@ impl Document {
         if let Some(tax) = &invoice.tax {
             foot(&escape(&tax.name), money(invoice.tax_amount));
         }
+        for adjustment in &self.adjustments {
+            let (number, label) = (escape(&adjustment.number), escape(&adjustment.label));
+            foot(&format!("Adjustment of {number} for {label}, tax included"), money(adjustment.amount));
+        }
         foot("Total", money(invoice.total));
         for note in &self.credit_notes {
             foot(

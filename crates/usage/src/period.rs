@@ -63,7 +63,7 @@ fn enter(tx: &mut Tx, account: &Account, currency: Currency, at: Time) -> Result
     if let Some(found) = found {
         return Ok(found);
     }
-    let entered = tx.insert(PeriodRow {
+    tx.insert(PeriodRow {
         payer: payer.to_owned(),
         currency,
         start: period.start,
@@ -73,13 +73,9 @@ fn enter(tx: &mut Tx, account: &Account, currency: Currency, at: Time) -> Result
         closed: false,
         carried_into: None,
         carries: 0,
-        waits: false,
+        abandoned: false,
         revision: 0,
-    })?;
-    for waiting in tx.ids(PeriodRow::waiting.eq(payer).eq(currency))? {
-        tx.update(waiting, |row| (row.waits, row.carried_into) = (false, Some(entered.id)))?;
-    }
-    Ok(entered)
+    })
 }
 
 /// Returns a payer's periods in one currency, in their order.

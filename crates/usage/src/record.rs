@@ -3,11 +3,11 @@
 use loomwork_store::{Id, Problem, Result, Row, Tx};
 
 use crate::account::{Account, account};
+use crate::amend::place_of_replaced;
 use crate::attribute::note_unpaid;
 use crate::book::{COST_BOOK, find_book};
 use crate::budget;
 use crate::correct::REVERSAL;
-use crate::credit::take_off;
 use crate::error::UsageError;
 use crate::event::{Billing, Event, Window};
 use crate::fold;
@@ -61,7 +61,7 @@ pub fn record_within(tx: &mut Tx, event: Event, window: &Window) -> Result<Recor
     }
     // The index of keys is looked at once, when the row is written.
     let again = event.clone();
-    match tx.nested(|tx| enter(tx, event, None)) {
+    match tx.nested(|tx| enter(tx, event, Origin::New)) {
         Err(error) if is_duplicate(&error) => {
             let found = event_by_key(tx, &again.source, &again.key)?;
             found.map_or(Err(error), |found| repeated(&found, &again))
@@ -124,14 +124,31 @@ pub(crate) fn repeated(found: &Row<EventRow>, event: &Event) -> Result<Recorded>
     Ok(Recorded::Repeated(found.id))
 }
 
+/// Why an event is entered.
+#[derive(Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    /// Something was used.
+    New,
+    /// It takes another one back.
+    Reverses(&'a Row<EventRow>),
+    /// It stands in the place of another one, which was taken back.
+    Replaces(&'a Row<EventRow>),
+}
+
 /// Enters an event, priced and placed, with all that follows from it.
-pub(crate) fn enter(tx: &mut Tx, event: Event, reverses: Option<&Row<EventRow>>) -> Result<Row<EventRow>> {
+pub(crate) fn enter(tx: &mut Tx, event: Event, origin: Origin<'_>) -> Result<Row<EventRow>> {
+    let (reverses, replaces) = match origin {
+        Origin::New => (None, None),
+        Origin::Reverses(original) => (Some(original), None),
+        Origin::Replaces(original) => (None, Some(original)),
+    };
     let mut row = EventRow {
         event,
         recorded: tx.now(),
         reverses: reverses.map(|original| original.id),
         reversed: false,
         replaced_by: None,
+        replaces: replaces.map(|original| original.id),
         budgets: match reverses {
             // A budget that did not count the one does not count the other.
             Some(original) => original.budgets.clone(),
@@ -149,7 +166,10 @@ pub(crate) fn enter(tx: &mut Tx, event: Event, reverses: Option<&Row<EventRow>>)
     let account = payer_of(tx, &row)?;
     price(tx, &mut row, account.as_ref())?;
     put(tx, &mut row, account.as_ref())?;
-    apply(tx, &row, 1)?;
+    // What is new has its place in an open period, which was looked up for it.
+    let is_open = matches!(origin, Origin::New);
+    fold::leave(tx, &row, 1, is_open)?;
+    budget::spend(tx, &row, 1)?;
     let row = tx.insert(row)?;
     note_unpaid(tx, &row)?;
     Ok(row)
@@ -195,25 +215,32 @@ fn rated(tx: &mut Tx, book: &str, event: &Event) -> Result<Option<Rated>> {
 
 /// Finds the period that an event is billed in.
 pub(crate) fn put(tx: &mut Tx, row: &mut EventRow, account: Option<&Account>) -> Result<()> {
-    let Some(account) = account.filter(|_| row.event.is_billed()) else { return Ok(()) };
-    if let Some(original) = row.reverses
-        && !take_off(tx, original)?
-    {
+    if let Some(original) = row.reverses {
+        // What is taken back is taken off where it is.
+        let original = tx.require(original)?.record;
+        (row.period, row.adjusts) = (original.period, original.adjusts);
         return Ok(());
     }
+    let Some(account) = account.filter(|_| row.event.is_billed()) else { return Ok(()) };
     let currency = match &row.charge {
         Some(charge) => charge.currency,
         None => find_book(tx, &account.book)?.map_or(crate::Currency::USD, |book| book.currency),
     };
-    let place = place(tx, account, currency, row.event.at)?;
-    row.period = Some(place.period);
-    row.adjusts = place.adjusts;
+    let replaced = match row.replaces {
+        Some(original) => place_of_replaced(tx, &*tx.require(original)?, &account.payer, currency)?,
+        None => None,
+    };
+    let place = match replaced {
+        Some(place) => place,
+        None => place(tx, account, currency, row.event.at)?,
+    };
+    (row.period, row.adjusts) = (Some(place.period), place.adjusts);
     Ok(())
 }
 
 /// Adds an event to lines, totals and budgets, or takes it out again with a `sign` of −1.
 pub(crate) fn apply(tx: &mut Tx, row: &EventRow, sign: i64) -> Result<()> {
-    fold::leave(tx, row, sign)?;
+    fold::leave(tx, row, sign, false)?;
     budget::spend(tx, row, sign)
 }
 

@@ -9,10 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::admit::{Admitted, end_hold};
 use crate::error::UsageError;
-use crate::event::{Event, MAX_NAME_BYTES, Window};
+use crate::event::{Event, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_UNITS, Scope, Window};
 use crate::record::{Recorded, record, record_within};
 
-/// The most bytes of a refused event as JSON; of a larger one, texts are cut and tags are left out.
+/// The most bytes of a refused event as JSON that keeps its tags. A text that is beyond its own bound is cut to it.
 pub const MAX_REFUSED_BYTES: usize = 16 * 1024;
 
 /// How old an event may be that is recorded in the place of one that was set aside.
@@ -25,10 +25,13 @@ const MAX_AGE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 pub struct RefusedRow {
     /// The event.
     pub event: Event,
-    /// Whether parts of the event were left out: units without a proper name, and what is beyond
-    /// [`MAX_REFUSED_BYTES`].
+    /// Whether parts of the event were left out: units without a proper name, tags beyond
+    /// [`MAX_REFUSED_BYTES`], the ends of texts beyond their bounds.
     #[serde(default)]
     pub is_cut: bool,
+    /// Which of its source, its key and its payer were cut: it is [recorded](record_refused) under other ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut_names: Vec<String>,
     /// What was wrong with it.
     pub why: String,
     /// When it was to be recorded first.
@@ -75,11 +78,15 @@ fn set_aside(tx: &mut Tx, event: Event, error: &Error) -> Result<()> {
         return Ok(());
     }
     tracing::error!(source = event.source, key = event.key, error = why, "usage is set aside");
-    // A unit that could not be read again would make the row unreadable.
-    let has_bad_unit = event.quantities.iter().any(|(unit, _)| unit.check().is_err());
-    let is_cut = has_bad_unit || json_of(&event)?.len() > MAX_REFUSED_BYTES;
-    let event = if is_cut { cut(event) } else { event };
-    tx.insert(RefusedRow { event, is_cut, why, at: tx.now(), digest }).map(drop)
+    let kept = cut(&event)?;
+    let is_cut = kept != event;
+    let names = [
+        ("source", kept.source != event.source),
+        ("key", kept.key != event.key),
+        ("payer", kept.payer != event.payer),
+    ];
+    let cut_names = names.iter().filter(|(_, is_cut)| *is_cut).map(|(name, _)| (*name).to_owned()).collect();
+    tx.insert(RefusedRow { event: kept, is_cut, cut_names, why, at: tx.now(), digest }).map(drop)
 }
 
 fn json_of(event: &Event) -> Result<Vec<u8>> {
@@ -91,34 +98,33 @@ fn digest_of(event: &Event) -> Result<String> {
     Ok(Sha256::digest(json_of(&timeless)?).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Leaves out what an event cannot be kept with.
-fn cut(event: Event) -> Event {
-    let short = |text: &str| text.chars().take(MAX_NAME_BYTES / 4).collect::<String>();
+/// Leaves out what an event cannot be kept with, and nothing else: what is left is what it was.
+fn cut(event: &Event) -> Result<Event> {
+    let to = |text: &str, most: usize| text[..text.floor_char_boundary(most)].to_owned();
+    let short = |text: &str| to(text, MAX_NAME_BYTES);
     let maybe = |text: &Option<String>| text.as_deref().map(short);
-    let scope = event
-        .scope
-        .iter()
-        .fold(Default::default(), |scope: crate::Scope, (level, name)| scope.with(level, short(name)));
-    Event {
+    // A unit that could not be read again would make the row unreadable.
+    let readable = event.quantities.iter().filter(|(unit, _)| unit.check().is_ok()).take(MAX_UNITS);
+    let mut kept = Event {
         source: short(&event.source),
-        key: short(&event.key),
+        key: to(&event.key, MAX_KEY_BYTES),
         payer: maybe(&event.payer),
-        scope,
+        scope: event
+            .scope
+            .iter()
+            .fold(Scope::default(), |scope, (level, name)| scope.with(level, short(name))),
         provider: short(&event.provider),
         model: short(&event.model),
         region: maybe(&event.region),
         message: maybe(&event.message),
         tool: maybe(&event.tool),
-        tags: Default::default(),
-        quantities: event
-            .quantities
-            .iter()
-            .filter(|(unit, _)| unit.check().is_ok())
-            .take(crate::MAX_UNITS)
-            .map(|(unit, quantity)| (unit.clone(), quantity))
-            .collect(),
-        ..event
+        quantities: readable.map(|(unit, quantity)| (unit.clone(), quantity)).collect(),
+        ..event.clone()
+    };
+    if json_of(&kept)?.len() > MAX_REFUSED_BYTES {
+        kept.tags.clear();
     }
+    Ok(kept)
 }
 
 /// Returns the events that were set aside, the oldest first.
@@ -133,9 +139,20 @@ pub fn refused(tx: &Tx, page: Page) -> Result<Paged<RefusedRow>> {
 /// [`RefusedRow::event`] says, once the reason is gone, or what is right.
 ///
 /// # Errors
-/// As [`record`]; [`Problem::NotFound`](loomwork_store::Problem::NotFound).
+/// As [`record`]; [`UsageError::CutName`] for a source, a key or a payer that was cut, since what is left of it may be
+/// that of another one; [`Problem::NotFound`](loomwork_store::Problem::NotFound).
 pub fn record_refused(tx: &mut Tx, refused: Id<RefusedRow>, right: Event) -> Result<Recorded> {
-    tx.require(refused)?;
+    let row = tx.require(refused)?;
+    for what in &row.cut_names {
+        let is_same = match what.as_str() {
+            "source" => right.source == row.event.source,
+            "key" => right.key == row.event.key,
+            _ => right.payer == row.event.payer,
+        };
+        if is_same {
+            return Err(UsageError::CutName { what: what.clone() }.into());
+        }
+    }
     tx.nested(|tx| {
         let recorded = record_within(tx, right, &Window { back: MAX_AGE, ..Window::default() })?;
         tx.delete(refused)?;

@@ -1,12 +1,13 @@
 //! Usage without a price: it is kept, shown, and rated when it gets one.
 
-use loomwork_store::{Cursor, Id, Next, Page, Paged, Result, Row, Table, Tx, Upkeep};
+use loomwork_store::{Cursor, Next, Page, Paged, Result, Row, Table, Tx, Upkeep};
 use serde::{Deserialize, Serialize};
 
+use crate::amend::is_written_off;
 use crate::export::ChangeRow;
 use crate::period::changed;
 use crate::record::{apply, payer_of, price, put};
-use crate::tables::{EventRow, PeriodRow};
+use crate::tables::EventRow;
 
 /// How many events are looked at in one step of the upkeep.
 pub const REPRICE_STEP: usize = 100;
@@ -86,18 +87,14 @@ pub(crate) fn replace(tx: &mut Tx, row: Row<EventRow>, mut rated: EventRow) -> R
     let (id, mut before) = (row.id, row.record);
     let is_billed_anew = rated.charge != before.charge || rated.event.payer != before.event.payer;
     if is_billed_anew {
-        (rated.period, rated.adjusts) = (None, None);
-        let account = payer_of(tx, &rated)?;
-        put(tx, &mut rated, account.as_ref())?;
-        if let Some(period) = before.period {
-            if is_closed(tx, period)? {
-                // The lines of a closed period stay as they were: it shows there as left out.
-                before.period = None;
-            } else {
-                changed(tx, period)?;
-            }
+        // What was left out of a bill is billed later, unless that was voided with all its usage.
+        if !is_written_off(tx, &before)? {
+            (rated.period, rated.adjusts) = (None, None);
+            let account = payer_of(tx, &rated)?;
+            put(tx, &mut rated, account.as_ref())?;
         }
-        if let Some(period) = rated.period.filter(|period| Some(*period) != before.period) {
+        for period in before.period.into_iter().chain(rated.period.filter(|now| Some(*now) != before.period))
+        {
             changed(tx, period)?;
         }
         apply(tx, &before, -1)?;
@@ -112,8 +109,4 @@ pub(crate) fn replace(tx: &mut Tx, row: Row<EventRow>, mut rated: EventRow) -> R
     }
     tx.replace(id, rated)?;
     tx.insert(ChangeRow { event: id, at: tx.now() }).map(drop)
-}
-
-fn is_closed(tx: &Tx, period: Id<PeriodRow>) -> Result<bool> {
-    Ok(tx.require(period)?.closed)
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::attribute::{AssignmentRow, UnpaidRow};
+use crate::balance::AdjustmentRow;
 use crate::book::{AliasRow, Book, Price};
 use crate::budget::{Budget, NoticeRow, SpentRow};
 use crate::credit::CreditNoteRow;
@@ -24,7 +25,7 @@ use crate::unit::Unit;
 
 /// The tables of this crate, for [`Store::builder`](loomwork_store::Store::builder). It also needs those of
 /// `loomwork-rate-limiter`, which keeps the holds, and of `loomwork-workpool` where the monthly job runs.
-pub fn tables() -> [TableDef; 20] {
+pub fn tables() -> [TableDef; 21] {
     [
         EventRow::table(),
         PeriodRow::table(),
@@ -34,6 +35,7 @@ pub fn tables() -> [TableDef; 20] {
         InvoiceRow::table(),
         SeriesRow::table(),
         CreditNoteRow::table(),
+        AdjustmentRow::table(),
         Account::table(),
         Book::table(),
         Price::table(),
@@ -71,6 +73,9 @@ pub struct EventRow {
     /// The event that was recorded in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced_by: Option<Id<EventRow>>,
+    /// The event in whose place it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Id<EventRow>>,
     /// The budgets that it counts for: those that were set when it was recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<Id<Budget>>,
@@ -80,7 +85,7 @@ pub struct EventRow {
     /// What the payer is charged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charge: Option<Rated>,
-    /// The period that it is billed in.
+    /// The period that it is billed in; what takes another one back is where that one is, closed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<Id<PeriodRow>>,
     /// The period in which it occurred, where that was closed and it is billed in a later one.
@@ -133,7 +138,6 @@ impl EventRow {
 #[index(unique by_payer(payer, currency, start, end))]
 #[index(due(due), when = PeriodRow::is_open)]
 #[index(carried(carried_into), when = PeriodRow::is_carried)]
-#[index(waiting(payer, currency), when = PeriodRow::is_waiting)]
 pub struct PeriodRow {
     /// Who pays.
     pub payer: String,
@@ -156,9 +160,9 @@ pub struct PeriodRow {
     /// How often its lines were carried on since.
     #[serde(default)]
     pub carries: u32,
-    /// Whether it was less than nothing and waits for the payer's next period, to be carried into that.
+    /// Whether its draft was voided: its own usage is not billed, and what it has of earlier periods is carried on.
     #[serde(default)]
-    pub waits: bool,
+    pub abandoned: bool,
     /// Grows when events of it are changed, not when some are added.
     #[serde(default)]
     pub(crate) revision: u64,
@@ -169,23 +173,23 @@ impl PeriodRow {
         !self.closed
     }
 
-    fn is_waiting(&self) -> bool {
-        self.waits
-    }
-
     fn is_carried(&self) -> bool {
         self.carried_into.is_some()
     }
 }
 
 /// The running sums of a period for one model under one version of its price: the source of an invoice's
-/// lines. What the events left is folded into it until the period is closed.
+/// lines. What the events left is folded into it until the period is closed; what is taken back or corrected once it
+/// is billed is kept beside it, in a row that amends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Table)]
 #[serde(rename_all = "camelCase")]
 #[table(name = "usage_lines", id = "usageline")]
-#[index(unique by_group(period, adjusts, provider, model, tier, version))]
+#[index(unique by_group(period, amends, adjusts, provider, model, tier, version))]
 pub(crate) struct LineRow {
     pub(crate) period: Id<PeriodRow>,
+    /// Whether it is what has changed since the period was billed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) amends: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) adjusts: Option<String>,
     pub(crate) provider: String,
@@ -317,11 +321,15 @@ pub struct InvoiceRow {
     pub tax: Option<crate::account::Tax>,
     /// The tax, rounded.
     pub tax_amount: Money,
-    /// What is to be paid.
+    /// What it takes of the payer's balance: below zero is given back, above is charged, tax included.
+    #[serde(default)]
+    pub adjustments: Money,
+    /// What is to be paid: subtotal, tax and adjustments.
     pub total: Money,
     /// What credit notes have taken back.
     pub credited: Money,
-    /// What later invoices adjust of it, tax included: events of it that were taken back since.
+    /// What has gone to the payer's balance since, tax included: what its usage is worth less than when it was billed;
+    /// below zero it is worth more.
     #[serde(default)]
     pub adjusted: Money,
     /// A hash of all that it says, lines included.

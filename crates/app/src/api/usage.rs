@@ -75,6 +75,8 @@ shapes! {
         invoice: InvoiceShape,
         /// Its lines.
         lines: Vec<Map<String, Value>>,
+        /// What it makes up for of earlier invoices, tax included.
+        adjustments: Vec<Map<String, Value>>,
         /// What was taken back of it.
         credit_notes: Vec<Map<String, Value>>,
     }

@@ -7,7 +7,7 @@ use loomwork_rate_limiter::{KEEP_ENDED, Limit, MINUTE, RateLimited, limit_all};
 use loomwork_store::Page;
 use loomwork_usage::{
     Account, Admitted, Amount, Billing, Book, Budget, BudgetExceeded, Calendar, Currency, Cycle, Event,
-    Level, Measure, Price, Recorded, Standing, Unit, UsageError, admit, notices, raise_budget, release, remove_budget,
+    Level, Measure, Price, Recorded, Standing, Unit, UsageError, admit, correct, notices, raise_budget, release, remove_budget,
     reverse, set_account, set_book, set_budget, settle_with, standing,
 };
 
@@ -174,6 +174,53 @@ async fn thresholds_are_told_of_once_in_each_period() {
     desk.now("2026-09-01T00:00:00Z").await;
     desk.record(desk.call("september", 50 * MILLION)).await;
     assert_eq!(desk.told().await[3..], [ada(50), ada(80), ada(100)]);
+}
+
+#[tokio::test]
+async fn a_correction_tells_of_no_threshold_that_is_not_reached() {
+    let desk = Desk::priced().await;
+    desk.budget(dollars("ada", "12")).await;
+    desk.record(desk.call("other", MILLION)).await;
+    desk.record(Event { estimated: true, ..desk.call("guess", 5 * MILLION) }).await;
+    let ada = |percent| ("ada".to_owned(), percent);
+    assert_eq!(desk.told().await, [ada(50)]);
+    let right = desk.call("right", 5 * MILLION + 100);
+    desk.commit(move |tx| correct(tx, "agent", "guess", right)).await;
+    assert_eq!(desk.told().await, [ada(50)], "it counts in the place of the estimate, and not beside it");
+    desk.record(desk.call("more", 2 * MILLION)).await;
+    assert_eq!(desk.told().await, [ada(50), ada(80)]);
+}
+
+#[tokio::test]
+async fn a_limit_that_is_changed_is_told_of_anew_and_keeps_its_raise() {
+    let desk = Desk::priced().await;
+    desk.budget(dollars("ada", "12").renewed(None)).await;
+    desk.record(desk.call("one", 10 * MILLION)).await;
+    let until = at("2026-08-20T00:00:00Z");
+    desk.commit(move |tx| raise_budget(tx, "ada", Amount::Money(money("12")), until)).await;
+    desk.budget(dollars("ada", "108").renewed(None)).await;
+    assert_eq!(desk.stands("ada").await.limit, Amount::Money(money("120")), "it is still raised");
+    desk.record(desk.call("two", 40 * MILLION)).await;
+    let percents: Vec<_> = desk.told().await.into_iter().map(|(_, percent)| percent).collect();
+    assert_eq!(percents, [50, 80, 100, 50], "60 of 120");
+    // Without the raise it is 60 of 108, and half of that was told of already.
+    desk.now("2026-08-20T00:00:00Z").await;
+    desk.record(desk.call("three", 1)).await;
+    assert_eq!(desk.told().await.len(), 4);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_price_counts_for_a_budget_of_money_once_it_has_one() {
+    let desk = Desk::priced().await;
+    desk.budget(dollars("ada", "12")).await;
+    let hold = desk.admitted(desk.call("one", MILLION)).await;
+    let answer = desk.call("one", MILLION).model("acme", "another");
+    desk.commit(move |tx| settle_with(tx, hold, answer)).await;
+    assert_eq!(desk.stands("ada").await.spent, Amount::Money(money("0")));
+    let tasks = desk.keep_up();
+    desk.price(Price { model: "another".to_owned(), ..small() }).await;
+    desk.until(|tx| Ok(standing(tx, "ada")?.spent), |spent| *spent == Amount::Money(money("1.2"))).await;
+    drop(tasks);
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use loomwork_core::Kind;
+use loomwork_store::Page;
 use loomwork_usage::{
-    Currency, Dimension, Event, Recorded, Unit, UsageError, correct, finalise, is_intact, month_total, reverse,
+    Account, Adjustment, Currency, Dimension, Event, GenerateOptions, InvoiceState, Letterhead, Recorded, Unit,
+    UsageError, amended_lines, balance, correct, generate, invoices, is_intact, month_total, reverse, set_account,
 };
 
 use super::desk::{Desk, START, at, money};
@@ -65,34 +67,80 @@ async fn a_correction_of_a_closed_month_is_an_adjustment_of_the_next() {
     let mut after = desk.document(august).await;
     assert_eq!(std::mem::take(&mut after.invoice.record.adjusted), money("12"));
     assert_eq!(after, before, "what an invoice that is finalised says never changes");
+    assert_eq!(desk.read(|tx| balance(tx, "weavers", Currency::USD)).await, money("-12"));
     assert!(desk.read(move |tx| is_intact(tx, august)).await);
 
     desk.now("2026-10-02T00:00:00Z").await;
     let september = desk.invoice("2026-09-10T00:00:00Z").await;
-    let lines = desk.document(september).await.lines;
+    let bill = desk.document(september).await;
     let lines: Vec<_> =
-        lines.iter().map(|line| (line.adjusts.as_deref(), line.quantity, line.amount.to_string())).collect();
-    assert_eq!(lines, [(None, 5_000_000, "6".to_owned()), (Some("2026-08"), -1_000_000, "-1.2".to_owned())]);
+        bill.lines.iter().map(|line| (line.adjusts.as_deref(), line.quantity, line.amount.to_string())).collect();
+    assert_eq!(lines, [(None, 5_000_000, "6".to_owned()), (Some("2026-08"), 9_000_000, "10.8".to_owned())]);
+    let adjusts = Adjustment { number: "INV-000001".to_owned(), label: "2026-08".to_owned(), amount: money("-12") };
+    assert_eq!((&bill.adjustments, bill.invoice.total), (&vec![adjusts], money("4.8")));
+    assert!(bill.to_html(&Letterhead::default()).contains("Adjustment of INV-000001 for 2026-08"));
+    assert!(bill.to_csv().contains("INV-000002,weavers,2026-09,2026-08,,,,INV-000001,,,-12,-12.00,USD,"));
+    assert!(desk.read(move |tx| is_intact(tx, september)).await);
 }
 
 #[tokio::test]
-async fn less_than_nothing_is_carried_into_the_next_month() {
+async fn a_correction_of_a_billed_event_makes_up_for_the_difference() {
+    for (tokens, made_up) in [(9_000_000, "-1.2"), (11_000_000, "1.2")] {
+        let desk = Desk::priced().await;
+        desk.output("one", 10_000_000).await;
+        desk.now("2026-09-02T00:00:00Z").await;
+        let august = desk.invoice(START).await;
+        let right = Event { at: at(START), ..desk.event("one/right", [(Unit::OutputText, tokens)]) };
+        let id = desk.commit(move |tx| correct(tx, "agent", "one", right)).await.id();
+        let period = desk.period(START).await.id;
+        assert_eq!(desk.row(id).await.period, Some(period), "it stands where the wrong one was");
+        let lines = desk.read(move |tx| amended_lines(tx, period, Default::default())).await;
+        assert_eq!(lines.iter().map(|line| line.quantity).collect::<Vec<_>>(), [tokens as i64]);
+        assert_eq!(desk.read(|tx| balance(tx, "weavers", Currency::USD)).await, money(made_up));
+        assert!(desk.read(move |tx| is_intact(tx, august)).await);
+    }
+}
+
+#[tokio::test]
+async fn what_is_charged_later_is_billed_without_any_usage() {
+    let desk = Desk::priced().await;
+    desk.commit(|tx| set_account(tx, Account { minimum: money("2"), carry: 2, ..Account::new("weavers") })).await;
+    desk.output("one", 10_000_000).await;
+    desk.now("2026-09-02T00:00:00Z").await;
+    desk.invoice(START).await;
+    let right = Event { at: at(START), ..desk.event("one/right", [(Unit::OutputText, 11_000_000)]) };
+    desk.commit(move |tx| correct(tx, "agent", "one", right)).await;
+    let mut totals = Vec::new();
+    for moment in ["2026-10-02T00:00:00Z", "2026-11-02T00:00:00Z", "2026-12-02T00:00:00Z", "2027-01-02T00:00:00Z"] {
+        desk.now(moment).await;
+        generate(&desk.store, at(moment), GenerateOptions::default()).await.expect("the store answers");
+        let all = desk.read(|tx| invoices(tx, "weavers", Page::first(10))).await.rows;
+        totals.push(all.iter().map(|row| row.total.to_string()).collect::<Vec<_>>().join(" "));
+    }
+    assert_eq!(totals, ["12", "12", "1.2 12", "1.2 12"], "it is carried on as any small amount is");
+    assert!(desk.read(|tx| balance(tx, "weavers", Currency::USD)).await.is_zero());
+}
+
+#[tokio::test]
+async fn what_one_bill_has_no_room_for_is_given_back_on_the_next() {
     let desk = Desk::priced().await;
     desk.output("one", 10_000_000).await;
     desk.now("2026-09-02T00:00:00Z").await;
     desk.invoice(START).await;
     desk.commit(|tx| reverse(tx, "agent", "one")).await;
+    desk.output("two", 2_000_000).await;
     desk.now("2026-10-02T00:00:00Z").await;
-    let september = desk.period("2026-09-10T00:00:00Z").await.id;
-    let closed = desk.commit(move |tx| finalise(tx, september, None)).await;
-    assert_eq!(closed, loomwork_usage::Closed::Waits, "without usage there is no October yet");
-    desk.output("two", 20_000_000).await;
-    let october = desk.period("2026-10-02T00:00:00Z").await.id;
-    assert_eq!(desk.period("2026-09-10T00:00:00Z").await.carried_into, Some(october));
+    let september = desk.invoice("2026-09-10T00:00:00Z").await;
+    let row = desk.document(september).await.invoice.record;
+    assert_eq!((row.state, row.subtotal, row.total), (InvoiceState::Paid, money("2.4"), money("0")));
+    assert_eq!(desk.read(|tx| balance(tx, "weavers", Currency::USD)).await, money("-9.6"));
+    desk.output("three", 20_000_000).await;
     desk.now("2026-11-02T00:00:00Z").await;
     let invoice = desk.invoice("2026-10-10T00:00:00Z").await;
-    assert_eq!(desk.document(invoice).await.invoice.total, money("12"));
-    assert!(desk.read(move |tx| is_intact(tx, invoice)).await);
+    assert_eq!(desk.document(invoice).await.invoice.total, money("14.4"));
+    for invoice in [september, invoice] {
+        assert!(desk.read(move |tx| is_intact(tx, invoice)).await);
+    }
 }
 
 #[tokio::test]

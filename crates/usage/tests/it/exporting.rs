@@ -1,5 +1,7 @@
 //! What other programs get.
 
+use std::time::Duration;
+
 use loomwork_usage::{
     Account, Book, Currency, Event, EventRow, Exported, Format, Letterhead, Level, Price, Unit, assign,
     credit_note, export, record_all, reverse, set_account, set_book,
@@ -14,7 +16,7 @@ impl Desk {
             text.push_str(part);
             Ok(())
         };
-        export(&self.store, format, Exported::default(), write).await.expect("it succeeds");
+        export(&self.store, format, Exported::default(), Duration::ZERO, write).await.expect("it succeeds");
         text
     }
 }
@@ -55,7 +57,7 @@ async fn json_lines_go_on_where_they_stopped() {
             lines.extend(part.lines().map(str::to_owned));
             Ok(())
         };
-        last = export(&desk.store, Format::JsonLines, last, write).await.expect("it succeeds");
+        last = export(&desk.store, Format::JsonLines, last, Duration::ZERO, write).await.expect("it succeeds");
     }
     assert_eq!(lines.len(), 1_200);
     let keys: std::collections::BTreeSet<_> = lines.iter().map(|line| json(line)["event"]["key"].to_string()).collect();
@@ -65,6 +67,26 @@ async fn json_lines_go_on_where_they_stopped() {
 
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[tokio::test]
+async fn an_export_leaves_out_what_is_younger_than_asked() {
+    let desk = Desk::priced().await;
+    let minute = Duration::from_secs(60);
+    let mut keys = Vec::new();
+    let mut write = |part: &str| {
+        keys.extend(part.lines().map(|line| json(line)["event"]["key"].as_str().unwrap_or_default().to_owned()));
+        Ok(())
+    };
+    desk.output("one", 1).await;
+    desk.clock.advance(minute);
+    desk.output("two", 1).await;
+    let first = export(&desk.store, Format::JsonLines, Exported::default(), minute, &mut write).await;
+    desk.clock.advance(minute);
+    desk.output("three", 1).await;
+    let first = first.expect("it succeeds");
+    export(&desk.store, Format::JsonLines, first, minute, &mut write).await.expect("it succeeds");
+    assert_eq!(keys, ["one", "two"]);
 }
 
 #[tokio::test]
@@ -113,14 +135,14 @@ async fn what_changes_later_is_exported_once_more() {
         lines.extend(part.lines().map(json));
         Ok(())
     };
-    let first = export(&desk.store, Format::CloudEvents, Exported::default(), &mut write).await.expect("it succeeds");
+    let first = export(&desk.store, Format::CloudEvents, Exported::default(), Duration::ZERO, &mut write).await.expect("it succeeds");
     let tasks = desk.keep_up();
     desk.price(Price { model: "unknown".to_owned(), ..small() }).await;
     desk.until(|tx| tx.count(EventRow::unpriced.all()), |left| *left == 0).await;
     drop(tasks);
     desk.commit(|tx| assign(tx, Level::User, "ada", "weavers", "support")).await;
-    let second = export(&desk.store, Format::CloudEvents, first, &mut write).await.expect("it succeeds");
-    let third = export(&desk.store, Format::CloudEvents, second, &mut write).await.expect("it succeeds");
+    let second = export(&desk.store, Format::CloudEvents, first, Duration::ZERO, &mut write).await.expect("it succeeds");
+    let third = export(&desk.store, Format::CloudEvents, second, Duration::ZERO, &mut write).await.expect("it succeeds");
     assert_eq!(third, second, "nothing is repeated");
     let told: Vec<_> = lines.iter().map(|line| (line["type"].as_str(), line["data"]["event"]["key"].as_str())).collect();
     let (recorded, changed) = (Some("usage.recorded"), Some("usage.changed"));

@@ -6,10 +6,10 @@ use loomwork_store::{Page, Tx};
 use loomwork_testkit::soon;
 use loomwork_usage::{
     Account, Calendar, Checked, Currency, Cycle, Event, EventRow, GenerateOptions, INVOICES, InvoiceState, MONTHLY,
-    RETRY, Report, Unit, Unpriced, UsageError, finalise, generate, invoices_in, is_intact, periods, plan, run_invoices,
-    set_account,
+    RETRY, Report, Unit, Unpriced, UsageError, finalise, generate, invoices_in, is_intact, periods, plan, plan_at, record_all,
+    run_invoices, set_account,
 };
-use loomwork_workpool::{Workpool, cron};
+use loomwork_workpool::{Listed, Schedule, Workpool, cron, list};
 
 use super::desk::{Desk, START, at, money, small};
 
@@ -109,6 +109,36 @@ async fn a_check_that_was_overtaken_by_usage_counts_it_too() {
 }
 
 #[tokio::test]
+async fn a_check_of_events_of_one_moment_goes_on_where_it_stopped() {
+    let desk = Desk::priced().await;
+    let events: Vec<_> = (0..25).map(|key| desk.event(&key.to_string(), [(Unit::OutputText, 100_000)])).collect();
+    desk.commit(move |tx| record_all(tx, events)).await;
+    desk.now("2026-09-01T12:00:00Z").await;
+    let period = desk.period(START).await.id;
+    let mut checked = desk.read(move |tx| Checked::begin(tx, period)).await;
+    let mut steps = Vec::new();
+    loop {
+        let from = checked.clone();
+        let (next, all) = desk.read(move |tx| from.clone().step(tx, 10)).await;
+        checked = next;
+        steps.push(checked.events());
+        if all {
+            break;
+        }
+    }
+    assert_eq!(steps, [10, 20, 25]);
+    // What comes later is read behind it, also when it is asked again and again.
+    for count in [26, 27] {
+        let late = Event { at: at(START), ..desk.event(&format!("late-{count}"), [(Unit::OutputText, 100_000)]) };
+        desk.record(late).await;
+        let from = checked.clone();
+        checked = desk.read(move |tx| Ok(from.clone().step(tx, 10)?.0)).await;
+        assert_eq!(checked.events(), count);
+    }
+    desk.commit(move |tx| finalise(tx, period, Some(checked))).await;
+}
+
+#[tokio::test]
 async fn a_check_of_what_was_changed_since_is_made_anew() {
     let desk = Desk::open().await;
     desk.output("one", 1_000_000).await;
@@ -204,6 +234,49 @@ async fn payers_in_the_west_are_billed_when_they_are_due_and_failures_an_hour_la
     desk.now("2026-09-02T04:00:00Z").await;
     desk.until(payers, |count| *count == 3).await;
     drop(tasks);
+    soon(pool.shutdown(Duration::from_secs(5))).await.expect("it succeeds");
+}
+
+#[tokio::test]
+async fn a_late_run_closes_the_periods_of_a_payer_in_their_order() {
+    let desk = Desk::priced().await;
+    desk.commit(|tx| set_account(tx, Account { minimum: money("3"), ..Account::new("weavers") })).await;
+    // It takes long to check August, and September is checked at once.
+    for key in 0..100 {
+        desk.output(&key.to_string(), 10_000).await;
+    }
+    desk.now("2026-09-10T00:00:00Z").await;
+    desk.output("september", 2_000_000).await;
+    desk.now("2026-10-14T00:00:00Z").await;
+    let report = desk.run("2026-10-02T00:00:00Z").await;
+    assert_eq!(report, Report { invoiced: 1, carried: 1, ..Report::default() });
+    let all = desk.read(|tx| invoices_in(tx, InvoiceState::Open, Page::first(10))).await.rows;
+    assert_eq!(all.iter().map(|row| (row.label.as_str(), row.total)).collect::<Vec<_>>(), [("2026-09", money("3.6"))]);
+}
+
+#[tokio::test]
+async fn one_run_waits_to_try_again_however_many_have_failed() {
+    let desk = Desk::priced().await;
+    desk.commit(|tx| plan_at(tx, Schedule::hourly(0))).await;
+    let waits = Account { unpriced: Unpriced::Block, ..Account::new("weavers") };
+    desk.commit(move |tx| set_account(tx, waits)).await;
+    desk.record(desk.event("unknown", [(Unit::OutputText, 1)]).model("acme", "unknown")).await;
+    let pool = Workpool::builder(&desk.store).pool("default", 2).on(INVOICES, run_invoices).start().await;
+    let pool = pool.expect("it succeeds");
+    desk.now("2026-09-02T00:00:00Z").await;
+    let idle = |tx: &Tx| {
+        let is_due = cron::get(tx, MONTHLY)?.and_then(|cron| cron.next).is_none_or(|next| next <= tx.now());
+        let has_ended = list(tx, Listed::Pending("default"), Page::first(100))?.0.iter().all(|job| job.due > tx.now());
+        Ok(!is_due && has_ended)
+    };
+    // Runs of the cron and those that try again come at other times.
+    for _ in 0..6 {
+        desk.until(idle, |idle| *idle).await;
+        desk.clock.advance(Duration::from_secs(40 * 60));
+    }
+    desk.until(idle, |idle| *idle).await;
+    let waiting = desk.read(|tx| Ok(list(tx, Listed::Scheduled, Page::first(100))?.0)).await;
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
     soon(pool.shutdown(Duration::from_secs(5))).await.expect("it succeeds");
 }
 

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use loomwork_core::{Clock, ManualClock, Time};
-use loomwork_store::{Page, Result, Store, Table as _, Tx};
+use loomwork_store::{Id, Page, Result, Store, Table as _, Tx};
 use loomwork_usage::{
     Account, Amount, Budget, BudgetExceeded, COST_BOOK, Currency, Dimension, Event, EventRow,
-    GenerateOptions, InvoiceState, Level, Money, Price, Unit, Window, admit, assign, correct, draft,
-    ever_total, generate, invoices, invoices_in, is_intact, lines, month_total, period_of, periods,
-    record_within, reverse, set_account, set_budget, set_price, settle_with, standing, upkeep, void,
+    GenerateOptions, InvoiceRow, InvoiceState, Level, Money, Payment, PeriodRow, Price, Tax, Unit,
+    UsageError, Window, admit, amended_lines, assign, balance, correct, credit_note, credit_notes, draft,
+    ever_total, generate, give_up, invoices, invoices_in, is_intact, month_total, period_of, periods,
+    record_payment, record_within, reverse, set_account, set_budget, set_price, settle_with, standing,
+    upkeep, void,
 };
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, proptest};
@@ -36,8 +38,16 @@ enum Step {
     Assign(usize, u64),
     /// Writes a draft of a payer's present period.
     Draft(usize),
-    /// Voids the newest invoice that is open.
-    Void,
+    /// Voids an invoice that is open.
+    Void(usize),
+    /// Gives an invoice up that is open.
+    GiveUp(usize),
+    /// Notes that an invoice is paid.
+    Pay(usize),
+    /// Credits some cents of an invoice that is open, or is paid.
+    Credit(usize, i64, bool),
+    /// Sets the tax of the last payer, in per cent.
+    Tax(u32),
     /// Makes a call of so many tokens that asks the budget first.
     Call(usize, u64),
     /// Lets days pass.
@@ -60,7 +70,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..50_usize, 0..10_000_000_u64).prop_map(|(index, tokens)| Step::Correct(index, tokens)),
         1 => (0..3_usize, 0..10_000_000_u64).prop_map(|(payer, tokens)| Step::Assign(payer, tokens)),
         1 => (0..3_usize).prop_map(Step::Draft),
-        1 => proptest::prelude::Just(Step::Void),
+        1 => (0..9_usize).prop_map(Step::Void),
+        1 => (0..9_usize).prop_map(Step::GiveUp),
+        2 => (0..9_usize).prop_map(Step::Pay),
+        2 => (0..9_usize, 1..20_000_i64, proptest::bool::ANY).prop_map(|(at, cents, paid)| Step::Credit(at, cents, paid)),
+        1 => (0..30_u32).prop_map(Step::Tax),
         2 => (0..3_usize, 0..4_000_000_u64).prop_map(|(payer, tokens)| Step::Call(payer, tokens)),
         2 => (1..20_u32).prop_map(Step::Pass),
         2 => proptest::prelude::Just(Step::Bill),
@@ -76,6 +90,7 @@ struct World {
     /// What was recorded, and whether it was taken back.
     events: Vec<(Event, bool)>,
     is_priced: bool,
+    credits: usize,
 }
 
 /// The budget of all calls.
@@ -114,7 +129,7 @@ impl World {
                 set_budget(tx, calls.renewed(None)).map(drop)
             })
             .await?;
-        Ok(Self { store, clock, events: Vec::new(), is_priced: false })
+        Ok(Self { store, clock, events: Vec::new(), is_priced: false, credits: 0 })
     }
 
     async fn go(&mut self, step: Step) -> Result<()> {
@@ -172,12 +187,36 @@ impl World {
                 };
                 self.store.mutate(write).await
             }
-            Step::Void => {
-                let void = |tx: &mut Tx| {
-                    let open = invoices_in(tx, InvoiceState::Open, Page::first(1_000))?.rows;
-                    open.last().map_or(Ok(()), |newest| void(tx, newest.id, "a mistake").map(drop))
+            Step::Void(at) => {
+                self.with_invoice(InvoiceState::Open, at, |tx, id| void(tx, id, "a mistake")).await
+            }
+            Step::GiveUp(at) => {
+                self.with_invoice(InvoiceState::Open, at, |tx, id| give_up(tx, id, "gone")).await
+            }
+            Step::Pay(at) => {
+                let pay = |tx: &mut Tx, id| record_payment(tx, id, "p", Payment::Paid);
+                self.with_invoice(InvoiceState::Open, at, pay).await
+            }
+            Step::Credit(at, cents, is_paid) => {
+                let state = if is_paid { InvoiceState::Paid } else { InvoiceState::Open };
+                let key = format!("credit-{}", self.credits);
+                self.credits += 1;
+                let credit = move |tx: &mut Tx, id| {
+                    let amount = Money::from_parts(i128::from(cents) * 10_i128.pow(16))?;
+                    match credit_note(tx, id, &key, amount, "goodwill") {
+                        Err(error)
+                            if matches!(error.downcast_ref(), Some(UsageError::TooMuchCredit { .. })) =>
+                        {
+                            Ok(())
+                        }
+                        went => went.map(drop),
+                    }
                 };
-                self.store.mutate(void).await
+                self.with_invoice(state, at, credit).await
+            }
+            Step::Tax(percent) => {
+                let tax = Some(Tax { name: "VAT".to_owned(), share: u64::from(percent) * 10_000 });
+                self.store.mutate(move |tx| set_account(tx, Account { tax, ..Account::new(PAYERS[2]) })).await
             }
             Step::Call(payer, tokens) => {
                 let event = self.event(payer, 1, tokens).used_by(Level::User, "caller");
@@ -216,6 +255,23 @@ impl World {
             Step::Price => Ok(()),
             Step::KeepUp => self.keep_up().await,
         }
+    }
+
+    /// Does something with one of the invoices that stand somewhere, if there are any.
+    async fn with_invoice<T: Send + 'static>(
+        &self,
+        state: InvoiceState,
+        at: usize,
+        change: impl FnOnce(&mut Tx, Id<InvoiceRow>) -> Result<T> + Clone + Send + 'static,
+    ) -> Result<()> {
+        let change = move |tx: &mut Tx| {
+            let found = invoices_in(tx, state, Page::first(1_000))?.rows;
+            match found.get(at % found.len().max(1)) {
+                Some(invoice) => change(tx, invoice.id).map(drop),
+                None => Ok(()),
+            }
+        };
+        self.store.mutate(change).await
     }
 
     /// A new event of now.
@@ -276,12 +332,9 @@ impl World {
         for payer in PAYERS {
             let (tokens, owed) = self.owed(payer);
             let books = self.store.query(move |tx| Books::of(tx, payer)).await?;
-            // What was written off with its invoice and taken back afterwards is on no bill.
-            let written_off = self.store.query(move |tx| unbilled_reversals(tx, payer)).await?;
-            let billed = (books.tokens + written_off.0, books.unrounded.plus(written_off.1)?);
-            assert_eq!(billed, (tokens, owed), "{payer}, round {round}");
-            // Invoices that stand are what their lines say, rounded.
-            assert_eq!(books.invoiced, books.rounded, "{payer}, round {round}");
+            assert_eq!((books.tokens, books.unrounded), (tokens, owed), "{payer}, round {round}");
+            // Whatever was taken back, corrected, credited, voided or given up: what is to be paid is what usage is worth.
+            assert_eq!(books.asked, books.worth, "{payer}, round {round}");
         }
         let mut by_month = BTreeMap::new();
         for (event, is_reversed) in &self.events {
@@ -304,7 +357,9 @@ impl World {
         assert_eq!(spent, Amount::Money(self.spent()));
 
         let mut numbered = Vec::new();
-        for state in [InvoiceState::Open, InvoiceState::Void] {
+        let states =
+            [InvoiceState::Open, InvoiceState::Paid, InvoiceState::Void, InvoiceState::Uncollectible];
+        for state in states {
             numbered
                 .extend(self.store.query(move |tx| invoices_in(tx, state, Page::first(1_000))).await?.rows);
         }
@@ -312,10 +367,6 @@ impl World {
         numbers.sort();
         let gapless: Vec<_> = (1..=numbers.len()).map(|number| format!("INV-{number:06}")).collect();
         assert_eq!(numbers, gapless);
-        for row in numbered {
-            assert!(!row.total.is_negative() && row.credited <= row.total);
-            assert!(self.store.query(move |tx| is_intact(tx, row.id)).await?);
-        }
         Ok(())
     }
 
@@ -332,49 +383,82 @@ impl World {
 /// What the books say of a payer.
 #[derive(Default)]
 struct Books {
-    /// Of all lines that have a price.
+    /// Of all lines that have a price, as they are now.
     tokens: i64,
     unrounded: Money,
-    /// The lines of invoices, and what those invoices come to.
-    rounded: Money,
-    invoiced: Money,
+    /// What was, is and will be asked for: all invoices less their credit notes, and what the next one makes up for.
+    asked: Money,
+    /// What the usage that stands is worth, on the invoices that have it, less what was credited of them.
+    worth: Money,
 }
+
+/// The lines of an invoice, by what makes a line of its own.
+type Amounts = BTreeMap<(Id<PeriodRow>, Option<String>, String, Option<String>, Unit), Money>;
 
 impl Books {
     fn of(tx: &Tx, payer: &'static str) -> Result<Self> {
-        let mut books = Self::default();
-        let invoices = invoices(tx, payer, Page::first(1_000))?.rows;
+        let mut books = Self { asked: balance(tx, payer, Currency::USD)?, ..Self::default() };
         for period in periods(tx, payer, Currency::USD)? {
-            if period.carried_into.is_some() {
+            if period.carried_into.is_some() && !period.abandoned {
                 continue; // its lines are those of another one
             }
-            let invoice = invoices.iter().find(|row| row.period == period.id && row.number.is_some());
-            books.invoiced = books.invoiced.plus(invoice.map_or(Money::ZERO, |row| row.total))?;
-            for line in lines(tx, period.id, Default::default())? {
-                if line.price.is_some() {
-                    books.tokens += line.quantity;
-                    books.unrounded = books.unrounded.plus(line.unrounded)?;
-                }
-                if invoice.is_some() {
-                    books.rounded = books.rounded.plus(line.amount)?;
-                }
+            let lines = amended_lines(tx, period.id, Default::default())?;
+            for line in lines.iter().filter(|line| line.price.is_some()) {
+                books.tokens += line.quantity;
+                books.unrounded = books.unrounded.plus(line.unrounded)?;
             }
+        }
+        let usage = usage_by_invoice(tx, payer)?;
+        for invoice in invoices(tx, payer, Page::first(1_000))?.rows.iter().filter(|row| row.number.is_some())
+        {
+            assert!(is_intact(tx, invoice.id)?);
+            let notes = credit_notes(tx, invoice.id)?;
+            let credited = notes.iter().try_fold(Money::ZERO, |sum, note| sum.plus(note.amount))?;
+            assert!(
+                credited == invoice.credited && credited <= invoice.total && !invoice.total.is_negative()
+            );
+            books.asked = books.asked.plus(invoice.total)?.minus(credited)?;
+            if invoice.state == InvoiceState::Void {
+                continue;
+            }
+            let amounts = usage.get(&invoice.period).cloned().unwrap_or_default();
+            let rounded = |amount: Money| amount.rounded(2, invoice.rounding);
+            let sum = amounts.values().try_fold(Money::ZERO, |sum, amount| sum.plus(rounded(*amount)?))?;
+            let tax = invoice.tax.as_ref().map_or(Ok(Money::ZERO), |tax| rounded(sum.share(tax.share)?))?;
+            // What is credited beyond its usage was charged on it for earlier ones.
+            let floor = invoice.adjustments.max(Money::ZERO).negated();
+            books.worth = books.worth.plus(sum.plus(tax)?.minus(credited)?.max(floor))?;
         }
         Ok(books)
     }
 }
 
-/// What was taken back of a payer's usage whose invoice had been voided before.
-fn unbilled_reversals(tx: &Tx, payer: &str) -> Result<(i64, Money)> {
-    let mut sums = (0, Money::ZERO);
+/// What a payer's events come to, by the period whose invoice has them.
+fn usage_by_invoice(tx: &Tx, payer: &str) -> Result<BTreeMap<Id<PeriodRow>, Amounts>> {
+    let mut usage: BTreeMap<Id<PeriodRow>, Amounts> = BTreeMap::new();
     for row in tx.scan(EventRow::all())? {
-        let is_unbilled = row.reverses.is_some() && row.period.is_none();
-        if is_unbilled && row.event.payer.as_deref() == Some(payer) {
-            sums.0 -= i64::try_from(row.event.quantities.tokens()).expect("it is small");
-            sums.1 = sums.1.plus(row.charge.as_ref().map_or(Money::ZERO, |charge| charge.amount))?;
+        let (Some(period), Some(charge)) = (row.period, &row.charge) else { continue };
+        if row.event.payer.as_deref() != Some(payer) {
+            continue;
+        }
+        let own = tx.require(period)?;
+        let is_dropped = own.abandoned && row.adjusts.is_none();
+        let on = own.carried_into.filter(|_| !is_dropped).unwrap_or(period);
+        for (unit, price) in &charge.prices {
+            let sign = if row.reverses.is_some() { -1 } else { 1 };
+            let quantity = i64::try_from(row.event.quantities.of(unit)).expect("it is small") * sign;
+            let line = (
+                period,
+                row.adjusts.clone(),
+                row.event.model.clone(),
+                Some(charge.version.clone()),
+                unit.clone(),
+            );
+            let sum = usage.entry(on).or_default().entry(line).or_default();
+            *sum = sum.plus(price.times(quantity)?)?;
         }
     }
-    Ok(sums)
+    Ok(usage)
 }
 
 proptest! {

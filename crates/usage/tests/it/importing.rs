@@ -3,8 +3,8 @@
 use loomwork_core::{Clock, Time};
 use loomwork_store::{Result, Store, Tx};
 use loomwork_usage::{
-    COST_BOOK, Imported, Money, Price, PriceList, Tier, Unit, import_prices, price_at, price_history,
-    set_price,
+    COST_BOOK, Imported, Money, Price, PriceList, Tier, Unit, end_price, import_prices, price_at,
+    price_history, set_price,
 };
 
 const LIST: &str = r#"{
@@ -53,7 +53,9 @@ fn numbers_are_read_digit_by_digit_with_tiers_and_long_inputs() {
         "what a tier does not name costs what it usually does"
     );
     let priority = found(&prices, "large", Tier::Priority);
-    assert_eq!(priority.long.as_ref().map(|long| long.rates[&Unit::InputFresh]), Some(money("8e-6")));
+    let long = priority.long.as_ref().expect("long inputs cost more there");
+    assert_eq!(long.rates[&Unit::InputFresh], money("8e-6"));
+    assert_eq!(long.rates[&Unit::OutputText], money("2.25e-5"), "as it usually does, with long inputs too");
     assert_eq!(found(&prices, "small-embed", Tier::Standard).rates[&Unit::Embedding], money("2e-8"));
     assert_eq!(found(&prices, "painter", Tier::Standard).rates[&Unit::Images], money("0.04"));
 }
@@ -108,6 +110,16 @@ async fn an_import_adds_changes_and_leaves_alone_what_is_yours() -> Result<()> {
     let history =
         store.query(|tx| price_history(tx, COST_BOOK, "acme", "small-embed", Tier::Standard)).await?;
     assert_eq!(history.len(), 2);
+
+    // A price that was ended is not there any more when a list says it again.
+    let (last, until) = (history[1].id, Time::from_millis(900));
+    store.mutate(move |tx| end_price(tx, last, until)).await?;
+    assert_eq!(import(&dearer, 800).await?.unchanged, 5, "it holds until then");
+    assert_eq!(
+        import(&dearer, 1_000).await?,
+        Imported { changed: 1, unchanged: 4, kept: 1, ..Imported::default() }
+    );
+    assert_eq!(at(1_000).await?, money("3e-8"));
     Ok(())
 }
 

@@ -20,6 +20,8 @@ macro_rules! behaviour {
         mod exporting;
         #[path = "generating.rs"]
         mod generating;
+        #[path = "making_up.rs"]
+        mod making_up;
         #[path = "paying.rs"]
         mod paying;
         #[path = "pricing.rs"]

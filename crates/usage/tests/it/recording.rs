@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use loomwork_core::Kind;
+use loomwork_core::{Kind, Time};
 use loomwork_store::{Error, Page, Table};
 use loomwork_usage::{
-    Amount, Billing, Budget, Dimension, Event, LEFT_OUT, Level, MAX_QUANTITY, MAX_REFUSED_BYTES, Measure, Recorded,
+    Amount, Billing, Budget, Dimension, Event, LEFT_OUT, Level, MAX_KEY_BYTES, MAX_QUANTITY, MAX_REFUSED_BYTES, Measure, Recorded,
     RefusedRow, Unit, UsageError, Window, admit, forget_refused, month_total, record, record_all,
     record_or_set_aside, record_refused, record_within, refused, set_budget, settle_or_set_aside, standing,
     unattributed,
@@ -217,7 +217,64 @@ async fn what_is_set_aside_is_small_and_can_be_read() {
     let found = desk.read(|tx| refused(tx, Page::first(10))).await.rows;
     let told: Vec<_> = found.iter().map(|row| (row.is_cut, row.event.quantities.tokens())).collect();
     assert_eq!(told, [(true, 7), (true, 8)]);
-    assert!(found[0].event.key.len() < 100);
+    assert_eq!(found[0].event.key.len(), MAX_KEY_BYTES);
+}
+
+#[tokio::test]
+async fn what_is_fine_in_a_refused_event_is_kept_as_it_is() {
+    let desk = Desk::priced().await;
+    let unit = || [(Unit::Own(String::new()), 1), (Unit::OutputText, 8)];
+    let payer = "p".repeat(60);
+    let id = "0123456789-".repeat(6);
+    for key in [format!("{id}/0/1"), format!("{id}/1/1")] {
+        let event = desk.event(&key, unit()).paid_by(&payer);
+        desk.commit(move |tx| record_or_set_aside(tx, event)).await;
+    }
+    let found = desk.read(|tx| refused(tx, Page::first(10))).await.rows;
+    assert!(found.iter().all(|row| row.is_cut && row.cut_names.is_empty()));
+    for row in found {
+        assert_eq!(row.event.payer.as_ref(), Some(&payer));
+        let (refused, right) = (row.id, row.event.clone());
+        let recorded = desk.commit(move |tx| record_refused(tx, refused, right)).await;
+        assert!(matches!(recorded, Recorded::New(_)), "neither is taken for the other");
+    }
+    // The call that is tried again with what it had to say repeats what was put right.
+    let again = desk.event(&format!("{id}/0/1"), [(Unit::OutputText, 8)]).paid_by(&payer);
+    assert!(matches!(desk.record(again).await, Recorded::Repeated(_)));
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_name_is_no_name_to_be_recorded_under() {
+    let desk = Desk::priced().await;
+    let long = desk.event(&"k".repeat(MAX_KEY_BYTES + 1), [(Unit::OutputText, 7)]).paid_by("p".repeat(201));
+    desk.commit(move |tx| record_or_set_aside(tx, long)).await;
+    let row = desk.read(|tx| refused(tx, Page::first(10))).await.rows.remove(0);
+    assert_eq!(row.cut_names, ["key", "payer"]);
+    let id = row.id;
+    for wrong in [row.event.clone(), row.event.clone().paid_by("weavers"), Event { key: "k".to_owned(), ..row.event.clone() }] {
+        let refused = desk.refused(move |tx| record_refused(tx, id, wrong)).await;
+        assert!(matches!(refused, UsageError::CutName { .. }), "{refused}");
+    }
+    let right = Event { key: "k".to_owned(), ..row.event.clone().paid_by("weavers") };
+    assert!(matches!(desk.commit(move |tx| record_refused(tx, id, right)).await, Recorded::New(_)));
+}
+
+#[tokio::test]
+async fn a_time_beyond_all_calendars_is_refused_and_stops_no_total() {
+    let desk = Desk::priced().await;
+    let window = Window { back: Duration::MAX, ahead: Duration::MAX };
+    for millis in [1_786_363_200_000_000, 253_402_000_000_000, -63_000_000_000_000, i64::MAX, i64::MIN] {
+        let event = Event { at: Time::from_millis(millis), payer: None, ..desk.event("one", [(Unit::OutputText, 1)]) };
+        let refused = desk.refused(move |tx| record_within(tx, event, &window)).await;
+        assert!(matches!(refused, UsageError::Calendar(_)), "{refused}");
+    }
+    for (key, millis) in [("early", -62_000_000_000_000), ("late", 253_000_000_000_000)] {
+        let event = Event { at: Time::from_millis(millis), ..desk.event(key, [(Unit::OutputText, 1)]) };
+        desk.commit(move |tx| record_within(tx, event, &window)).await;
+    }
+    let tasks = desk.keep_up();
+    desk.folded().await;
+    drop(tasks);
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use loomwork_core::{Clock, Tasks};
 use loomwork_store::{Page, Store, Table as _, Tx};
 use loomwork_usage::{
     Amount, Currency, Dimension, EventRow, FOLD_PAUSE, GenerateOptions, InvoiceRow, Money, UsageError,
-    ever_total, generate, is_intact, lines, periods, set_price, standing, waiting_for_totals,
+    amended_lines, balance, ever_total, generate, invoices, is_intact, periods, set_price, standing,
+    waiting_for_totals,
 };
 
 use super::Promises;
@@ -60,6 +61,8 @@ pub(super) async fn at_the_end(place: &Path, promises: &Promises, tally: &mut Ta
     let all = store.query(|tx| sums_of_events(tx, |_| true)).await?;
     tally.same("what has a price in the end", owed, all);
     tally.same("what is billed in the end", billed, owed);
+    let (asked, worth) = store.query(|tx| Ok((sums_asked(tx)?, sums_worth(tx)?))).await?;
+    tally.same("what is to be paid in the end", asked, worth);
     let open = store.query(|tx| {
         let periods = PAYERS.iter().map(|payer| periods(tx, payer, Currency::USD));
         Ok(periods
@@ -89,18 +92,44 @@ fn sums_of_events(tx: &Tx, counts: impl Fn(&EventRow) -> bool) -> loomwork_store
     Ok(sums)
 }
 
-/// What the lines of all periods say that has a price.
+/// What the lines of all periods say that has a price, as they are now.
 fn sums_of_lines(tx: &Tx) -> loomwork_store::Result<Sums> {
     let mut sums = (0, Money::ZERO);
     for payer in PAYERS {
         for period in periods(tx, payer, Currency::USD)?.iter().filter(|row| row.carried_into.is_none()) {
-            for line in lines(tx, period.id, Default::default())?.iter().filter(|line| line.price.is_some()) {
+            let lines = amended_lines(tx, period.id, Default::default())?;
+            for line in lines.iter().filter(|line| line.price.is_some()) {
                 sums.0 += line.quantity;
                 sums.1 = sums.1.plus(line.unrounded).map_err(UsageError::from)?;
             }
         }
     }
     Ok(sums)
+}
+
+/// What all invoices ask for, and what the next ones make up for.
+fn sums_asked(tx: &Tx) -> loomwork_store::Result<Money> {
+    let mut sum = Money::ZERO;
+    for payer in PAYERS {
+        sum = sum.plus(balance(tx, payer, Currency::USD)?).map_err(UsageError::from)?;
+        for invoice in invoices(tx, payer, Page::first(INVOICES))?.rows {
+            sum = sum.plus(invoice.total).map_err(UsageError::from)?;
+        }
+    }
+    Ok(sum)
+}
+
+/// What the usage is worth that stands, where it has an invoice: rounded by its lines.
+fn sums_worth(tx: &Tx) -> loomwork_store::Result<Money> {
+    let mut sum = Money::ZERO;
+    for payer in PAYERS {
+        for invoice in invoices(tx, payer, Page::first(INVOICES))?.rows {
+            for line in amended_lines(tx, invoice.period, invoice.rounding)? {
+                sum = sum.plus(line.amount).map_err(UsageError::from)?;
+            }
+        }
+    }
+    Ok(sum)
 }
 
 async fn check(store: &Store, promises: &Promises, tally: &mut Tally) -> Result<()> {
