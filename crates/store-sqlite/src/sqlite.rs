@@ -10,7 +10,7 @@ use std::time::Duration;
 use loomwork_core::Kind;
 use loomwork_store::engine::{Engine, Profile, Role, Session, Shape};
 use loomwork_store::{Builder, Result, Store};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::backup;
 use crate::checkpoint::{CHECKPOINT_PAGES, Commits, empty_when_idle};
@@ -170,8 +170,20 @@ impl Sqlite {
         let connection = connect(&self.held.path, &self.held.options, Role::Reader)?;
         let read = || {
             let mut asked = connection.prepare(&format!("PRAGMA integrity_check({MOST_WRONG})"))?;
-            let lines = asked.query_map([], |row| row.get::<_, String>(0))?;
-            lines.collect::<rusqlite::Result<Vec<_>>>()
+            let mut lines = asked.query([])?;
+            let mut wrong = Vec::new();
+            loop {
+                match lines.next() {
+                    Ok(Some(line)) => wrong.push(line.get::<_, String>(0)?),
+                    Ok(None) => return Ok(wrong),
+                    // What it cannot walk over ends the check, and is the worst that it found.
+                    Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                        wrong.push(error.to_string());
+                        return Ok(wrong);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
         };
         let mut wrong = read().map_err(failed("check the file"))?;
         wrong.retain(|line| line != "ok");

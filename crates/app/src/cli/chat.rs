@@ -3,8 +3,10 @@
 mod answer;
 mod lines;
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
-use loomwork_core::Kind;
+use loomwork_core::{Clock, Kind};
 use loomwork_messages::UiMessage;
 use serde_json::{Value, json};
 
@@ -14,6 +16,9 @@ use super::output::{Output, Style};
 use crate::error::{Error, Result};
 use answer::Answer;
 use lines::{Line, Lines};
+
+/// How long a limit is waited for before a question is refused.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What somebody reads who asks for help.
 const HELP: &str = "\
@@ -138,7 +143,7 @@ impl Chat<'_> {
         if let Some(agent) = &self.asked.agent {
             args.insert("agent".to_owned(), agent.as_str().into());
         }
-        let started = self.door.ask("runs.start", args).await?;
+        let Some(started) = self.start(args).await? else { return Ok(Turn::CalledOff) };
         let Some(run) = started["run"].as_str().map(str::to_owned) else {
             self.out.remark("It is said; a person answers in this thread.");
             return Ok(Turn::Answered);
@@ -186,6 +191,26 @@ impl Chat<'_> {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// Has a run started. Where a limit says that it soon lets the next one through, that is waited for; `None` when
+    /// somebody would not wait.
+    async fn start(&self, args: Args) -> Result<Option<Value>> {
+        loop {
+            let error = match self.door.ask("runs.start", args.clone()).await {
+                Ok(started) => return Ok(Some(started)),
+                Err(error) => error,
+            };
+            let Kind::Limited { wait } = error.kind() else { return Err(error) };
+            if wait.is_zero() || wait > PATIENCE {
+                return Err(error);
+            }
+            self.out.remark(&format!("{error}: that is waited for."));
+            tokio::select! {
+                () = super::interrupted() => return Ok(None),
+                () = Clock::system().sleep(wait) => {}
             }
         }
     }
