@@ -28,8 +28,8 @@ impl Builder {
     /// Outside a tokio runtime.
     ///
     /// # Errors
-    /// [`BuildError`] and the errors of components, for what does not fit together; when the database or a folder
-    /// cannot be opened; as what is [run at the start](Self::on_start).
+    /// [`BuildError`](crate::BuildError) and the errors of components, for what does not fit together; when the
+    /// database or a folder cannot be opened; as what is [run at the start](Self::on_start).
     pub async fn build(self) -> Result<App> {
         self.start(Work::All).await
     }
