@@ -36,6 +36,15 @@
 //! - **Live is the same question.** Every read can be followed, and ends when its caller may not read any more.
 //! - **An end gives back.** What a shutdown could not finish is taken up by the next start, at once.
 
+#![cfg_attr(
+    not(feature = "http"),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "operations and keys are for who calls over HTTP or a command line"
+    )
+)]
+
 mod admission;
 mod agents;
 mod api;

@@ -1,5 +1,6 @@
 //! Runs that outlive their processes, and what becomes of one that comes while another is made.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,13 @@ pub(crate) async fn thread(world: &World) -> String {
     made["id"].as_str().expect("it has an id").to_owned()
 }
 
+/// An app over this file with an agent `assistant` that answers at this pace.
+pub(crate) async fn at_pace(path: &Path, pace: Duration) -> World {
+    let model = Arc::new(OfflineModel::default().with_pace(pace));
+    let builder = App::open(path).await.expect("it opens").key(Secret::from(KEY));
+    serve(builder.agent(Agent::new("assistant", model))).await
+}
+
 /// An app with an agent `scripted` that says these replies.
 pub(crate) async fn scripted(replies: impl IntoIterator<Item = MockReply>) -> (World, Arc<MockModel>) {
     let model = Arc::new(MockModel::new(replies));
@@ -33,11 +41,7 @@ fn roles(page: &Value) -> Vec<&str> {
 async fn an_answer_that_a_shutdown_cuts_is_made_by_the_next_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("app.db");
-    let open = async |pace| {
-        let model = Arc::new(OfflineModel::default().with_pace(pace));
-        let builder = App::open(&path).await.expect("it opens").key(Secret::from(KEY));
-        serve(builder.agent(Agent::new("assistant", model))).await
-    };
+    let open = async |pace| at_pace(&path, pace).await;
     let world = open(Duration::from_secs(3600)).await;
     let thread = thread(&world).await;
     let started = world.post(&format!("/api/threads/{thread}/runs"), json!({ "prompt": "Hello!" })).await;
@@ -61,11 +65,7 @@ async fn an_answer_that_a_shutdown_cuts_is_made_by_the_next_start() {
 async fn an_answer_whose_process_dies_is_made_by_the_next_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("app.db");
-    let open = async |pace| {
-        let model = Arc::new(OfflineModel::default().with_pace(pace));
-        let builder = App::open(&path).await.expect("it opens").key(Secret::from(KEY));
-        serve(builder.agent(Agent::new("assistant", model))).await
-    };
+    let open = async |pace| at_pace(&path, pace).await;
     let world = open(Duration::from_secs(3600)).await;
     let thread = thread(&world).await;
     world.post(&format!("/api/threads/{thread}/runs"), json!({ "prompt": "Hello!" })).await;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use loomwork::agent::{Approval, Tool, ToolContext, ToolPolicy};
 use loomwork::core::Secret;
 use loomwork::models::{Gate, MockModel, MockReply};
-use loomwork::{Agent, App, OfflineModel, step_count};
+use loomwork::{Agent, App, step_count};
 use loomwork_testkit::soon;
 use reqwest::{Method, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::durable::at_pace;
 use crate::world::{KEY, World, described, serve, success};
 
 /// Asks in a chat, and returns the answer as it begins.
@@ -197,11 +198,7 @@ async fn u13_readers_that_come_later_get_all_of_the_answer_and_agree() {
 async fn u13_an_answer_that_a_restart_cuts_is_resumed() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("app.db");
-    let open = async |pace| {
-        let model = Arc::new(OfflineModel::default().with_pace(pace));
-        let builder = App::open(&path).await.expect("it opens").key(Secret::from(KEY));
-        serve(builder.agent(Agent::new("assistant", model))).await
-    };
+    let open = async |pace| at_pace(&path, pace).await;
     let world = open(Duration::from_secs(3600)).await;
     let mut asked = ask(&world, "chat-1", "m1", "Hello!").await;
     // The model is asked.
